@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# uscx_module(NAME DEPS...): one static library per folder of src/, named uscx_NAME, from all of its .cc files, and
+# one test program, NAME_test, from its *_test.cc files. DEPS are other modules or imported targets.
+function(uscx_module name)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc ${CMAKE_CURRENT_SOURCE_DIR}/*/*.cc)
+  set(tests ${sources})
+  list(FILTER sources EXCLUDE REGEX "_test\\.cc$")
+  list(FILTER tests INCLUDE REGEX "_test\\.cc$")
+  if(sources)
+    add_library(uscx_${name} STATIC ${sources})
+    set(scope PUBLIC)
+  else()
+    add_library(uscx_${name} INTERFACE)
+    set(scope INTERFACE)
+  endif()
+  target_include_directories(uscx_${name} ${scope} ${CMAKE_SOURCE_DIR}/src)
+  target_link_libraries(uscx_${name} ${scope} fmt::fmt ${ARGN})
+  if(tests)
+    add_executable(${name}_test ${tests})
+    target_link_libraries(${name}_test PRIVATE uscx_${name} GTest::gtest GTest::gtest_main)
+    add_test(NAME ${name} COMMAND ${name}_test)
+  endif()
+endfunction()
