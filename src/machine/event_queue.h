@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The simulated machine's event queue: what happens next in virtual time. Events are ordered by (time, sequence number of
+// scheduling), so that ties never depend on an address. An Event is embedded in what it belongs to (a CPU's tick, a
+// task's sleep timer) and is in the queue at most once; scheduling it again moves it. Single-threaded.
+#ifndef USCX_MACHINE_EVENT_QUEUE_H_
+#define USCX_MACHINE_EVENT_QUEUE_H_
+
+#include <vector>
+
+#include "base/types.h"
+
+namespace uscx::machine {
+
+struct SimEvent;
+using SimEventFn = void (*)(SimEvent &event);
+
+struct SimEvent {
+  SimEventFn fn = nullptr;
+  void *owner = nullptr;  // For fn's use.
+  u32 cpu = 0;            // The CPU on which fn runs (see Machine).
+  static constexpr u32 kNotQueued = ~0u;
+  u32 heap_index = kNotQueued;
+  bool queued() const { return heap_index != kNotQueued; }
+  SimEvent() = default;
+  SimEvent(SimEventFn f, void *o, u32 c) : fn(f), owner(o), cpu(c) {}
+  SimEvent(const SimEvent &) = delete;
+  SimEvent &operator=(const SimEvent &) = delete;
+  ~SimEvent();  // CHECKs that it is not queued.
+};
+
+class EventQueue {
+ public:
+  void schedule(SimEvent &event, u64 time_ns);  // Moves it if it is queued; it then gets a new sequence number.
+  void cancel(SimEvent &event);                 // No-op if it is not queued.
+  bool empty() const { return heap_.empty(); }
+  u64 next_time_ns() const { return heap_[0].time_ns; }
+  u64 time_of(const SimEvent &event) const { return heap_[event.heap_index].time_ns; }
+  SimEvent &pop();
+  size_t size() const { return heap_.size(); }
+
+ private:
+  struct Slot {
+    u64 time_ns;
+    u64 seq;
+    SimEvent *event;
+  };
+  static bool before(const Slot &a, const Slot &b) { return a.time_ns != b.time_ns ? a.time_ns < b.time_ns : a.seq < b.seq; }
+  void sift_up(u32 index, Slot slot);
+  void sift_down(u32 index, Slot slot);
+  std::vector<Slot> heap_;  // A 4-ary heap.
+  u64 next_seq_ = 0;
+};
+
+}  // namespace uscx::machine
+
+#endif  // USCX_MACHINE_EVENT_QUEUE_H_

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The Machine seam: all that the scheduler core may ask of the hardware below it. SimMachine (virtual time, one event
+// loop) implements it here; a threaded machine can. The core is written once, in concurrent style, above this.
+//
+// Threading: code of the core runs "on a CPU", which exec() describes. On the simulated machine one host thread plays
+// all CPUs in turn: a segment (an event handler, up to its end or its next wait) runs atomically, its charges advance
+// that CPU's own time, and events that reach the CPU meanwhile wait until it is free (interrupts are off in a segment).
+#ifndef USCX_MACHINE_MACHINE_H_
+#define USCX_MACHINE_MACHINE_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/check.h"
+#include "base/rng.h"
+#include "machine/cost.h"
+#include "machine/event_queue.h"
+#include "machine/topology.h"
+#include "trace/tracer.h"
+
+namespace uscx::machine {
+
+class Machine;
+
+// Where code is running now. One per host thread; a fiber switch saves and restores it as a value.
+struct ExecContext {
+  Machine *machine = nullptr;
+  u32 cpu = 0;
+  u64 now_ns = 0;       // This CPU's time; advanced by charge().
+  bool on_cpu = false;  // False in host context: between events, e.g. while a program's bpf(2) call is handled.
+};
+extern thread_local ExecContext exec_context;
+
+inline ExecContext &exec() { return exec_context; }
+inline u32 this_cpu() { return exec_context.cpu; }
+inline u64 now_ns() { return exec_context.now_ns; }
+inline void charge_ns(u64 ns) { exec_context.now_ns += ns; }
+inline void charge(Cost cost) { charge_ns(kCostNs[static_cast<u32>(cost)]); }
+
+// The core's entry points, called by the machine on the CPU concerned (exec() is set).
+class MachineClient {
+ public:
+  virtual ~MachineClient() = default;
+  virtual void on_tick() = 0;          // Periodic scheduler tick.
+  virtual void on_resched_ipi() = 0;   // A reschedule interrupt arrived.
+  virtual void on_irq_work() = 0;      // Queued irq_work must be run now.
+  virtual void on_run_end() = 0;       // The current task has used up the CPU time of its present step.
+  // After every segment of a CPU with the CPU's lists unlocked: the place for the pending reschedule.
+  virtual void on_segment_end() = 0;
+};
+
+struct MachineConfig {
+  Topology topology = Topology::flat(1);
+  u32 hz = 250;
+  u64 seed = 1;
+};
+
+class Machine {
+ public:
+  explicit Machine(const MachineConfig &config, trace::Tracer &tracer);
+  ~Machine();
+
+  const Topology &topology() const { return config_.topology; }
+  u32 nr_cpus() const { return config_.topology.nr_cpus(); }
+  u32 hz() const { return config_.hz; }
+  u64 tick_ns() const { return 1000000000ull / config_.hz; }
+  u64 seed() const { return config_.seed; }
+  trace::Tracer &tracer() { return tracer_; }
+  void set_client(MachineClient *client) { client_ = client; }
+
+  // Time of the event loop, for host context. Jiffies count ticks since boot.
+  u64 loop_now_ns() const { return loop_now_ns_; }
+  u64 jiffies() const { return now_ns() / tick_ns(); }
+
+  // --- for the core ---
+  void start_tick(u32 cpu);  // Next tick at the next multiple of tick_ns; no-op if it runs.
+  void stop_tick(u32 cpu);   // An idle CPU stops its tick.
+  bool tick_running(u32 cpu) const { return cpus_[cpu].tick.queued(); }
+  // A reschedule IPI to another CPU: arrives ipi_delivery later; coalesced while one is under way.
+  void send_resched(u32 cpu);
+  // irq_work on `cpu`: self-interrupt at the end of the segment if it is this CPU, else an IPI. Coalesced.
+  void raise_irq_work(u32 cpu);
+  // The current task of this CPU goes on for ran_ns of CPU time from now, then on_run_end. cancel_run returns nothing:
+  // the core knows from its clock how much was used.
+  void start_run(u64 run_ns);
+  void cancel_run(u32 cpu);
+  // Timers (hrtimers): fn runs in interrupt context on event.cpu at time_ns or when that CPU is next free.
+  void arm_timer(SimEvent &timer, u64 time_ns) { queue_.schedule(timer, time_ns); }
+  void cancel_timer(SimEvent &timer) { queue_.cancel(timer); }
+  void cpu_entered_idle(u32 cpu) { cpus_[cpu].idle = true; }  // The next interrupt there also costs idle_exit.
+  void cpu_left_idle(u32 cpu) { cpus_[cpu].idle = false; }
+
+  void trace(trace::EventType type, u64 a0 = 0, u64 a1 = 0, u64 a2 = 0, u64 a3 = 0) {
+    tracer_.emit(type, exec_context.cpu, exec_context.now_ns, a0, a1, a2, a3);
+  }
+
+  // --- for the host (command, bpf(2) calls) ---
+  // Runs events up to and including end_ns; then the loop's time is end_ns.
+  void run_until(u64 end_ns);
+  // Runs events until done() or until limit_ns; returns done().
+  bool run_while(const std::function<bool()> &not_done, u64 limit_ns);
+  // Runs fn on `cpu` now, as an interrupt would (exec set, charged, then on_segment_end), when the CPU is free.
+  void run_on(u32 cpu, const std::function<void()> &fn);
+  void request_stop() { stop_ = true; }  // run_until/run_while return after the current event.
+  u64 nr_events() const { return nr_events_; }
+
+ private:
+  struct Cpu {
+    SimEvent tick, resched, irq_work, run;
+    u64 busy_until_ns = 0;
+    bool idle = false;
+    bool resched_pending = false, irq_work_pending = false;
+  };
+  static void tick_fired(SimEvent &event);
+  static void resched_fired(SimEvent &event);
+  static void irq_work_fired(SimEvent &event);
+  static void run_fired(SimEvent &event);
+  void step();
+  void segment(u32 cpu, u64 time_ns, void (*body)(void *), void *arg);
+
+  MachineConfig config_;
+  trace::Tracer &tracer_;
+  MachineClient *client_ = nullptr;
+  EventQueue queue_;
+  std::vector<Cpu> cpus_;
+  u64 loop_now_ns_ = 0;
+  u64 nr_events_ = 0;
+  bool stop_ = false;
+};
+
+}  // namespace uscx::machine
+
+#endif  // USCX_MACHINE_MACHINE_H_

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The tracer takes every event of a run: it hashes it, keeps it in the flight recorder of its CPU, and hands it to the
+// sinks (metrics, Perfetto file, tests). Sinks see events in emission order, which is the same in each run of the same
+// input. One writer at a time (the simulated machine's loop); the threaded machine gives each CPU a tracer of its own.
+#ifndef USCX_TRACE_TRACER_H_
+#define USCX_TRACE_TRACER_H_
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "trace/event.h"
+
+namespace uscx::trace {
+
+struct EventInfo {
+  const char *name;
+  const char *args[4];  // "_" where unused.
+};
+const EventInfo &event_info(EventType type);
+
+class Tracer;
+
+class Sink {
+ public:
+  virtual ~Sink() = default;
+  virtual void on_event(const Event &event, const Tracer &tracer) = 0;
+};
+
+class Tracer {
+ public:
+  // `nr_cpus` sizes the flight recorder: the last `kRecorderDepth` events of each CPU.
+  static constexpr u32 kRecorderDepth = 64;
+  explicit Tracer(u32 nr_cpus);
+
+  void emit(EventType type, u32 cpu, u64 time_ns, u64 a0 = 0, u64 a1 = 0, u64 a2 = 0, u64 a3 = 0);
+
+  // Registers a string for *_text arguments; the same text gives the same id, ids grow from 1 in order of first use.
+  // Id 0 is the empty string.
+  u64 text(std::string_view text);
+  const std::string &text_of(u64 id) const;
+
+  void add_sink(Sink *sink);  // Not owned.
+
+  u64 nr_events() const { return nr_events_; }
+  // A function of the canonical bytes of all events so far (time, CPU, type, arguments, texts): no ids, no addresses.
+  u64 hash() const;
+  // The flight recorder's events of one CPU, oldest first.
+  std::vector<Event> recent(u32 cpu) const;
+
+ private:
+  struct Recorder;
+  u64 nr_events_ = 0;
+  u64 hash_state_[2];
+  std::vector<Sink *> sinks_;
+  std::vector<std::string> texts_;
+  std::vector<u64> text_hashes_;
+  std::unordered_map<std::string, u64> text_ids_;  // Looked up only, never iterated.
+  std::vector<Event> recorder_;                    // nr_cpus x kRecorderDepth, a ring a CPU.
+  std::vector<u32> recorder_next_;
+};
+
+}  // namespace uscx::trace
+
+#endif  // USCX_TRACE_TRACER_H_
