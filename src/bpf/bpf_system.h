@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// BpfSystem: bpf(2) of one simulated machine. It owns every map, program, BTF and link of a run, the kernel BTF, and the
+// descriptors that user space holds. Answers are those of Linux 7.2, errno values included; what is not implemented is
+// refused with -EINVAL (or what the kernel says without that option) and a log line that names it.
+//
+// User space is libbpf in this process, whose system calls come here through libbpf_shim.cc while a BpfSystem::Scope is
+// active on the thread, or another program's, through the same bpf() and descriptor calls.
+//
+// Threading: one thread at a time; the owner serialises. Programs may run on other threads only if Env's owner says so.
+//
+// Invariants: an object lives as long as a descriptor or another object holds it; ids are never reused; at the end of
+// the outermost invocation no deferred element is left.
+#ifndef USCX_BPF_BPF_SYSTEM_H_
+#define USCX_BPF_BPF_SYSTEM_H_
+
+#include <linux/bpf.h>
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_set>
+#include <vector>
+
+#include "base/status.h"
+#include "bpf/btf.h"
+#include "bpf/env.h"
+#include "bpf/map.h"
+#include "bpf/object.h"
+#include "bpf/struct_ops.h"
+#include "bpf/virtual_files.h"
+
+namespace uscx::bpf {
+
+class Region;
+class Prog;
+class CpumaskPool;
+class TimerTable;
+
+class BpfSystem {
+ public:
+  struct Options {
+    Region *region = nullptr;           // outlives the system
+    std::span<const u8> base_btf;       // BTF of src/abi
+    u32 nr_possible_cpus = 1;
+    u32 hz = 250;
+    std::string release = "7.2.12-uscx";
+    std::vector<std::unique_ptr<StructOpsType>> struct_ops;
+    bool use_jit = true;
+  };
+  static Result<std::unique_ptr<BpfSystem>> create(Env &env, Options options);
+  ~BpfSystem();
+
+  // bpf(2): a result or -errno.
+  long bpf(int cmd, union bpf_attr *attr, u32 size);
+
+  // The system that redirected calls on this thread go to; null outside every Scope.
+  static BpfSystem *current();
+  class Scope {
+   public:
+    explicit Scope(BpfSystem &system);
+    ~Scope();
+
+   private:
+    BpfSystem *previous_;
+  };
+
+  Env &env() { return env_; }
+  Region &region() { return *options_.region; }
+  const Options &options() const { return options_; }
+  const KernelBtf &kernel_btf() const { return *kernel_btf_; }
+  VirtualFiles &files() { return files_; }
+  CpumaskPool &cpumasks() { return *cpumasks_; }
+  TimerTable &timers() { return *timers_; }
+  u32 nr_cpus() const { return options_.nr_possible_cpus; }
+
+  // --- Descriptors of user space ---
+  // A new descriptor of an object, as a command returns it.
+  int install_fd(const std::shared_ptr<Object> &object);
+  std::shared_ptr<Object> object_of_fd(int fd) const;
+  template <typename T>
+  std::shared_ptr<T> get(int fd) const {
+    return std::dynamic_pointer_cast<T>(object_of_fd(fd));
+  }
+  // What the redirected close(), dup3() and fcntl(F_DUPFD) tell us, after the real call.
+  void fd_closed(int fd);
+  void fd_duplicated(int from, int to);
+  // mmap() of one of our descriptors: 0 if the real call may go on, else -errno.
+  int check_mmap(int fd, int prot, int flags, u64 offset, u64 size) const;
+
+  // --- Objects ---
+  std::shared_ptr<Object> find_object(ObjectKind kind, u32 id) const;
+  StructOpsType *struct_ops_type(std::string_view name) const;
+  // All live programs and maps in id order, for reports and for tests.
+  std::vector<std::shared_ptr<Prog>> programs() const;
+  std::vector<std::shared_ptr<Map>> maps() const;
+
+  // --- What the bridge tells us ---
+  void timer_fired(TimerId id);
+  // The task's storage in all maps goes away. The address may be reused afterwards.
+  void task_freed(const void *task);
+  // True for live objects of our own kinds and those that Env vouches for.
+  bool is_live(ObjectType type, const void *object) const;
+
+  // Runs `fn` when no invocation is on the stack any more (at once, if none is).
+  void defer(std::function<void()> fn);
+  // The outermost invocation has ended, or another quiescent state was reached.
+  void quiescent();
+
+  void log(std::string_view line) { env_.kernel_log(line); }
+
+ private:
+  friend class Object;
+  BpfSystem(Env &env, Options options);
+  void register_object(Object *object);
+  void forget_object(Object *object);
+
+  using Command = long (BpfSystem::*)(union bpf_attr *attr, u32 size);
+  struct CommandEntry;
+  static const CommandEntry *find_command(int cmd);
+
+  // One function a command; commands_*.cc.
+  long cmd_map_create(union bpf_attr *attr, u32 size);
+  long cmd_map_lookup(union bpf_attr *attr, u32 size);
+  long cmd_map_update(union bpf_attr *attr, u32 size);
+  long cmd_map_delete(union bpf_attr *attr, u32 size);
+  long cmd_map_next_key(union bpf_attr *attr, u32 size);
+  long cmd_map_lookup_and_delete(union bpf_attr *attr, u32 size);
+  long cmd_map_freeze(union bpf_attr *attr, u32 size);
+  long cmd_btf_load(union bpf_attr *attr, u32 size);
+  long cmd_prog_load(union bpf_attr *attr, u32 size);
+  long cmd_prog_bind_map(union bpf_attr *attr, u32 size);
+  long cmd_prog_run(union bpf_attr *attr, u32 size);
+  long cmd_prog_assoc(union bpf_attr *attr, u32 size);
+  long cmd_link_create(union bpf_attr *attr, u32 size);
+  long cmd_link_update(union bpf_attr *attr, u32 size);
+  long cmd_link_detach(union bpf_attr *attr, u32 size);
+  long cmd_get_info(union bpf_attr *attr, u32 size);
+  template <ObjectKind kKind>
+  long cmd_next_id(union bpf_attr *attr, u32 size);
+  template <ObjectKind kKind>
+  long cmd_fd_by_id(union bpf_attr *attr, u32 size);
+
+  Env &env_;
+  Options options_;
+  std::unique_ptr<KernelBtf> kernel_btf_;
+  VirtualFiles files_;
+  std::unique_ptr<CpumaskPool> cpumasks_;
+  std::unique_ptr<TimerTable> timers_;
+
+  u32 next_id_[4] = {1, 1, 1, 1};
+  std::map<u32, Object *> objects_[4];       // by kind, then id
+  std::map<ino_t, Object *> by_inode_;
+  std::map<int, std::shared_ptr<Object>> user_fds_;
+  std::vector<std::function<void()>> deferred_;
+};
+
+}  // namespace uscx::bpf
+
+#endif  // USCX_BPF_BPF_SYSTEM_H_

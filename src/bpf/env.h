@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Env: what the emulated bpf(2), the helpers and the generic kfuncs ask of the machine below them. The bridge implements
+// it over the scheduler core; tests implement it with a clock of their own. src/bpf knows nothing of scheduling: a task
+// is an address that Env vouches for.
+//
+// Threading: an Env belongs to one BpfSystem and is called on whichever thread runs that system's programs.
+#ifndef USCX_BPF_ENV_H_
+#define USCX_BPF_ENV_H_
+
+#include <string_view>
+
+#include "base/types.h"
+
+namespace uscx::bpf {
+
+// Kinds of kernel object whose address a program may hand back to a kfunc or helper.
+enum class ObjectType : u8 {
+  kTask,        // struct task_struct
+  kCgroup,      // struct cgroup
+  kCpumask,     // struct cpumask: the kernel's own, or the head of a bpf_cpumask
+  kBpfCpumask,  // struct bpf_cpumask: made by bpf_cpumask_create()
+  kRq,          // struct rq
+};
+const char *object_type_name(ObjectType type);
+
+// Says which addresses are live objects of a type. A kfunc body never sees an address that is not.
+class ObjectRegistry {
+ public:
+  virtual ~ObjectRegistry() = default;
+  virtual bool is_live(ObjectType type, const void *object) const = 0;
+};
+
+// Names a timer for as long as its map element lives; never reused in a run.
+using TimerId = u64;
+
+class Env : public ObjectRegistry {
+ public:
+  // Clocks of the CPU that runs the program. boot_ns counts time suspended too, of which a simulated machine has none.
+  virtual u64 now_ns() = 0;
+  virtual u64 boot_ns() { return now_ns(); }
+  virtual u64 jiffies64() = 0;
+  virtual u64 ns_per_jiffy() = 0;
+
+  virtual u32 cpu() = 0;
+  virtual u32 nr_cpu_ids() = 0;
+
+  // The task that runs on this CPU, as programs see it; never null inside an invocation.
+  virtual void *current_task() = 0;
+  virtual u64 current_pid_tgid() = 0;  // tgid in the high half
+  virtual const char *current_comm() = 0;
+
+  // One draw from the named random stream of bpf_get_prandom_u32().
+  virtual u32 random_u32() = 0;
+
+  // One message of bpf_trace_printk(), as it was formatted (a trailing newline is the program's own).
+  virtual void trace_print(std::string_view text) = 0;
+  // One kernel log line of the emulation (a refused command, say).
+  virtual void kernel_log(std::string_view line) = 0;
+
+  // Calls BpfSystem::timer_fired(id) at expires_ns, on `cpu` or, if that is negative, on this one. Arming an armed timer
+  // moves it.
+  virtual void timer_arm(TimerId id, u64 expires_ns, s32 cpu) = 0;
+  // True if the timer was armed.
+  virtual bool timer_cancel(TimerId id) = 0;
+
+  // The task behind a process file descriptor, the key of user space for task storage; null if there is none.
+  virtual void *task_of_pidfd(int) { return nullptr; }
+
+  // The address of a kernel variable that programs take as a ksym ("runqueues"), and of its copy for a CPU; null if it is
+  // not modelled.
+  virtual void *ksym_address(std::string_view) { return nullptr; }
+  virtual void *per_cpu_address(void *, u32) { return nullptr; }
+};
+
+}  // namespace uscx::bpf
+
+#endif  // USCX_BPF_ENV_H_

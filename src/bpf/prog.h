@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Prog: a loaded BPF program as bpf(2) knows it: what was loaded, what it refers to, and the prepared Program that runs.
+// The steps from BPF_PROG_LOAD's instructions to that are in prog_load.cc: map, kernel and function references become
+// addresses, kfunc and helper calls become thunks, and what is missing is named in the verifier log.
+//
+// Threading: immutable after loading, except for the association with a struct_ops map.
+#ifndef USCX_BPF_PROG_H_
+#define USCX_BPF_PROG_H_
+
+#include <linux/bpf.h>
+
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "bpf/object.h"
+
+namespace uscx::bpf {
+
+class Btf;
+class Map;
+class Program;
+class StructOpsMap;
+class StructOpsType;
+struct KfuncEntry;
+
+class Prog final : public Object {
+ public:
+  struct Attr {
+    u32 type = 0;
+    u32 expected_attach_type = 0;
+    u32 attach_btf_id = 0;
+    u32 flags = 0;
+    bool gpl_compatible = false;
+    std::string name;
+    std::shared_ptr<Btf> btf;
+    StructOpsType *struct_ops = nullptr;  // of a STRUCT_OPS program
+    std::string member;                   // the callback it implements
+  };
+  Prog(BpfSystem &system, Attr attr);
+  ~Prog() override;
+
+  const Attr &attr() const { return attr_; }
+  u32 type() const { return attr_.type; }
+  bool sleepable() const { return attr_.flags & BPF_F_SLEEPABLE; }
+  // Null for a program of a type that nothing here ever runs (a feature probe's socket filter, a kprobe).
+  Program *program() const { return program_.get(); }
+  const std::vector<std::shared_ptr<Map>> &maps() const { return maps_; }
+  const std::vector<const KfuncEntry *> &kfuncs() const { return kfuncs_; }
+  const std::vector<struct bpf_insn> &insns() const { return insns_; }
+
+  // Keeps a map alive for as long as the program (BPF_PROG_BIND_MAP, and each map that it refers to).
+  void bind_map(std::shared_ptr<Map> map);
+
+  // Which struct_ops map the program acts for. A struct_ops program used in two maps acts for neither.
+  enum class Assoc : u8 { kNone, kOne, kAmbiguous };
+  Assoc assoc() const { return assoc_; }
+  StructOpsMap *assoc_map() const { return assoc_ == Assoc::kOne ? assoc_map_ : nullptr; }
+  // BPF_PROG_ASSOC_STRUCT_OPS: -EBUSY if it acts for another one already.
+  int associate(const std::shared_ptr<StructOpsMap> &map);
+  // A struct_ops map took the program as a callback, or is being destroyed.
+  void used_by(StructOpsMap *map);
+  void unused_by(StructOpsMap *map);
+
+ private:
+  friend class ProgLoader;
+  const Attr attr_;
+  std::vector<struct bpf_insn> insns_;  // as user space gave them
+  std::vector<std::shared_ptr<Map>> maps_;
+  std::vector<const KfuncEntry *> kfuncs_;
+  std::unique_ptr<Program> program_;
+  Assoc assoc_ = Assoc::kNone;
+  StructOpsMap *assoc_map_ = nullptr;
+  std::shared_ptr<StructOpsMap> assoc_ref_;  // what BPF_PROG_ASSOC_STRUCT_OPS holds
+};
+
+// The running program of this thread's innermost invocation, or null.
+Prog *running_prog();
+
+}  // namespace uscx::bpf
+
+#endif  // USCX_BPF_PROG_H_
