@@ -18,7 +18,8 @@ fail() {
 # origin; a machine whose lists were never fetched has only its configuration, which is read as a fallback.
 debian_archives() {
   local found
-  found=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages' 'Origin: Debian' 2>/dev/null | sort -u)
+  found=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages' 'Origin: Debian' \
+    2>/dev/null | sort -u || true)
   if [ -z "$found" ]; then
     local codename
     codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# A thin front: CMake presets do the work, in build/PRESET. Each target can be repeated, and does what is left to do.
+MAKEFLAGS += --no-print-directory
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+JOBS ?= $(shell nproc)
+RUN_SECONDS ?= 10
+# What tests of this many seconds or more do is a bug of the test.
+TEST_TIMEOUT ?= 300
+
+.NOTPARALLEL:
+.PHONY: help setup build debug asan tsan run test objects own-btf bench lint format check-format tidy clean distclean
+
+help: ## This list
+	@echo "uscx: sched_ext schedulers on a simulated machine. Targets:"
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
+
+setup: ## Install what is missing from Debian's packages, get libbpf
+	@scripts/setup
+
+# The presets are configured once; afterwards the build itself sees when CMake must run again.
+build/%/build.ninja: CMakePresets.json | setup
+	@mkdir -p build
+	@cmake --preset $* >build/$*.log || { tail -20 build/$*.log >&2; exit 1; }
+
+build: setup build/release/build.ninja ## Build the optimised uscx, as build/uscx
+	@cmake --build --preset release -j$(JOBS)
+	@ln -sfn "$$(realpath --relative-to=build "$$(cat build/release/programs/uscx.path)")" build/uscx
+
+debug asan tsan: %: setup build/%/build.ninja ## Build with the preset of that name, in build/NAME
+	@cmake --build --preset $@ -j$(JOBS)
+
+run: build ## Run scx_qmap on 16 simulated CPUs: a report, and a trace to open in Perfetto
+	@build/uscx run --cpus 16 --workload mixed --duration $(RUN_SECONDS)s --trace build/qmap.perfetto-trace scx_qmap
+	@echo "The trace is build/qmap.perfetto-trace; open it at https://ui.perfetto.dev"
+
+# The release tests come last, so that their summary is the last thing on the screen; they include the style checks.
+test: build asan objects ## Run all tests: the sanitizer build's, then the release build's
+	@ctest --preset asan -j$(JOBS) --timeout $(TEST_TIMEOUT)
+	@ctest --preset release -j$(JOBS) --timeout $(TEST_TIMEOUT)
+
+objects: build ## Build unmodified kernel schedulers into build/linux-source-VERSION/
+	@scripts/kernel-sources
+	@scripts/kernel-objects
+	@$(MAKE) own-btf
+
+# A fresh dump that says the same leaves the old file, and so the objects, as they are.
+own-btf:
+	@mkdir -p build/own-btf
+	@build/uscx btf --dump build/own-btf/uscx.btf
+	@"$$(cat build/release/programs/btf_to_c.path)" build/own-btf/uscx.btf >build/own-btf/vmlinux.h.new
+	@cmp -s build/own-btf/vmlinux.h.new build/own-btf/vmlinux.h || \
+		mv build/own-btf/vmlinux.h.new build/own-btf/vmlinux.h
+	@rm -f build/own-btf/vmlinux.h.new
+	@scripts/kernel-objects --own-btf build/own-btf/vmlinux.h
+
+bench: build ## Measure: events per second, cost per BPF call, event-loop cost
+	@shopt -s nullglob; found=; for bench in build/release/bench/*_bench; do found=1; "$$bench"; done; \
+		[ -n "$$found" ] || { echo "no benchmark was built" >&2; exit 1; }
+
+SOURCES = $(shell git ls-files -co --exclude-standard -- '*.cc' '*.h' '*.c' ':!:tests/data')
+
+lint: build check-format tidy ## Check formatting, clang-tidy, include directions, licence lines and words
+	@scripts/check_includes
+	@scripts/check_style
+
+check-format:
+	@clang-format --dry-run --Werror $(SOURCES)
+
+format: setup ## Format all sources in place
+	@clang-format -i $(SOURCES)
+
+tidy: build
+	@run-clang-tidy -quiet -j$(JOBS) -p build/release "$(CURDIR)/(src|bench|tests)/.*\.cc$$" 2>&1 | \
+		{ grep -v -E '^(clang-tidy|[0-9]+ warnings? |Use -header-filter|Suppressed )' || true; }
+
+clean: ## Remove what was built from our own sources
+	@rm -rf build/release build/debug build/asan build/tsan build/own-btf build/uscx build/*.perfetto-trace
+	@rm -f build/linux-source-*/*.bpf.o
+
+distclean: ## Remove all of build/, the fetched packages too
+	@rm -rf build
