@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Ext: the sched_ext core. This header is its face to the rest: life cycle (attach, detach, exits), and the operations
+// that kfuncs need. The scheduling class itself is in ext_class.cc; reference/core.md is the specification.
+#ifndef USCX_SCHED_EXT_EXT_H_
+#define USCX_SCHED_EXT_EXT_H_
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "sched/class.h"
+#include "sched/ext/dsq.h"
+#include "sched/ext/ops.h"
+#include "sched/kernel.h"
+
+namespace uscx::sched {
+
+struct ExitRecord {          // scx_exit_info as text that we own; valid from the claim of the exit.
+  u32 kind = SCX_EXIT_NONE;  // enum scx_exit_kind
+  s64 exit_code = 0;
+  s32 exit_cpu = -1;
+  u64 flags = 0;
+  std::string reason, msg, dump;
+  std::vector<std::string> backtrace;
+};
+const char *exit_reason(u32 kind);     // "runnable task stall"
+const char *exit_kind_name(u32 kind);  // "SCX_EXIT_ERROR_STALL"
+
+// The kernel's struct scx_sched: one loaded scheduler.
+struct ExtSched;
+
+// An iterator over a user DSQ (bpf_iter_scx_dsq); opaque to callers.
+struct DsqIter;
+
+// What a callback may do depends on where it was called from.
+struct CallContext {
+  std::optional<Op> op;            // The callback that is running on this CPU, if any (innermost).
+  Rq *locked_rq = nullptr;         // scx_locked_rq()
+  Task *subject[2] = {nullptr, nullptr};
+  CallContext *outer = nullptr;
+};
+
+class Ext {
+ public:
+  explicit Ext(Kernel &kernel);
+  ~Ext();
+
+  // --- life cycle; from host context. They run the machine until the helper thread is done. ---
+  // 0, or -errno as in reference/ops.md "Attach results". ops must outlive the detach.
+  int attach(ExtOps &ops);
+  // Unregister from user space and wait. No-op if it has already exited by itself; then it only releases ops.
+  void detach(ExtOps &ops);
+  bool enabled() const;                     // scx_enabled()
+  u32 state() const;                        // enum scx_enable_state
+  ExtSched *root();
+  const ExitRecord *last_exit() const;      // Of the most recent scheduler, once it has exited.
+  const ExitRecord *exit_of(const ExtOps &ops) const;
+  u64 nr_rejected() const;
+  u64 enable_seq() const;
+  u64 hotplug_seq() const;
+  bool switched_all() const;
+
+  // --- for the core ---
+  bool should_run_in_ext(const Task &p) const;  // Which class class_for() gives a normal task.
+  int fork(Task &p);                        // scx_fork: init_task; 0 or -errno.
+  void post_fork(Task &p);
+  void cancel_fork(Task &p);
+  void task_dead(Task &p);
+  void update_idle(Rq &rq, bool idle, bool notify);  // Called by the idle class (idle.md).
+  void tick_check();                        // "watchdog failed to check in", from each tick.
+  void irq_work();                          // Kicks, deferred work, disable: what is pending on this CPU.
+  void rq_online(Rq &rq);
+  void rq_offline(Rq &rq);
+  void verify(Rq &rq);                      // Invariants (VERIFY).
+
+  // --- exits ---
+  void exit(ExtSched &sched, u32 kind, s64 code, const std::string &msg);  // First one wins.
+  void error(ExtSched &sched, const std::string &msg) { exit(sched, SCX_EXIT_ERROR, 0, msg); }
+  void sysrq_reset();                       // SysRq-S
+
+  // --- the callback now running on this CPU ---
+  CallContext *context();                   // nullptr outside of callbacks.
+
+  // --- what kfuncs call (reference/kfuncs.md); argument pointers are already checked. `sched` is the caller's. ---
+  ExtSched *sched_of(const ExtOps &ops);    // nullptr unless loaded.
+  bool dsq_insert(ExtSched &s, Task &p, u64 dsq_id, u64 slice, u64 enq_flags);
+  bool dsq_insert_vtime(ExtSched &s, Task &p, u64 dsq_id, u64 slice, u64 vtime, u64 enq_flags);
+  u32 dispatch_nr_slots(ExtSched &s);
+  void dispatch_cancel(ExtSched &s);
+  bool dsq_move_to_local(ExtSched &s, u64 dsq_id, u64 enq_flags);
+  s32 create_dsq(ExtSched &s, u64 dsq_id, s32 node);
+  void destroy_dsq(ExtSched &s, u64 dsq_id);
+  s32 dsq_nr_queued(ExtSched &s, u64 dsq_id);
+  Task *dsq_peek(ExtSched &s, u64 dsq_id);
+  bool task_set_slice(ExtSched &s, Task &p, u64 slice);
+  bool task_set_dsq_vtime(ExtSched &s, Task &p, u64 vtime);
+  void kick_cpu(ExtSched &s, s32 cpu, u64 flags);
+  bool cpu_valid(ExtSched &s, s32 cpu);     // False raises "invalid CPU %d".
+  u64 scx_now();
+  u32 reenqueue_local();
+  void dsq_reenq(ExtSched &s, u64 dsq_id, u64 flags);
+  // bpf_iter_scx_dsq_*: `storage` is the program's 48 bytes.
+  s32 iter_new(ExtSched *s, void *storage, u64 dsq_id, u64 flags);
+  Task *iter_next(void *storage);
+  void iter_destroy(void *storage);
+  void move_set_slice(void *iter, u64 slice);
+  void move_set_vtime(void *iter, u64 vtime);
+  bool dsq_move(ExtSched &s, void *iter, Task &p, u64 dsq_id, u64 enq_flags, bool vtime_order);
+  // idle (ext/idle.h has the masks)
+  s32 select_cpu_dfl(ExtSched &s, Task &p, s32 prev_cpu, u64 wake_flags, bool *is_idle);
+  s32 select_cpu_and(ExtSched &s, Task &p, s32 prev_cpu, u64 wake_flags, const cpumask *allowed, u64 flags);
+  bool test_and_clear_cpu_idle(ExtSched &s, s32 cpu);
+  s32 pick_idle_cpu(ExtSched &s, const cpumask *mask, u64 flags);
+  s32 pick_any_cpu(ExtSched &s, const cpumask *mask, u64 flags);
+  s32 pick_idle_cpu_node(ExtSched &s, const cpumask *mask, s32 node, u64 flags);
+  s32 pick_any_cpu_node(ExtSched &s, const cpumask *mask, s32 node, u64 flags);
+  // Kernel-form masks for BPF; node < 0 is the global form. Errors return the empty mask.
+  const cpumask *idle_cpumask(ExtSched &s, bool smt, s32 node);
+  void cpuperf_set(ExtSched &s, s32 cpu, u32 perf);
+  u32 cpuperf_cap(ExtSched &s, s32 cpu);
+  u32 cpuperf_cur(ExtSched &s, s32 cpu);
+  cgroup *task_cgroup(ExtSched &s, Task &p);
+  void events(scx_event_stats *out);        // Of the root scheduler, summed over CPUs.
+  void dump_text(ExtSched &s, const std::string &text);  // scx_bpf_dump()
+  Task *tid_to_task(u64 tid);
+
+ private:
+  friend struct ExtInternal;
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+std::unique_ptr<SchedClass> make_ext_class(Kernel &kernel);
+
+}  // namespace uscx::sched
+
+#endif  // USCX_SCHED_EXT_EXT_H_

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The sched_ext part of a run queue (the kernel's struct scx_rq). Protected by the rq lock. What BPF sees of it is in
+// Rq::shared->scx; the core keeps flags, kick_sync, cpu_released, cpuperf_target and nr_running there.
+#ifndef USCX_SCHED_EXT_EXT_RQ_H_
+#define USCX_SCHED_EXT_EXT_RQ_H_
+
+#include <memory>
+
+#include "machine/cpumask.h"
+#include "sched/ext/dsq.h"
+#include "sched/task.h"
+
+namespace uscx::sched {
+
+struct ExtRq {
+  Dsq local_dsq;
+  bi::list<Task, bi::member_hook<Task, ListHook, &Task::runnable_node>> runnable_list;
+  bi::list<Task, bi::member_hook<Task, ListHook, &Task::ddsp_deferred_node>> ddsp_deferred_locals;
+  u64 extra_enq_flags = 0;
+  u32 nr_immed = 0;
+  bool reenq_local_pending = false;
+  bool deferred_pending = false;       // run_deferred is owed by a balance callback or irq_work.
+  bool kick_irq_pending = false;
+  bool kick_sync_pending = false;
+  bool in_select_cpu = false;
+  // Requests made on this CPU for others; sized at first use while a scheduler is loaded.
+  machine::CpuMask to_kick, idle_to_kick, to_preempt, to_wait, to_sync;
+  bool any_kick = false;
+};
+
+}  // namespace uscx::sched
+
+#endif  // USCX_SCHED_EXT_EXT_RQ_H_

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Kernel: the machine's operating system, as far as scheduling goes. It owns run queues, tasks, classes, kernel threads,
+// RCU and the sched_ext state, and is the entry point for interrupts (MachineClient) and for the host.
+//
+// Lock order: task pi_lock, then rq lock(s) by CPU number, then DSQ locks (docs/LOCKING.md). Methods say which they need.
+#ifndef USCX_SCHED_KERNEL_H_
+#define USCX_SCHED_KERNEL_H_
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "machine/machine.h"
+#include "sched/class.h"
+#include "sched/object_space.h"
+#include "sched/rcu.h"
+#include "sched/rq.h"
+#include "sched/task.h"
+#include "sched/work.h"
+
+namespace uscx::sched {
+
+class Ext;  // sched/ext/ext.h
+
+struct TaskSpec {
+  std::string comm;
+  TaskKind kind = TaskKind::kWorkload;
+  int policy = SCHED_NORMAL;      // SCHED_FIFO takes rt_priority.
+  int nice = 0;
+  u32 rt_priority = 0;
+  const machine::CpuMask *cpus = nullptr;  // nullptr: all.
+  std::unique_ptr<Behavior> behavior;
+  Task *parent = nullptr;                  // nullptr: init (kthreadd for kernel threads).
+  u64 extra_flags = 0;                     // PF_*
+};
+
+struct KernelConfig {
+  bool boot_kthreads = true;  // kthreadd, rcu_preempt, workers. Tests of a single class may leave them out.
+};
+
+class Kernel final : public machine::MachineClient {
+ public:
+  Kernel(machine::Machine &machine, ObjectSpace &objects, const KernelConfig &config = {});
+  ~Kernel() override;
+
+  machine::Machine &machine() { return machine_; }
+  u32 nr_cpus() const { return static_cast<u32>(rqs_.size()); }
+  Rq &rq(u32 cpu) { return *rqs_[cpu]; }
+  Rq &this_rq() { return *rqs_[machine::this_cpu()]; }
+  Rq &task_rq(const Task &p) { return *rqs_[p.cpu]; }
+  Ext &ext() { return *ext_; }
+  Rcu &rcu() { return rcu_; }
+  WorkQueues &works() { return *works_; }
+  ObjectSpace &objects() { return objects_; }
+  u64 jiffies() const { return machine_.jiffies(); }
+  u64 msecs_to_jiffies(u64 ms) const { return (ms * machine_.hz() + 999) / 1000; }
+
+  // --- tasks ---
+  // Creates a task and makes it runnable (fork and wake_up_new_task). Returns nullptr and sets *error (-errno) when
+  // ops.init_task refuses it. From host context, or from a Behavior's next().
+  Task *create_task(TaskSpec spec, int *error = nullptr);
+  Task *find_task(int pid);  // Live tasks only, not idle ones.
+  Task &init_task() { return *init_; }
+  Task &kthreadd() { return *kthreadd_; }
+  template <typename Fn>
+  void for_each_task(Fn fn) {  // Creation order, without idle tasks; fn may not create or free tasks.
+    for (Task &p : tasks_) fn(p);
+  }
+  u32 nr_tasks() const { return nr_tasks_; }
+  void get_task(Task &p) { p.refs++; }
+  void put_task(Task &p);  // The last reference frees it after a grace period.
+
+  // --- wakeups and changes; they take the locks themselves ---
+  bool wake(Task &p, u64 wake_flags = 0);            // try_to_wake_up; true if it was asleep.
+  void set_user_nice(Task &p, int nice);
+  int set_scheduler(Task &p, int policy, u32 rt_priority, int nice);  // sched_setscheduler(2): 0 or -errno.
+  int set_cpus_allowed(Task &p, const machine::CpuMask &cpus);  // sched_setaffinity(2): 0 or -EINVAL.
+  void migrate_disable(Task &p);
+  void migrate_enable(Task &p);
+  // Recomputes p's class (ext loaded, unloaded or policy changed) and moves it there. pi_lock is taken.
+  void update_task_class(Task &p);
+  SchedClass &class_for(const Task &p);
+
+  // --- for scheduling classes: rq lock held ---
+  void update_rq_clock(Rq &rq);
+  void resched_curr(Rq &rq);
+  void wakeup_preempt(Rq &rq, Task &p, u64 flags);
+  void activate_task(Rq &rq, Task &p, u64 flags);    // enqueue and on_rq = queued
+  void deactivate_task(Rq &rq, Task &p, u64 flags);  // on_rq = migrating (or 0 with DEQUEUE_SLEEP), then dequeue
+  void set_task_cpu(Task &p, u32 cpu);               // Between the two; traces sched_migrate_task.
+  void add_nr_running(Rq &rq, u32 count) { rq.nr_running += count; }
+  void sub_nr_running(Rq &rq, u32 count) { rq.nr_running -= count; }
+  // Dequeues, lets change() alter the task, and enqueues again: how every property of a queued task is changed.
+  // Flags are DEQUEUE_SAVE | ...; calls put_prev/set_next for a running task. rq lock and pi_lock held.
+  void sched_change(Rq &rq, Task &p, u64 flags, const std::function<void()> &change);
+  // Common accounting of the current task's execution; returns the time since the last call.
+  u64 update_curr_common(Rq &rq);
+  void cpu_stop(u32 cpu, StopWork &work);            // Runs work on migration/N. No rq lock.
+  u32 select_fallback_rq(Task &p, u32 cpu);
+  // Locks p's pi_lock and its rq (which may change until both are held).
+  struct TaskLock {
+    Kernel &kernel;
+    Task &p;
+    Rq &rq;
+    TaskLock(Kernel &kernel, Task &p);
+    ~TaskLock();
+  };
+
+  SchedClass &stop_class() { return *classes_[SchedClass::kStop]; }
+  SchedClass &rt_class() { return *classes_[SchedClass::kRt]; }
+  SchedClass &fair_class() { return *classes_[SchedClass::kFair]; }
+  SchedClass &ext_class() { return *classes_[SchedClass::kExt]; }
+  SchedClass &idle_class() { return *classes_[SchedClass::kIdle]; }
+
+  // --- masks ---
+  // The one copy of a mask with these bits, and its kernel form (struct cpumask in object space).
+  const machine::CpuMask *intern_mask(const machine::CpuMask &mask);
+  const cpumask *kernel_mask(const machine::CpuMask *interned);
+  const machine::CpuMask *possible_mask() const { return possible_mask_; }
+  const machine::CpuMask &online_mask() const { return online_; }
+  cpumask *online_kernel_mask();
+  cgroup *root_cgroup() { return root_cgroup_; }
+
+  // --- kernel threads ---
+  Task &create_kthread(const std::string &comm, std::function<void(KthreadApi &)> body, int policy = SCHED_NORMAL,
+                       u32 rt_priority = 0, const machine::CpuMask *cpus = nullptr, u64 extra_flags = 0);
+
+  // --- messages ---
+  void log(const std::string &line);  // The kernel log: traced with its time, and handed to the listener.
+  void set_log_listener(std::function<void(u64 time_ns, const std::string &)> listener) { on_log_ = std::move(listener); }
+  bool smt_active() const { return machine_.topology().smt_active(); }
+
+  // --- MachineClient ---
+  void on_tick() override;
+  void on_resched_ipi() override;
+  void on_irq_work() override;
+  void on_run_end() override;
+  void on_segment_end() override;
+
+  // Invariants of everything (VERIFY): each runnable task in exactly one place, affinity, idle masks, counts.
+  void verify_all();
+
+ private:
+  friend class CoreTest;
+  void boot();
+  void schedule();                       // One pass of __schedule on this CPU.
+  Task *pick_next_task(Rq &rq, Task *prev);
+  void context_switch(Rq &rq, Task &prev, Task &next);
+  void finish_dead(Task &p);
+  void run_current(Rq &rq);              // Asks for steps until the task runs, sleeps or exits.
+  bool take_step(Rq &rq, Task &p);       // One step; false if the task must leave the CPU.
+  u32 select_task_rq(Task &p, u32 cpu, u64 *wake_flags);
+  void stop_run(Rq &rq, Task &p);        // Accounts the used part of the run step.
+  static void sleep_timer_fired(machine::SimEvent &event);
+  void init_task_fields(Task &p, const TaskSpec &spec);
+  void free_task(Task &p);
+
+  machine::Machine &machine_;
+  ObjectSpace &objects_;
+  KernelConfig config_;
+  Rcu rcu_;
+  std::vector<std::unique_ptr<Rq>> rqs_;
+  std::unique_ptr<SchedClass> classes_[SchedClass::kStop + 1];  // By rank; kDl stays empty.
+  std::unique_ptr<Ext> ext_;
+  std::unique_ptr<WorkQueues> works_;
+  bi::list<Task, bi::member_hook<Task, ListHook, &Task::tasks_node>> tasks_;
+  std::map<int, Task *> by_pid_;
+  u32 nr_tasks_ = 0;
+  int next_pid_ = 1;
+  u64 next_serial_ = 1;
+  Task *init_ = nullptr;
+  Task *kthreadd_ = nullptr;
+  machine::CpuMask online_;
+  const machine::CpuMask *possible_mask_ = nullptr;
+  struct Interned {
+    machine::CpuMask mask;
+    cpumask *kernel = nullptr;
+  };
+  std::map<std::vector<machine::MaskWord>, std::unique_ptr<Interned>> masks_;
+  cgroup *root_cgroup_ = nullptr;
+  std::function<void(u64, const std::string &)> on_log_;
+};
+
+}  // namespace uscx::sched
+
+#endif  // USCX_SCHED_KERNEL_H_

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Memory for the kernel objects that BPF programs see. The core takes it from here so that it need not know where the
+// programs' address range is. Memory comes zeroed; freed memory is poisoned. Addresses must repeat from run to run.
+#ifndef USCX_SCHED_OBJECT_SPACE_H_
+#define USCX_SCHED_OBJECT_SPACE_H_
+
+#include <cstddef>
+
+namespace uscx::sched {
+
+enum class ObjectType { kTask, kCpumask, kCgroup, kRq, kOther };
+
+class ObjectSpace {
+ public:
+  virtual ~ObjectSpace() = default;
+  virtual void *alloc(ObjectType type, size_t size) = 0;
+  virtual void free(ObjectType type, void *object, size_t size) = 0;
+  // Told when a task is gone for good, before its memory is freed (task storage, reference registries).
+  virtual void task_freed(void *task) { (void)task; }
+};
+
+// Plain heap memory, for tests and native schedulers.
+ObjectSpace &heap_object_space();
+
+}  // namespace uscx::sched
+
+#endif  // USCX_SCHED_OBJECT_SPACE_H_

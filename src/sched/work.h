@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Work queues and kthread workers. Work runs on kernel threads that are tasks like any other, under the scheduler that is
+// loaded: per-CPU workers (kworker/N:0), unbound workers (kworker/u:N), and dedicated FIFO workers as sched_ext has them.
+#ifndef USCX_SCHED_WORK_H_
+#define USCX_SCHED_WORK_H_
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "machine/event_queue.h"
+#include "sched/behavior.h"
+
+namespace uscx::sched {
+
+class Kernel;
+
+struct Work {
+  std::function<void(KthreadApi &)> fn;
+  bool pending = false;
+  bool running = false;
+  u64 cost_ns = 5000;  // CPU time the worker uses for it.
+};
+
+struct DelayedWork {
+  Work work;
+  machine::SimEvent timer;
+  bool armed() const { return timer.queued(); }
+};
+
+// A kernel thread that runs works in order (kthread_worker).
+class KthreadWorker {
+ public:
+  KthreadWorker(Kernel &kernel, const std::string &comm, int policy, u32 rt_priority, const machine::CpuMask *cpus = nullptr,
+                u64 extra_flags = 0);
+  ~KthreadWorker();  // Asks the thread to exit once its queue is empty.
+  void queue(Work &work);             // No-op if it is pending.
+  void flush(KthreadApi &self);       // Waits until what is queued now has run.
+  bool idle() const;
+  Task &task();
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+class WorkQueues {
+ public:
+  explicit WorkQueues(Kernel &kernel);
+  ~WorkQueues();
+  void boot();
+  void queue_on(u32 cpu, Work &work);
+  void queue_unbound(Work &work);
+  void queue_delayed_unbound(DelayedWork &work, u64 delay_ns);  // mod_delayed_work: moves it if it is armed.
+  void cancel_delayed(DelayedWork &work);
+
+ private:
+  Kernel &kernel_;
+  std::vector<std::unique_ptr<KthreadWorker>> per_cpu_;   // Created on first use.
+  std::vector<std::unique_ptr<KthreadWorker>> unbound_;
+};
+
+}  // namespace uscx::sched
+
+#endif  // USCX_SCHED_WORK_H_
