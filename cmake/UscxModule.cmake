@@ -3,6 +3,7 @@
 # one test program, NAME_test, from its *_test.cc files. DEPS are other modules or imported targets.
 function(uscx_module name)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc ${CMAKE_CURRENT_SOURCE_DIR}/*/*.cc)
+  list(FILTER sources EXCLUDE REGEX "/src/[^/]+/tools/")  # programs that run at build time, with a main of their own
   set(tests ${sources})
   list(FILTER sources EXCLUDE REGEX "_test\\.cc$")
   list(FILTER tests INCLUDE REGEX "_test\\.cc$")
