@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // The simulated machine's event queue: what happens next in virtual time. Events are ordered by (time, sequence number of
 // scheduling), so that ties never depend on an address. An Event is embedded in what it belongs to (a CPU's tick, a
-// task's sleep timer) and is in the queue at most once; scheduling it again moves it. Single-threaded.
+// task's sleep timer) and is in the queue at most once; scheduling it again moves it. Deferred events (whose CPU was
+// busy when they arrived) come before all others of the same time, in the order in which they were deferred: they have
+// arrived earlier. Single-threaded.
 #ifndef USCX_MACHINE_EVENT_QUEUE_H_
 #define USCX_MACHINE_EVENT_QUEUE_H_
 
+#include <cstddef>
 #include <vector>
 
 #include "base/types.h"
@@ -30,12 +33,19 @@ struct SimEvent {
 
 class EventQueue {
  public:
+  EventQueue() = default;
+  EventQueue(const EventQueue &) = delete;
+  EventQueue &operator=(const EventQueue &) = delete;
+  ~EventQueue();  // What is still queued is then not queued; it does not fire.
   void schedule(SimEvent &event, u64 time_ns);  // Moves it if it is queued; it then gets a new sequence number.
   void cancel(SimEvent &event);                 // No-op if it is not queued.
   bool empty() const { return heap_.empty(); }
   u64 next_time_ns() const { return heap_[0].time_ns; }
   u64 time_of(const SimEvent &event) const { return heap_[event.heap_index].time_ns; }
+  SimEvent &first() const { return *heap_[0].event; }
   SimEvent &pop();
+  // Moves the first event to time_ns, which is not earlier, as a deferred one.
+  void defer_first(u64 time_ns);
   size_t size() const { return heap_.size(); }
 
  private:
@@ -45,10 +55,12 @@ class EventQueue {
     SimEvent *event;
   };
   static bool before(const Slot &a, const Slot &b) { return a.time_ns != b.time_ns ? a.time_ns < b.time_ns : a.seq < b.seq; }
+  void place(SimEvent &event, Slot slot);
   void sift_up(u32 index, Slot slot);
   void sift_down(u32 index, Slot slot);
   std::vector<Slot> heap_;  // A 4-ary heap.
-  u64 next_seq_ = 0;
+  u64 next_deferred_seq_ = 0;
+  u64 next_seq_ = u64{1} << 63;  // Above all of the deferred ones.
 };
 
 }  // namespace uscx::machine

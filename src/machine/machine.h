@@ -8,6 +8,7 @@
 #ifndef USCX_MACHINE_MACHINE_H_
 #define USCX_MACHINE_MACHINE_H_
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <string>
@@ -24,14 +25,15 @@ namespace uscx::machine {
 
 class Machine;
 
-// Where code is running now. One per host thread; a fiber switch saves and restores it as a value.
+// Where code is running now. One per host thread. A fiber does not keep one of its own: inside it, the context is the one
+// of the segment that resumed it.
 struct ExecContext {
   Machine *machine = nullptr;
   u32 cpu = 0;
   u64 now_ns = 0;       // This CPU's time; advanced by charge().
   bool on_cpu = false;  // False in host context: between events, e.g. while a program's bpf(2) call is handled.
 };
-extern thread_local ExecContext exec_context;
+extern constinit thread_local ExecContext exec_context;  // constinit: no initialisation guard on each access.
 
 inline ExecContext &exec() { return exec_context; }
 inline u32 this_cpu() { return exec_context.cpu; }
@@ -78,12 +80,17 @@ class Machine {
   void start_tick(u32 cpu);  // Next tick at the next multiple of tick_ns; no-op if it runs.
   void stop_tick(u32 cpu);   // An idle CPU stops its tick.
   bool tick_running(u32 cpu) const { return cpus_[cpu].tick.queued(); }
-  // A reschedule IPI to another CPU: arrives ipi_delivery later; coalesced while one is under way.
+  // A reschedule IPI to another CPU: arrives ipi_delivery later; coalesced while one is under way. To this CPU itself:
+  // on_resched_ipi runs at the end of the present segment, before on_segment_end.
   void send_resched(u32 cpu);
-  // irq_work on `cpu`: self-interrupt at the end of the segment if it is this CPU, else an IPI. Coalesced.
+  // irq_work on `cpu`: self-interrupt at the end of the segment if it is this CPU, else an IPI. Coalesced. Both kinds of
+  // self-interrupt cost irq_entry, and are also taken if on_segment_end raised them (it then runs once more).
   void raise_irq_work(u32 cpu);
-  // The current task of this CPU goes on for ran_ns of CPU time from now, then on_run_end. cancel_run returns nothing:
-  // the core knows from its clock how much was used.
+  // The current task of this CPU runs user code for run_ns, then on_run_end. User code starts when the present segment
+  // ends, so the run ends at (the end of the segment in which start_run is called) + run_ns, exactly, whatever interrupts
+  // come in between: what they take is part of the task's CPU time, as in a kernel without IRQ_TIME_ACCOUNTING. To make a
+  // step longer for them, call start_run again; it replaces the run before. The last call of a segment decides.
+  // cancel_run returns nothing: the core knows from its clock how much was used.
   void start_run(u64 run_ns);
   void cancel_run(u32 cpu);
   // Timers (hrtimers): fn runs in interrupt context on event.cpu at time_ns or when that CPU is next free.
@@ -101,24 +108,34 @@ class Machine {
   void run_until(u64 end_ns);
   // Runs events until done() or until limit_ns; returns done().
   bool run_while(const std::function<bool()> &not_done, u64 limit_ns);
-  // Runs fn on `cpu` now, as an interrupt would (exec set, charged, then on_segment_end), when the CPU is free.
+  // Runs fn on `cpu` as an interrupt would (exec set, charged, then on_segment_end), now or when the CPU is free; other
+  // events that are due before are run first. Returns when fn's segment has ended. Not from within a segment.
   void run_on(u32 cpu, const std::function<void()> &fn);
-  void request_stop() { stop_ = true; }  // run_until/run_while return after the current event.
-  u64 nr_events() const { return nr_events_; }
+  // run_until/run_while return after the current event, the next one at once if none is running. Async-signal-safe.
+  void request_stop() { stop_.store(true, std::memory_order_relaxed); }
+  u64 nr_events() const { return nr_events_; }  // Segments so far.
 
  private:
+  // "pending" flags: an IPI is under way (to others), or to be taken at the end of the present segment (self).
   struct Cpu {
     SimEvent tick, resched, irq_work, run;
     u64 busy_until_ns = 0;
+    u64 run_ns = 0;
+    bool run_requested = false;  // start_run was called in the present segment.
     bool idle = false;
-    bool resched_pending = false, irq_work_pending = false;
+    bool self_resched = false;
+    bool self_irq_work = false;
   };
   static void tick_fired(SimEvent &event);
   static void resched_fired(SimEvent &event);
   static void irq_work_fired(SimEvent &event);
   static void run_fired(SimEvent &event);
+  static void host_call_fired(SimEvent &event);
   void step();
-  void segment(u32 cpu, u64 time_ns, void (*body)(void *), void *arg);
+  void segment(SimEvent &event, u64 time_ns);
+  void take_self_interrupts(Cpu &cpu);
+  void enter_host_context();
+  bool consume_stop();
 
   MachineConfig config_;
   trace::Tracer &tracer_;
@@ -127,7 +144,7 @@ class Machine {
   std::vector<Cpu> cpus_;
   u64 loop_now_ns_ = 0;
   u64 nr_events_ = 0;
-  bool stop_ = false;
+  std::atomic<bool> stop_ = false;
 };
 
 }  // namespace uscx::machine

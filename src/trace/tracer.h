@@ -5,7 +5,8 @@
 #ifndef USCX_TRACE_TRACER_H_
 #define USCX_TRACE_TRACER_H_
 
-#include <memory>
+#include <deque>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -51,15 +52,21 @@ class Tracer {
   std::vector<Event> recent(u32 cpu) const;
 
  private:
-  struct Recorder;
+  struct TextHash {
+    using is_transparent = void;
+    size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
+  };
+  void hash_event(const Event &event);
+  void hash_text_args(Event &event) const;
+
   u64 nr_events_ = 0;
   u64 hash_state_[2];
   std::vector<Sink *> sinks_;
-  std::vector<std::string> texts_;
+  std::deque<std::string> texts_;  // A reference from text_of() stays valid.
   std::vector<u64> text_hashes_;
-  std::unordered_map<std::string, u64> text_ids_;  // Looked up only, never iterated.
-  std::vector<Event> recorder_;                    // nr_cpus x kRecorderDepth, a ring a CPU.
-  std::vector<u32> recorder_next_;
+  std::unordered_map<std::string, u64, TextHash, std::equal_to<>> text_ids_;  // Looked up only, never iterated.
+  std::vector<Event> recorder_;       // nr_cpus x kRecorderDepth, a ring a CPU.
+  std::vector<u64> recorder_count_;   // Events of each CPU so far.
 };
 
 }  // namespace uscx::trace
