@@ -4,15 +4,16 @@
 // this header (vmlinux.c), so what C++ computes with and what CO-RE relocates against cannot drift apart.
 //
 // The header is C for `clang -target bpf` and C++20 alike, in the global namespace. Enum type names matter as much as
-// the enumerators: schedulers read values through CO-RE enum relocations that name both. An enum with a fixed type of
-// u64 comes out as BTF_KIND_ENUM64, as in the kernel.
+// the enumerators: schedulers read values through CO-RE enum relocations that name both. 64-bit enums must come
+// out as BTF_KIND_ENUM64; clang's bpf backend does that when their fixed type is written out, but truncates the values
+// when it is a typedef such as u64.
 #ifndef USCX_ABI_SCX_H_
 #define USCX_ABI_SCX_H_
 
 #include "abi/kernel_types.h"
 
 // Constants that the kernel promises to schedulers.
-enum scx_public_consts : u64 {
+enum scx_public_consts : unsigned long long {
   SCX_OPS_NAME_LEN = 128,
   SCX_SLICE_DFL = 20 * 1000000ULL,
   SCX_SLICE_BYPASS = 5 * 1000000ULL,
@@ -46,7 +47,7 @@ enum scx_arena_consts {
 };
 
 // A DSQ id with bit 63 clear belongs to the BPF scheduler; the rest is named here.
-enum scx_dsq_id_flags : u64 {
+enum scx_dsq_id_flags : unsigned long long {
   SCX_DSQ_FLAG_BUILTIN = 1ULL << 63,
   SCX_DSQ_FLAG_LOCAL_ON = 1ULL << 62,
   SCX_DSQ_INVALID = SCX_DSQ_FLAG_BUILTIN | 0,
@@ -57,7 +58,7 @@ enum scx_dsq_id_flags : u64 {
   SCX_DSQ_LOCAL_CPU_MASK = 0xffffffffULL,
 };
 
-enum scx_enq_flags : u64 {
+enum scx_enq_flags : unsigned long long {
   SCX_ENQ_WAKEUP = 0x1,
   SCX_ENQ_HEAD = 0x10000,
   SCX_ENQ_CPU_SELECTED = 0x100000,
@@ -72,7 +73,7 @@ enum scx_enq_flags : u64 {
   SCX_ENQ_GDSQ_FALLBACK = 1ULL << 59,
 };
 
-enum scx_deq_flags : u64 {
+enum scx_deq_flags : unsigned long long {
   SCX_DEQ_SLEEP = 0x1,
   SCX_DEQ_CORE_SCHED_EXEC = 1ULL << 32,
   SCX_DEQ_SCHED_CHANGE = 1ULL << 33,
@@ -95,7 +96,7 @@ enum scx_pick_idle_cpu_flags {
   SCX_PICK_IDLE_IN_NODE = 1 << 1,
 };
 
-enum scx_reenq_flags : u64 {
+enum scx_reenq_flags : unsigned long long {
   SCX_REENQ_ANY = 1ULL << 0,
   __SCX_REENQ_FILTER_MASK = 0xffffULL,
   __SCX_REENQ_USER_MASK = SCX_REENQ_ANY,
@@ -124,7 +125,7 @@ enum scx_cpu_preempt_reason {
   SCX_CPU_PREEMPT_UNKNOWN = 3,
 };
 
-enum scx_ops_flags : u64 {
+enum scx_ops_flags : unsigned long long {
   SCX_OPS_KEEP_BUILTIN_IDLE = 1ULL << 0,
   SCX_OPS_ENQ_LAST = 1ULL << 1,
   SCX_OPS_ENQ_EXITING = 1ULL << 2,
@@ -159,7 +160,7 @@ enum scx_exit_kind {
 };
 
 // Bits 63..48 ask for an action, 47..32 give a reason, 31..0 belong to the scheduler.
-enum scx_exit_code : u64 {
+enum scx_exit_code : unsigned long long {
   SCX_ECODE_RSN_HOTPLUG = 1ULL << 32,
   SCX_ECODE_RSN_CGROUP_OFFLINE = 2ULL << 32,
   SCX_ECODE_ACT_RESTART = 1ULL << 48,

@@ -39,11 +39,14 @@ DESCRIBE(__le64);
 DESCRIBE(__sum16);
 DESCRIBE(__wsum);
 DESCRIBE(bool);
+static enum { false = 0, true = 1 } described_truth __attribute__((used));
 DESCRIBE(pid_t);
 DESCRIBE(uid_t);
 DESCRIBE(gid_t);
 typedef unsigned long size_t;
 DESCRIBE(size_t);
+typedef long ssize_t;
+DESCRIBE(ssize_t);
 typedef unsigned long uintptr_t;
 DESCRIBE(uintptr_t);
 
@@ -167,3 +170,8 @@ DESCRIBE(enum bpf_map_type);
 DESCRIBE(enum bpf_prog_type);
 DESCRIBE(enum bpf_attach_type);
 DESCRIBE(enum bpf_func_id);
+enum page_size_enum {
+  __PAGE_SIZE = 4096,
+};
+DESCRIBE(enum page_size_enum);
+static enum { BPF_MAX_LOOPS = 8 * 1024 * 1024, BPF_MAX_TIMED_LOOPS = 0xffff } described_loops __attribute__((used));
