@@ -4,7 +4,8 @@
 # uscx_bpf_object(NAME SOURCE [CLANG clang] [VMLINUX dir] [INCLUDES dir...])
 #   compiles SOURCE to NAME.bpf.o in the current binary folder, through a target NAME_bpf whose property BPF_OBJECT is
 #   the object's path. VMLINUX is a folder with a vmlinux.h; without it the one made from our own BTF is used.
-#   CLANG is a command, by default clang-19.
+#   CLANG is a command, by default clang-19. The extensions and silenced warnings are what a real kernel's vmlinux.h
+#   needs.
 #
 # The target vmlinux_h makes our vmlinux.h, in the folder USCX_VMLINUX_DIR.
 find_program(USCX_BPF_CLANG NAMES clang-19 REQUIRED)
@@ -33,8 +34,10 @@ function(uscx_bpf_object name source)
   list(TRANSFORM includes PREPEND -I)
   add_custom_command(
     OUTPUT ${object}
-    COMMAND ${clang} -target bpf -mcpu=v3 -O2 -g -Wall -Werror -D__TARGET_ARCH_x86 ${includes}
-            -idirafter /usr/include/${CMAKE_LIBRARY_ARCHITECTURE} -MMD -MT ${object} -MF ${object}.d -c ${source} -o ${object}
+    COMMAND ${clang} -target bpf -mcpu=v3 -O2 -g -Wall -Werror -D__TARGET_ARCH_x86
+            -fms-extensions -Wno-microsoft-anon-tag -Wno-compare-distinct-pointer-types ${includes}
+            -idirafter /usr/include/${CMAKE_LIBRARY_ARCHITECTURE} -MMD -MT ${object} -MF ${object}.d
+            -c ${source} -o ${object}
     DEPENDS ${source} ${types}
     DEPFILE ${object}.d
     COMMENT "Compiling ${name}.bpf.o"
