@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "bpf/exec.h"
+#include "bpf/prog.h"
+#include "bridge/call_frames.h"
+#include "bridge/host.h"
+#include "bridge/scx_ops.h"
+
+namespace uscx::bridge {
+
+using sched::Op;
+
+thread_local BpfOps *BpfOps::current_ = nullptr;
+
+BpfOps::BpfOps(Host &host, bpf::StructOpsMap &map) : host_(host) {
+  const sched_ext_ops &table = *static_cast<const sched_ext_ops *>(map.table());
+  config_.name = table.name;
+  config_.flags = table.flags;
+  config_.dispatch_max_batch = table.dispatch_max_batch;
+  config_.timeout_ms = table.timeout_ms;
+  config_.exit_dump_len = table.exit_dump_len;
+  config_.hotplug_seq = table.hotplug_seq;
+  config_.sub_cgroup_id = table.sub_cgroup_id;
+  for (u32 i = 0; i < static_cast<u32>(Op::count); i++) {
+    const bpf::Prog *prog = map.prog(sched::op_name(static_cast<Op>(i)));
+    if (!prog) continue;
+    programs_[i] = prog->program();
+    implemented_.set(i);
+  }
+}
+
+BpfOps::~BpfOps() = default;
+
+u64 BpfOps::call(Op op, u64 a0, u64 a1, u64 a2, u64 a3) {
+  CallFrame frame;
+  u64 *args = frame.args();
+  args[0] = a0;
+  args[1] = a1;
+  args[2] = a2;
+  args[3] = a3;
+  const bpf::Program &program = *programs_[static_cast<u32>(op)];
+  bpf::Invocation invocation(&host_.exec_env());
+  BpfOps *const outer = current_;
+  current_ = this;
+  const bpf::RunResult result = bpf::run(program, reinterpret_cast<u64>(args), invocation, host_.exec_mode());
+  current_ = outer;
+  if (!outer) host_.system().quiescent();
+  if (result.aborted()) {
+    eject(op, program, *result.abort);
+    return 0;
+  }
+  return result.r0;
+}
+
+void BpfOps::eject(Op op, const bpf::Program &, const bpf::Abort &abort) {
+  sched::ExtSched *sched = host_.ext().sched_of(*this);
+  if (sched) host_.ext().error(*sched, fmt::format("ops.{}(): {}", sched::op_name(op), abort.message));
+}
+
+namespace {
+u64 as_arg(const void *pointer) { return reinterpret_cast<u64>(pointer); }
+u64 as_arg(s32 value) { return static_cast<u64>(static_cast<s64>(value)); }
+}  // namespace
+
+s32 BpfOps::select_cpu(task_struct *p, s32 prev_cpu, u64 wake_flags) {
+  return static_cast<s32>(call(Op::select_cpu, as_arg(p), as_arg(prev_cpu), wake_flags));
+}
+void BpfOps::enqueue(task_struct *p, u64 enq_flags) { call(Op::enqueue, as_arg(p), enq_flags); }
+void BpfOps::dequeue(task_struct *p, u64 deq_flags) { call(Op::dequeue, as_arg(p), deq_flags); }
+void BpfOps::dispatch(s32 cpu, task_struct *prev) { call(Op::dispatch, as_arg(cpu), as_arg(prev)); }
+void BpfOps::tick(task_struct *p) { call(Op::tick, as_arg(p)); }
+void BpfOps::runnable(task_struct *p, u64 enq_flags) { call(Op::runnable, as_arg(p), enq_flags); }
+void BpfOps::running(task_struct *p) { call(Op::running, as_arg(p)); }
+void BpfOps::stopping(task_struct *p, bool runnable) { call(Op::stopping, as_arg(p), runnable); }
+void BpfOps::quiescent(task_struct *p, u64 deq_flags) { call(Op::quiescent, as_arg(p), deq_flags); }
+bool BpfOps::yield(task_struct *from, task_struct *to) { return call(Op::yield, as_arg(from), as_arg(to)) & 0xff; }
+void BpfOps::set_weight(task_struct *p, u32 weight) { call(Op::set_weight, as_arg(p), weight); }
+void BpfOps::set_cpumask(task_struct *p, const cpumask *mask) { call(Op::set_cpumask, as_arg(p), as_arg(mask)); }
+void BpfOps::update_idle(s32 cpu, bool idle) { call(Op::update_idle, as_arg(cpu), idle); }
+void BpfOps::enable(task_struct *p) { call(Op::enable, as_arg(p)); }
+void BpfOps::disable(task_struct *p) { call(Op::disable, as_arg(p)); }
+void BpfOps::cgroup_exit(cgroup *cgrp) { call(Op::cgroup_exit, as_arg(cgrp)); }
+void BpfOps::cpu_online(s32 cpu) { call(Op::cpu_online, as_arg(cpu)); }
+void BpfOps::cpu_offline(s32 cpu) { call(Op::cpu_offline, as_arg(cpu)); }
+s32 BpfOps::init() { return static_cast<s32>(call(Op::init)); }
+void BpfOps::cpu_acquire(s32 cpu) { call(Op::cpu_acquire, as_arg(cpu)); }
+
+s32 BpfOps::init_task(task_struct *p, scx_init_task_args *args) {
+  CallFrame structs;
+  return static_cast<s32>(call(Op::init_task, as_arg(p), structs.copy(args)));
+}
+void BpfOps::exit_task(task_struct *p, scx_exit_task_args *args) {
+  CallFrame structs;
+  call(Op::exit_task, as_arg(p), structs.copy(args));
+}
+s32 BpfOps::cgroup_init(cgroup *cgrp, scx_cgroup_init_args *args) {
+  CallFrame structs;
+  return static_cast<s32>(call(Op::cgroup_init, as_arg(cgrp), structs.copy(args)));
+}
+void BpfOps::cpu_release(s32 cpu, scx_cpu_release_args *args) {
+  CallFrame structs;
+  call(Op::cpu_release, as_arg(cpu), structs.copy(args));
+}
+
+void BpfOps::dump(scx_dump_ctx *ctx) {
+  CallFrame structs;
+  RegionString reason(ctx->reason);
+  scx_dump_ctx shown = *ctx;
+  shown.reason = reason.get();
+  call(Op::dump, structs.copy(&shown));
+}
+void BpfOps::dump_cpu(scx_dump_ctx *ctx, s32 cpu, bool idle) {
+  CallFrame structs;
+  RegionString reason(ctx->reason);
+  scx_dump_ctx shown = *ctx;
+  shown.reason = reason.get();
+  call(Op::dump_cpu, structs.copy(&shown), as_arg(cpu), idle);
+}
+void BpfOps::dump_task(scx_dump_ctx *ctx, task_struct *p) {
+  CallFrame structs;
+  RegionString reason(ctx->reason);
+  scx_dump_ctx shown = *ctx;
+  shown.reason = reason.get();
+  call(Op::dump_task, structs.copy(&shown), as_arg(p));
+}
+
+void BpfOps::exit(scx_exit_info *info) {
+  CallFrame structs;
+  RegionString reason(info->reason), msg(info->msg), dump(info->dump);
+  scx_exit_info shown = *info;
+  shown.reason = reason.get();
+  shown.msg = msg.get();
+  shown.dump = dump.get();
+  shown.bt = nullptr;
+  shown.bt_len = 0;
+  call(Op::exit, structs.copy(&shown));
+}
+
+}  // namespace uscx::bridge

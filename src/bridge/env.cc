@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "bridge/env.h"
+
+#include "bridge/host.h"
+
+namespace uscx::bridge {
+
+KernelEnv::KernelEnv(Host &host) : host_(host), random_(host.machine().seed(), "bpf_get_prandom_u32") {}
+
+KernelEnv::~KernelEnv() {
+  for (auto &[id, timer] : timers_) host_.machine().cancel_timer(timer->event);
+}
+
+bool KernelEnv::is_live(bpf::ObjectType type, const void *object) const {
+  switch (type) {
+    case bpf::ObjectType::kTask:
+      return KernelObjects::is_live(sched::ObjectType::kTask, object);
+    case bpf::ObjectType::kCgroup:
+      return KernelObjects::is_live(sched::ObjectType::kCgroup, object);
+    case bpf::ObjectType::kCpumask:
+      return KernelObjects::is_live(sched::ObjectType::kCpumask, object);
+    case bpf::ObjectType::kRq:
+      return KernelObjects::is_live(sched::ObjectType::kRq, object);
+    case bpf::ObjectType::kBpfCpumask:
+      return false;  // BpfSystem's own.
+  }
+  return false;
+}
+
+u64 KernelEnv::now_ns() { return machine::now_ns(); }
+u64 KernelEnv::jiffies64() { return host_.machine().jiffies(); }
+u64 KernelEnv::ns_per_jiffy() { return host_.machine().tick_ns(); }
+u32 KernelEnv::cpu() { return machine::exec().on_cpu ? machine::this_cpu() : 0; }
+u32 KernelEnv::nr_cpu_ids() { return host_.kernel().nr_cpus(); }
+
+sched::Task &KernelEnv::current() {
+  // In host context the caller is a user-space program, which stands for init as long as programs are not tasks.
+  return machine::exec().on_cpu ? *host_.kernel().this_rq().curr : host_.kernel().init_task();
+}
+
+void *KernelEnv::current_task() { return &current().ts; }
+u64 KernelEnv::current_pid_tgid() {
+  const task_struct &ts = current().ts;
+  return static_cast<u64>(static_cast<u32>(ts.tgid)) << 32 | static_cast<u32>(ts.pid);
+}
+const char *KernelEnv::current_comm() { return current().ts.comm; }
+u32 KernelEnv::random_u32() { return static_cast<u32>(random_.next()); }
+
+void KernelEnv::trace_print(std::string_view text) {
+  while (text.ends_with('\n')) text.remove_suffix(1);
+  host_.machine().trace(trace::EventType::bpf_print, host_.tracer().text(text));
+  if (on_print) on_print(now_ns(), std::string(text));
+}
+
+void KernelEnv::kernel_log(std::string_view line) { host_.kernel().log(std::string(line)); }
+
+void KernelEnv::timer_event(machine::SimEvent &event) {
+  Timer &timer = *static_cast<Timer *>(event.owner);
+  machine::charge(machine::Cost::timer_irq);
+  timer.env->host_.system().timer_fired(timer.id);
+}
+
+void KernelEnv::timer_arm(bpf::TimerId id, u64 expires_ns, s32 cpu) {
+  std::unique_ptr<Timer> &timer = timers_[id];
+  if (!timer) {
+    timer = std::make_unique<Timer>();
+    timer->env = this;
+    timer->id = id;
+    timer->event.fn = timer_event;
+    timer->event.owner = timer.get();
+  }
+  host_.machine().cancel_timer(timer->event);
+  timer->event.cpu = cpu >= 0 ? static_cast<u32>(cpu) : this->cpu();
+  host_.machine().arm_timer(timer->event, std::max(expires_ns, now_ns()));
+}
+
+bool KernelEnv::timer_cancel(bpf::TimerId id) {
+  const auto it = timers_.find(id);
+  if (it == timers_.end() || !it->second->event.queued()) return false;
+  host_.machine().cancel_timer(it->second->event);
+  return true;
+}
+
+}  // namespace uscx::bridge

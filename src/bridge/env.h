@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// KernelEnv: what bpf(2), helpers and generic kfuncs ask of the machine, answered by the scheduler core.
+#ifndef USCX_BRIDGE_ENV_H_
+#define USCX_BRIDGE_ENV_H_
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "base/rng.h"
+#include "bpf/env.h"
+#include "machine/event_queue.h"
+#include "sched/kernel.h"
+
+namespace uscx::bridge {
+
+class Host;
+
+class KernelEnv final : public bpf::Env {
+ public:
+  explicit KernelEnv(Host &host);
+  Host &host() { return host_; }
+  ~KernelEnv() override;
+
+  bool is_live(bpf::ObjectType type, const void *object) const override;
+  u64 now_ns() override;
+  u64 jiffies64() override;
+  u64 ns_per_jiffy() override;
+  u32 cpu() override;
+  u32 nr_cpu_ids() override;
+  void *current_task() override;
+  u64 current_pid_tgid() override;
+  const char *current_comm() override;
+  u32 random_u32() override;
+  void trace_print(std::string_view text) override;
+  void kernel_log(std::string_view line) override;
+  void timer_arm(bpf::TimerId id, u64 expires_ns, s32 cpu) override;
+  bool timer_cancel(bpf::TimerId id) override;
+
+  std::function<void(u64, const std::string &)> on_print;
+
+ private:
+  struct Timer {
+    machine::SimEvent event;
+    KernelEnv *env;
+    bpf::TimerId id;
+  };
+  static void timer_event(machine::SimEvent &event);
+  sched::Task &current();
+
+  Host &host_;
+  Rng random_;
+  std::map<bpf::TimerId, std::unique_ptr<Timer>> timers_;
+};
+
+}  // namespace uscx::bridge
+
+#endif  // USCX_BRIDGE_ENV_H_

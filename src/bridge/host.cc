@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "bridge/host.h"
+
+#include "abi/btf.h"
+#include "bpf/prog.h"
+#include "bpf/program.h"
+#include "bridge/env.h"
+#include "bridge/scx_ops.h"
+
+namespace uscx::bridge {
+
+Host::Host(const HostConfig &config)
+    : config_(config),
+      tracer_(config.machine.topology.nr_cpus()),
+      machine_(config.machine, tracer_),
+      kernel_(machine_, objects_),
+      env_(std::make_unique<KernelEnv>(*this)),
+      exec_envs_(config.machine.topology.nr_cpus()) {
+  for (u32 cpu = 0; cpu < exec_envs_.size(); cpu++) exec_envs_[cpu].cpu = cpu;
+}
+
+Result<std::unique_ptr<Host>> Host::create(const HostConfig &config) {
+  std::unique_ptr<Host> host(new Host(config));
+  if (Status status = host->init(); !status.ok()) return status;
+  return host;
+}
+
+Status Host::init() {
+  bpf::BpfSystem::Options options;
+  const std::span<const std::byte> base = abi::base_btf();
+  options.base_btf = {reinterpret_cast<const u8 *>(base.data()), base.size()};
+  options.nr_possible_cpus = kernel_.nr_cpus();
+  options.hz = machine_.hz();
+  options.use_jit = config_.use_jit;
+  auto type = std::make_unique<SchedExtType>(*this);
+  sched_ext_type_ = type.get();
+  options.struct_ops.push_back(std::move(type));
+  Result<std::unique_ptr<bpf::BpfSystem>> system = bpf::BpfSystem::create(*env_, std::move(options));
+  if (!system.ok()) return system.status();
+  system_ = system.take();
+  system_->files().add("/sys/kernel/sched_ext/hotplug_seq", [this] { return fmt::format("{}\n", ext().hotplug_seq()); });
+  objects_.set_task_freed_listener([this](void *task) { system_->task_freed(task); });
+  return Status();
+}
+
+Host::~Host() {
+  // Objects go before the kernel they refer to; tasks that the kernel frees afterwards have no storage left.
+  objects_.set_task_freed_listener(nullptr);
+  system_.reset();
+}
+
+void Host::set_print_listener(std::function<void(u64, const std::string &)> listener) {
+  env_->on_print = std::move(listener);
+}
+
+const bpf::ExecEnv &Host::exec_env() {
+  const u32 cpu = env_->cpu();
+  exec_envs_[cpu].current_task = reinterpret_cast<u64>(env_->current_task());
+  return exec_envs_[cpu];
+}
+
+void Host::trace_wild_loads() {
+  for (const std::shared_ptr<bpf::Prog> &prog : system_->programs()) {
+    if (!prog->program()) continue;
+    for (const bpf::WildLoad &load : prog->program()->wild_loads())
+      machine_.trace(trace::EventType::wild_load, tracer_.text(prog->name() + ": " + prog->program()->place(load.insn)),
+                     load.count);
+  }
+}
+
+}  // namespace uscx::bridge

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Host: one simulated machine with its kernel and its bpf(2), put together. It is what a run owns: construct it, load and
+// attach a scheduler through libbpf inside a bpf::BpfSystem::Scope of system(), create tasks, run the machine, read the
+// tracer. Nothing of it is global but the region's addresses and the one Host that runs programs on this thread now.
+//
+// Threading: one thread.
+#ifndef USCX_BRIDGE_HOST_H_
+#define USCX_BRIDGE_HOST_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/rng.h"
+#include "bpf/bpf_system.h"
+#include "bpf/exec.h"
+#include "bridge/objects.h"
+#include "machine/machine.h"
+#include "sched/ext/ext.h"
+#include "sched/kernel.h"
+#include "trace/tracer.h"
+
+namespace uscx::bridge {
+
+class KernelEnv;
+class SchedExtType;
+
+struct HostConfig {
+  machine::MachineConfig machine;
+  bool use_jit = true;
+};
+
+class Host {
+ public:
+  static Result<std::unique_ptr<Host>> create(const HostConfig &config);
+  ~Host();
+
+  trace::Tracer &tracer() { return tracer_; }
+  machine::Machine &machine() { return machine_; }
+  sched::Kernel &kernel() { return kernel_; }
+  sched::Ext &ext() { return kernel_.ext(); }
+  bpf::BpfSystem &system() { return *system_; }
+
+  // Text that a program prints with bpf_printk, with its virtual time; also traced.
+  void set_print_listener(std::function<void(u64 time_ns, const std::string &)> listener);
+
+  // The environment of programs on this CPU, up to date.
+  const bpf::ExecEnv &exec_env();
+  bpf::ExecMode exec_mode() const { return config_.use_jit ? bpf::ExecMode::kJit : bpf::ExecMode::kInterp; }
+  SchedExtType &sched_ext_type() { return *sched_ext_type_; }
+
+  // Writes a wild_load event for each source line that read what is not there. Call it once, at the end of the run.
+  void trace_wild_loads();
+
+ private:
+  explicit Host(const HostConfig &config);
+  Status init();
+
+  HostConfig config_;
+  trace::Tracer tracer_;
+  machine::Machine machine_;
+  KernelObjects objects_;
+  sched::Kernel kernel_;
+  std::unique_ptr<KernelEnv> env_;
+  std::unique_ptr<bpf::BpfSystem> system_;
+  SchedExtType *sched_ext_type_ = nullptr;  // Owned by system_.
+  std::vector<bpf::ExecEnv> exec_envs_;     // One a CPU.
+};
+
+}  // namespace uscx::bridge
+
+#endif  // USCX_BRIDGE_HOST_H_

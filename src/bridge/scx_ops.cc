@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "bridge/scx_ops.h"
+
+#include <algorithm>
+#include <cctype>
+#include <cerrno>
+#include <climits>
+#include <cstring>
+
+#include "abi/scx.h"
+#include "bpf/prog.h"
+#include "bridge/host.h"
+
+namespace uscx::bridge {
+namespace {
+
+// Callbacks that may be sleepable programs (reference/ops.md).
+constexpr const char *kSleepable[] = {"init_task",  "cgroup_init", "cgroup_exit", "cgroup_prep_move", "cpu_online",
+                                      "cpu_offline", "init",        "exit",        "sub_attach",       "sub_detach"};
+
+// Callbacks that programs may fill in but that this machine never makes: it has one cgroup and no core scheduling.
+// A scheduler that relies on them would misbehave without a word, so cgroup moves and the like are refused by name.
+constexpr const char *kUnsupported[] = {"sub_attach", "sub_detach"};
+
+template <size_t N>
+bool contains(const char *const (&list)[N], const std::string &name) {
+  return std::find(std::begin(list), std::end(list), name) != std::end(list);
+}
+
+bool valid_name(const char *name) {
+  const size_t length = strnlen(name, SCX_OPS_NAME_LEN);
+  if (length == 0 || length == SCX_OPS_NAME_LEN) return false;
+  return std::all_of(name, name + length, [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '.'; });
+}
+
+// Checks one data member as user space wrote it: 0 or -errno (reference/ops.md, "ops data fields").
+int check_data(const std::string &member, const sched_ext_ops &user, u32 hz) {
+  if (member == "name") return valid_name(user.name) ? 0 : -EINVAL;
+  if (member == "dispatch_max_batch") return user.dispatch_max_batch > INT_MAX ? -E2BIG : 0;
+  if (member == "flags") return user.flags & ~static_cast<u64>(SCX_OPS_ALL_FLAGS) ? -EINVAL : 0;
+  if (member == "timeout_ms") {
+    const u64 jiffies = (static_cast<u64>(user.timeout_ms) * hz + 999) / 1000;
+    return jiffies > 30ull * hz ? -E2BIG : 0;
+  }
+  return 0;
+}
+
+}  // namespace
+
+int SchedExtType::check_member(const bpf::StructOpsMember &member, const bpf::Prog &, std::string *why) {
+  if (!contains(kUnsupported, member.name)) return 0;
+  *why = fmt::format("ops.{} is not implemented", member.name);
+  return -EOPNOTSUPP;
+}
+
+bool SchedExtType::may_sleep(const bpf::StructOpsMember &member) const { return contains(kSleepable, member.name); }
+
+int SchedExtType::init_member(const bpf::StructOpsMember &member, const void *user_table, void *table) {
+  static constexpr const char *kData[] = {"name",          "dispatch_max_batch", "flags",        "timeout_ms",
+                                          "exit_dump_len", "hotplug_seq",        "sub_cgroup_id"};
+  if (!contains(kData, member.name)) return 0;
+  const int error = check_data(member.name, *static_cast<const sched_ext_ops *>(user_table), host_.machine().hz());
+  if (error) return error;
+  std::memcpy(static_cast<char *>(table) + member.offset, static_cast<const char *>(user_table) + member.offset,
+              member.size);
+  return 1;
+}
+
+int SchedExtType::validate(bpf::StructOpsMap &) { return 0; }
+
+int SchedExtType::reg(bpf::StructOpsMap &map) {
+  std::unique_ptr<BpfOps> &ops = loaded_[map.id()];
+  if (ops) return -EBUSY;  // Still there from an attachment that exited by itself.
+  ops = std::make_unique<BpfOps>(host_, map);
+  const int error = host_.ext().attach(*ops);
+  if (error) loaded_.erase(map.id());
+  return error;
+}
+
+void SchedExtType::unreg(bpf::StructOpsMap &map) {
+  const auto it = loaded_.find(map.id());
+  CHECK(it != loaded_.end());
+  host_.ext().detach(*it->second);
+  loaded_.erase(it);
+}
+
+sched::ExtSched *SchedExtType::sched_of(bpf::StructOpsMap *map) {
+  const auto it = map ? loaded_.find(map->id()) : loaded_.end();
+  return it == loaded_.end() ? nullptr : host_.ext().sched_of(*it->second);
+}
+
+}  // namespace uscx::bridge
