@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The built-in workloads: behaviors first, then one block a workload in the table.
+#include "workload/builtins.h"
+
+#include <algorithm>
+
+#include "base/rng.h"
+#include "machine/machine.h"
+
+namespace uscx::workload {
+namespace {
+
+using sched::Step;
+
+// Computes without end. The chunk only bounds a step's length; ending one changes nothing.
+class Hog final : public sched::Behavior {
+ public:
+  Step next(sched::Kernel &, sched::Task &) override { return Step::run(kMaxDurationNs); }
+};
+
+// Runs a little, sleeps, and so on, both around a mean. Its stream is its own, so that what others do, and in which
+// order, does not change its draws.
+class Interactive final : public sched::Behavior {
+ public:
+  Interactive(u64 run_ns, u64 sleep_ns, u64 jitter_percent, Rng rng)
+      : run_ns_(run_ns), sleep_ns_(sleep_ns), jitter_percent_(jitter_percent), rng_(rng) {}
+  Step next(sched::Kernel &, sched::Task &) override {
+    if (!started_) {  // Spread over one sleep, so that the tasks do not start in step.
+      started_ = true;
+      return Step::sleep_until(machine::now_ns() + rng_.below(sleep_ns_) + kMinStepNs);
+    }
+    run_next_ = !run_next_;
+    return run_next_ ? Step::run(draw(run_ns_)) : Step::sleep_until(machine::now_ns() + draw(sleep_ns_));
+  }
+
+ private:
+  u64 draw(u64 mean_ns) {
+    const u64 spread_ns = mean_ns / 100 * jitter_percent_;
+    return std::max(kMinStepNs, rng_.between(mean_ns - std::min(spread_ns, mean_ns), mean_ns + spread_ns));
+  }
+  const u64 run_ns_, sleep_ns_, jitter_percent_;
+  Rng rng_;
+  bool started_ = false;
+  bool run_next_ = false;
+};
+
+// Two tasks that pass a token: whoever has it works, gives it to the other with a wakeup, and blocks.
+struct Pair {
+  sched::Task *task[2] = {nullptr, nullptr};
+  u32 holder = 0;
+};
+class Player final : public sched::Behavior {
+ public:
+  Player(std::shared_ptr<Pair> pair, u32 side, u64 work_ns, bool sync)
+      : pair_(std::move(pair)), side_(side), work_ns_(work_ns), sync_(sync) {}
+  Step next(sched::Kernel &kernel, sched::Task &self) override {
+    pair_->task[side_] = &self;
+    if (worked_) {
+      worked_ = false;
+      pair_->holder = 1 - side_;
+      // A partner that has not come here yet will find the token by itself.
+      if (sched::Task *partner = pair_->task[1 - side_]) kernel.wake(*partner, sync_ ? u64{sched::WF_SYNC} : 0);
+    }
+    if (pair_->holder != side_) return Step::block();
+    worked_ = true;
+    return Step::run(work_ns_);
+  }
+
+ private:
+  const std::shared_ptr<Pair> pair_;
+  const u32 side_;
+  const u64 work_ns_;
+  const bool sync_;
+  bool worked_ = false;
+};
+
+Result<std::vector<PlannedTask>> plan_hogs(const Values &values, const Site &) {
+  const std::vector<int> &nices = values.nices("nice");
+  u32 count = static_cast<u32>(values.number("tasks"));
+  if (count == 0) count = nices.size() > 1 ? static_cast<u32>(nices.size()) : 4;
+  std::vector<PlannedTask> plan;
+  for (u32 i = 0; i < count; i++)
+    plan.push_back({.comm = fmt::format("hog-{}", i),
+                    .nice = nices[i % nices.size()],
+                    .behavior = std::make_unique<Hog>()});
+  return plan;
+}
+
+Result<std::vector<PlannedTask>> plan_mixed(const Values &values, const Site &site) {
+  const u64 nr_hogs = values.number("hogs") ? values.number("hogs") : site.nr_cpus;
+  const u64 nr_interactive = values.number("interactive") ? values.number("interactive") : site.nr_cpus * u64{4};
+  std::vector<PlannedTask> plan;
+  for (u32 i = 0; i < nr_hogs; i++)
+    plan.push_back({.comm = fmt::format("hog-{}", i), .behavior = std::make_unique<Hog>()});
+  for (u32 i = 0; i < nr_interactive; i++) {
+    Rng rng(site.seed, fmt::format("workload.{}.mixed.interactive.{}", site.index, i));
+    plan.push_back({.comm = fmt::format("inter-{}", i),
+                    .behavior = std::make_unique<Interactive>(values.number("run"), values.number("sleep"),
+                                                              values.number("jitter"), rng)});
+  }
+  return plan;
+}
+
+Result<std::vector<PlannedTask>> plan_pingpong(const Values &values, const Site &) {
+  std::vector<PlannedTask> plan;
+  for (u32 i = 0; i < values.number("pairs"); i++) {
+    const auto pair = std::make_shared<Pair>();
+    for (u32 side = 0; side < 2; side++)
+      plan.push_back({.comm = fmt::format("{}-{}", side == 0 ? "ping" : "pong", i),
+                      .behavior = std::make_unique<Player>(pair, side, values.number("work"), values.number("sync"))});
+  }
+  return plan;
+}
+
+constexpr s64 kMinStep = kMinStepNs, kHour = 3600 * s64{kNsPerSec};
+using Kind = Parameter::Kind;
+
+}  // namespace
+
+const std::vector<Builtin> &builtins() {
+  static const std::vector<Builtin> table = {
+      {"hogs",
+       "Tasks that compute without end. No randomness.",
+       {{"tasks", Kind::kCount, "", 1, kMaxTasks, "how many (default: 4, or one per nice value)"},
+        {"nice", Kind::kNiceList, "0", -20, 19, "their nice values in turn, as in -5/0/5"}},
+       plan_hogs},
+      {"mixed",
+       "Hogs, and interactive tasks that run and sleep with seeded jitter; scaled with the CPUs.",
+       {{"hogs", Kind::kCount, "", 1, kMaxTasks, "how many hogs (default: one per CPU)"},
+        {"interactive", Kind::kCount, "", 1, kMaxTasks, "how many interactive tasks (default: four per CPU)"},
+        {"run", Kind::kDuration, "1ms", kMinStep, kHour, "mean time an interactive task runs"},
+        {"sleep", Kind::kDuration, "10ms", kMinStep, kHour, "mean time it then sleeps"},
+        {"jitter", Kind::kCount, "50", 0, 100, "percent by which both vary around their means"}},
+       plan_mixed},
+      {"pingpong",
+       "Pairs of tasks that wake each other in turn. No randomness.",
+       {{"pairs", Kind::kCount, "1", 1, kMaxTasks / 2, "how many pairs"},
+        {"work", Kind::kDuration, "10us", kMinStep, kHour, "CPU time a turn takes"},
+        {"sync", Kind::kCount, "1", 0, 1, "1: wake as a pipe does, about to sleep; 0: without that hint"}},
+       plan_pingpong},
+  };
+  return table;
+}
+
+}  // namespace uscx::workload

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Task scripts: the parsed form of rt-app's JSON (the subset in docs/WORKLOADS.md), and the behavior that plays it.
+//
+// Threading: a Script is constant once parsed. Timers that several tasks name are shared by them, as in rt-app; they
+// belong to one plan and so to one machine.
+#ifndef USCX_WORKLOAD_SCRIPT_H_
+#define USCX_WORKLOAD_SCRIPT_H_
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/status.h"
+#include "sched/behavior.h"
+#include "workload/json_tree.h"
+#include "workload/workload.h"
+
+namespace uscx::workload {
+
+inline constexpr s64 kForever = -1;
+
+struct ScriptOp {
+  enum class Kind : u8 {
+    kRun,            // Use ns of CPU time.
+    kRuntime,        // Compute until ns of virtual time have passed.
+    kSleep,          // From now on, ns.
+    kTimerRelative,  // Sleep to the timer's next period; a missed one restarts the timer from now.
+    kTimerAbsolute,  // The same, but missed periods are made up for.
+  };
+  Kind kind = Kind::kRun;
+  u64 ns = 0;
+  u32 timer = 0;  // Index into the timers: shared ones first, then the task's own.
+};
+
+struct ScriptPhase {
+  s64 loop = 1;
+  std::vector<ScriptOp> ops;
+};
+
+struct ScriptWake {
+  u64 at_ns;
+  u64 run_ns;
+};
+
+struct ScriptTask {
+  std::string name;
+  u32 instances = 1;
+  s64 loop = kForever;
+  u64 delay_ns = 0;
+  int policy = SCHED_NORMAL;
+  int nice = 0;
+  u32 rt_priority = 0;
+  std::vector<u32> cpus;  // Empty: all.
+  std::string cpus_path;
+  std::vector<ScriptPhase> phases;
+  std::vector<ScriptWake> wakes;  // Instead of phases: absolute times.
+  u32 nr_own_timers = 0;
+};
+
+struct Script {
+  std::optional<u64> duration_ns;
+  std::vector<ScriptTask> tasks;
+  std::vector<std::string> shared_timers;
+};
+
+// Messages have the JSON path but no file name.
+Result<Script> parse_script(const JsonNode &root);
+
+// When a timer fires next; 0 until it is first used.
+using TimerTable = std::vector<u64>;
+
+// Plays one instance of task `index` of the script.
+std::unique_ptr<sched::Behavior> make_script_behavior(std::shared_ptr<const Script> script, size_t index,
+                                                      std::shared_ptr<TimerTable> shared_timers);
+
+}  // namespace uscx::workload
+
+#endif  // USCX_WORKLOAD_SCRIPT_H_

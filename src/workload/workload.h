@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// A workload: the tasks of a run and what they do. It is a value: parsed once, constant from then on, and good for any
+// number of runs, because plan() makes fresh task behaviors for each. docs/WORKLOADS.md is its description for people.
+//
+// Threading: a Workload may be read by several threads. The behaviors of one plan share state (timers, partners) and
+// belong to the machine that runs them.
+//
+// Invariants: a plan is a function of (workload, site); every round of every task's loop takes virtual time, so that no
+// script can stop the clock.
+#ifndef USCX_WORKLOAD_WORKLOAD_H_
+#define USCX_WORKLOAD_WORKLOAD_H_
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "base/units.h"
+#include "machine/cpumask.h"
+#include "sched/behavior.h"
+#include "sched/kernel.h"
+
+namespace uscx::workload {
+
+inline constexpr u32 kMaxTasks = 1000000;
+inline constexpr u64 kMaxDurationNs = 1000000 * kNsPerSec;
+// Shorter steps would only slow the simulation down: a system call takes longer.
+inline constexpr u64 kMinStepNs = 100;
+
+struct PlannedTask {
+  std::string comm;
+  int policy = SCHED_NORMAL;
+  int nice = 0;
+  u32 rt_priority = 0;
+  std::optional<machine::CpuMask> cpus;  // Without a value: all.
+  std::unique_ptr<sched::Behavior> behavior;
+};
+
+// What a plan may depend on.
+struct Site {
+  u32 nr_cpus = 1;
+  u64 seed = 1;
+  u32 index = 0;  // Position among the run's workloads, so that two of a kind draw from different random streams.
+};
+
+class Workload {
+ public:
+  virtual ~Workload() = default;
+  // How a person named it: "hogs:tasks=4", a file's path.
+  virtual const std::string &name() const = 0;
+  // How long the workload itself says it takes.
+  virtual std::optional<u64> duration_ns() const { return std::nullopt; }
+  // The tasks in creation order. Fails if the workload does not fit the machine (a CPU that is not there).
+  virtual Result<std::vector<PlannedTask>> plan(const Site &site) const = 0;
+};
+
+// "NAME[:KEY=VALUE,...]" of a built-in, or a file: a path with a slash, or one that ends in .json.
+Result<std::shared_ptr<const Workload>> open_workload(const std::string &text);
+// The text of a task script; `name` is put in front of messages.
+Result<std::shared_ptr<const Workload>> parse_workload(std::string_view json, const std::string &name);
+
+// A task that could not be created: the loaded scheduler's init_task refused it.
+struct RefusedTask {
+  std::string comm;
+  int error;  // -errno
+};
+// Creates the tasks now, in order. From host context.
+std::vector<RefusedTask> create_tasks(sched::Kernel &kernel, std::vector<PlannedTask> plan);
+
+// The comm of one of several instances, within the 15 characters that a comm has: the name gives way, not the number.
+std::string instance_comm(std::string_view name, u32 index, u32 instances);
+
+}  // namespace uscx::workload
+
+#endif  // USCX_WORKLOAD_WORKLOAD_H_
