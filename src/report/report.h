@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// A run's report, as text for people and as JSON for programs. Both are pure functions of what the run was (RunInfo) and
+// what its trace says (Metrics, finished); only here do integers become fractions and percentages.
+#ifndef USCX_REPORT_REPORT_H_
+#define USCX_REPORT_REPORT_H_
+
+#include <string>
+
+#include "report/metrics.h"
+
+namespace uscx::report {
+
+struct RunInfo {
+  std::string scheduler;
+  std::string workload;
+  std::string topology;  // "2n:4l:8c:2t"
+  u32 cpus = 0;
+  u32 hz = 0;
+  u64 seed = 0;
+  u64 duration_ns = 0;  // Virtual.
+  u64 wall_ns = 0;
+  u64 events = 0;
+  u64 trace_hash = 0;
+};
+
+// One JSON object, indented, with a final newline. Fractions are rounded to six decimals. Of a task, `share` is its CPU
+// time over the run's duration (1 is one CPU all the time), `machine_share` that over all CPUs (1 is the whole machine).
+// trace_hash is 16 hexadecimal digits, since many readers of JSON lose the low bits of large numbers. Log lines have the
+// virtual time in front, as dmesg prints them.
+std::string report_json(const RunInfo &run, const Metrics &metrics);
+
+// At most 80 columns. With many tasks, the table has those with most CPU time, after one row for each group of tasks
+// whose names differ by a number at the end only. `colour` is for terminals.
+std::string report_text(const RunInfo &run, const Metrics &metrics, bool colour = false);
+
+// "[    1.234567] line"
+std::string format_log_line(const LogLine &line);
+
+}  // namespace uscx::report
+
+#endif  // USCX_REPORT_REPORT_H_

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The text form of the report.
+#include <algorithm>
+
+#include "abi/scx.h"
+#include "base/units.h"
+#include "report/names.h"
+#include "report/report.h"
+
+namespace uscx::report {
+namespace {
+
+constexpr size_t kColumns = 80;
+constexpr size_t kLabelColumns = 12;
+constexpr size_t kAllTasks = 20;  // Up to this many tasks are all shown.
+constexpr size_t kTopTasks = 10;  // Of more, these.
+constexpr size_t kMaxGroups = 20;
+constexpr size_t kMaxLines = 10;  // Of log lines, wild loads, locks.
+
+struct Style {
+  const char *bold, *red, *green, *plain;
+};
+constexpr Style kNoColour = {"", "", "", ""};
+constexpr Style kColour = {"\033[1m", "\033[31m", "\033[32m", "\033[0m"};
+
+// One decimal, in integers.
+std::string percent(u64 part, u64 whole) {
+  if (whole == 0) return "-";
+  const u64 tenths = static_cast<u64>((static_cast<unsigned __int128>(part) * 1000 + whole / 2) / whole);
+  return fmt::format("{}.{}%", tenths / 10, tenths % 10);
+}
+
+// For narrow columns: at most three significant digits and a unit, rounded to nearest.
+std::string short_duration(u64 ns) {
+  constexpr std::pair<u64, const char *> kUnits[] = {{kNsPerSec, "s"}, {kNsPerMs, "ms"}, {kNsPerUs, "us"}};
+  for (auto [unit, name] : kUnits) {
+    if (ns < unit) continue;
+    const u64 whole = ns / unit;
+    if (whole >= 100) return fmt::format("{}{}", (ns + unit / 2) / unit, name);
+    const u64 tenths = (ns + unit / 20) / (unit / 10);
+    return tenths % 10 ? fmt::format("{}.{}{}", tenths / 10, tenths % 10, name) : fmt::format("{}{}", tenths / 10, name);
+  }
+  return fmt::format("{}ns", ns);
+}
+
+std::string clip(const std::string &text, size_t columns) {
+  return text.size() <= columns ? text : text.substr(0, columns - 1) + "~";
+}
+
+// Words of `text` in lines of at most kColumns, behind a label and indented as it is.
+std::string labelled(const std::string &label, const std::string &text) {
+  std::string out, line = fmt::format("{:<{}}", label, kLabelColumns);
+  bool line_has_word = false;
+  for (size_t start = 0; start < text.size();) {
+    const size_t end = std::min(text.find_first_of(" \n", start), text.size());
+    const std::string word = text.substr(start, end - start);
+    start = end + 1;
+    if (word.empty()) continue;
+    if (line_has_word && line.size() + 1 + word.size() > kColumns) {
+      out += line + "\n";
+      line = std::string(kLabelColumns, ' ');
+      line_has_word = false;
+    }
+    line += (line_has_word ? " " : "") + word;
+    line_has_word = true;
+  }
+  return out + line + "\n";
+}
+
+std::string group_name(const std::string &name) {
+  const size_t end = name.find_last_not_of("0123456789");
+  if (end == std::string::npos || end + 1 == name.size()) return name;
+  const size_t cut = std::string(".-:_/#").find(name[end]) != std::string::npos ? end : end + 1;
+  return cut == 0 ? name : name.substr(0, cut) + "*";
+}
+
+struct Row {
+  std::string name;
+  u64 nr_tasks = 0;
+  u64 cpu_time_ns = 0, min_ns = ~u64{0}, max_ns = 0;
+  u64 switches = 0, migrations = 0;
+};
+
+std::vector<Row> group_rows(const Metrics &metrics) {
+  std::map<std::string, Row> groups;
+  for (const TaskMetrics &task : metrics.tasks()) {
+    if (task.who != Who::kWorkload) continue;
+    Row &row = groups[group_name(task.name)];
+    row.nr_tasks++;
+    row.cpu_time_ns += task.cpu_time_ns;
+    row.min_ns = std::min(row.min_ns, task.cpu_time_ns);
+    row.max_ns = std::max(row.max_ns, task.cpu_time_ns);
+    row.switches += task.nvcsw + task.nivcsw;
+    row.migrations += task.migrations;
+  }
+  std::vector<Row> rows;
+  for (auto &[name, row] : groups) {
+    row.name = name;
+    rows.push_back(row);
+  }
+  std::stable_sort(rows.begin(), rows.end(), [](const Row &a, const Row &b) { return a.cpu_time_ns > b.cpu_time_ns; });
+  return rows;
+}
+
+std::string groups_text(const Metrics &metrics, const Style &style) {
+  const std::vector<Row> rows = group_rows(metrics);
+  std::string out = fmt::format("\n{}{:<16} {:>6} {:>9} {:>7} {:>9} {:>9} {:>10} {:>7}{}\n", style.bold, "GROUP", "TASKS",
+                                "CPU TIME", "MACHINE", "LEAST", "MOST", "SWITCHES", "MIGR", style.plain);
+  for (size_t i = 0; i < rows.size() && i < kMaxGroups; i++) {
+    const Row &row = rows[i];
+    out += fmt::format("{:<16} {:>6} {:>9} {:>7} {:>9} {:>9} {:>10} {:>7}\n", clip(row.name, 16), row.nr_tasks,
+                       short_duration(row.cpu_time_ns),
+                       percent(row.cpu_time_ns, metrics.duration_ns() * metrics.nr_cpus()),
+                       short_duration(row.min_ns), short_duration(row.max_ns), row.switches, row.migrations);
+  }
+  if (rows.size() > kMaxGroups) out += fmt::format("... and {} more groups\n", rows.size() - kMaxGroups);
+  return out;
+}
+
+std::string tasks_text(const Metrics &metrics, const Style &style) {
+  std::vector<const TaskMetrics *> tasks;
+  for (const TaskMetrics &task : metrics.tasks())
+    if (task.who == Who::kWorkload) tasks.push_back(&task);
+  if (tasks.empty()) return "";
+  const size_t nr_tasks = tasks.size();
+  std::string out;
+  if (nr_tasks > kAllTasks) {
+    out = groups_text(metrics, style);
+    std::stable_sort(tasks.begin(), tasks.end(),
+                     [](const TaskMetrics *a, const TaskMetrics *b) { return a->cpu_time_ns > b->cpu_time_ns; });
+    tasks.resize(kTopTasks);
+    out += fmt::format("\nThe {} of {} tasks with most CPU time:", kTopTasks, nr_tasks);
+  }
+  out += fmt::format("\n{}{:<15} {:>6} {:>4} {:>8} {:>6} {:>7} {:>7} {:>5} {:>6} {:>7}{}\n", style.bold, "TASK", "PID", "NICE",
+                     "CPU TIME", "CPU", "VOL", "INVOL", "MIGR", "W p50", "W p99", style.plain);
+  for (const TaskMetrics *task : tasks) {
+    const bool woken = task->wakeup.count() != 0;
+    out += fmt::format("{:<15} {:>6} {:>4} {:>8} {:>6} {:>7} {:>7} {:>5} {:>6} {:>7}\n", clip(task->name, 15), task->pid,
+                       task->nice, short_duration(task->cpu_time_ns),
+                       percent(task->cpu_time_ns, metrics.duration_ns()), task->nvcsw, task->nivcsw, task->migrations,
+                       woken ? short_duration(task->wakeup.percentile_ns(50)) : "-",
+                       woken ? short_duration(task->wakeup.percentile_ns(99)) : "-");
+  }
+  return out;
+}
+
+std::string exit_text(const Metrics &metrics, const Style &style) {
+  const ExitMetrics &exit = metrics.exit();
+  if (!exit.seen) return "";
+  const bool error = exit.kind >= SCX_EXIT_ERROR;
+  std::string line = fmt::format("{} ({}) at {}", exit_kind_name(exit.kind), exit.kind, format_duration(exit.time_ns));
+  if (exit.cpu >= 0) line += fmt::format(" on CPU {}", exit.cpu);
+  std::string out = labelled("Exit", line);
+  if (*style.plain) out = (error ? style.red : style.green) + out.substr(0, out.size() - 1) + style.plain + "\n";
+  if (!exit.reason.empty()) out += labelled("", exit.reason + (exit.message.empty() ? "" : ": " + exit.message));
+  if (!error) return out;
+  if (exit.nr_runnable == 0) return out + labelled("", "No task was runnable when the scheduler was gone.");
+  if (exit.nr_stuck == 0)
+    return out + labelled("", fmt::format("All tasks went on in the fair class: each of the {} that were runnable has "
+                                          "run since.", exit.nr_runnable));
+  out += labelled("", fmt::format("{} of the {} tasks that were runnable when the scheduler was gone have not run since, "
+                                  "up to the end of the run:", exit.nr_stuck, exit.nr_runnable));
+  size_t shown = 0;
+  std::string names;
+  for (const TaskMetrics &task : metrics.tasks()) {
+    if (!task.owed || task.on_cpu || shown++ >= kMaxLines) continue;
+    names += fmt::format("{}{}[{}]", names.empty() ? "" : " ", task.name, task.pid);
+  }
+  return out + labelled("", names + (shown > kMaxLines ? " ..." : ""));
+}
+
+std::string machine_text(const Metrics &metrics) {
+  u64 total_ns = 0, least_ns = ~u64{0}, most_ns = 0;
+  for (u32 cpu = 0; cpu < metrics.nr_cpus(); cpu++) {
+    total_ns += metrics.cpu_busy_ns(cpu);
+    least_ns = std::min(least_ns, metrics.cpu_busy_ns(cpu));
+    most_ns = std::max(most_ns, metrics.cpu_busy_ns(cpu));
+  }
+  const u64 duration_ns = metrics.duration_ns();
+  std::string line = percent(total_ns, duration_ns * metrics.nr_cpus());
+  if (metrics.nr_cpus() > 1)
+    line += fmt::format(" (least {}, most {})", percent(least_ns, duration_ns), percent(most_ns, duration_ns));
+  std::string out = labelled("CPUs busy", line);
+  const LatencyHistogram &wakeup = metrics.wakeup();
+  if (wakeup.count())
+    out += labelled("Wakeups", fmt::format("{}, latency p50 {}, p90 {}, p99 {}, max {}", wakeup.count(),
+                                           short_duration(wakeup.percentile_ns(50)),
+                                           short_duration(wakeup.percentile_ns(90)),
+                                           short_duration(wakeup.percentile_ns(99)), short_duration(wakeup.max_ns())));
+  if (metrics.enqueues() + metrics.local_inserts() + metrics.global_inserts() + metrics.user_inserts())
+    out += labelled("Dispatch", fmt::format("{} enqueues, {} direct; inserts: {} local, {} global, {} user; {} kicks",
+                                            metrics.enqueues(), metrics.direct_dispatches(), metrics.local_inserts(),
+                                            metrics.global_inserts(), metrics.user_inserts(), metrics.kicks()));
+  return out;
+}
+
+// "and N more" after the first kMaxLines of a list.
+std::string more(size_t size, const char *what) {
+  return size > kMaxLines ? labelled("", fmt::format("... and {} more {}", size - kMaxLines, what)) : "";
+}
+
+std::string findings_text(const Metrics &metrics) {
+  std::string out;
+  size_t i = 0;
+  for (const auto &[name, count] : metrics.scx_events())
+    if (count) out += labelled(i++ ? "" : "Events", fmt::format("{} {}", name, count));
+  i = 0;
+  for (const auto &[place, count] : metrics.wild_loads())
+    if (i++ < kMaxLines) out += labelled(i == 1 ? "Wild loads" : "", fmt::format("{} at {} (read as 0)", count, place));
+  out += more(metrics.wild_loads().size(), "places");
+  i = 0;
+  for (const auto &[name, lock] : metrics.locks())
+    if (i++ < kMaxLines)
+      out += labelled(i == 1 ? "Lock waits" : "",
+                      fmt::format("{}: {} in {} waits, longest {}", name, short_duration(lock.wait_ns), lock.waits,
+                                  short_duration(lock.max_ns)));
+  return out + more(metrics.locks().size(), "locks");
+}
+
+std::string kthreads_text(const Metrics &metrics) {
+  u64 nr = 0, time_ns = 0;
+  for (const TaskMetrics &task : metrics.tasks()) {
+    if (task.who != Who::kKthread) continue;
+    nr++;
+    time_ns += task.cpu_time_ns;
+  }
+  if (nr == 0) return "";
+  return labelled("Kthreads", fmt::format("{}, {} of CPU time", nr, short_duration(time_ns)));
+}
+
+}  // namespace
+
+std::string format_log_line(const LogLine &line) {
+  return fmt::format("[{:5}.{:06}] {}", line.time_ns / kNsPerSec, line.time_ns % kNsPerSec / kNsPerUs, line.text);
+}
+
+std::string report_text(const RunInfo &run, const Metrics &metrics, bool colour) {
+  const Style &style = colour ? kColour : kNoColour;
+  std::string out = labelled("Scheduler", run.scheduler);
+  if (colour) out = style.bold + out.substr(0, out.size() - 1) + style.plain + "\n";
+  out += labelled("Machine", fmt::format("{} {} ({}), {} Hz", run.cpus, run.cpus == 1 ? "CPU" : "CPUs", run.topology, run.hz));
+  out += labelled("Workload", fmt::format("{}, seed {}", run.workload, run.seed));
+  out += labelled("Run", fmt::format("{} of virtual time in {}, {} events, trace {:016x}",
+                                     format_duration(run.duration_ns), short_duration(run.wall_ns), run.events,
+                                     run.trace_hash));
+  out += exit_text(metrics, style) + machine_text(metrics) + kthreads_text(metrics) + findings_text(metrics);
+  return out + tasks_text(metrics, style);
+}
+
+}  // namespace uscx::report
