@@ -22,3 +22,10 @@ function(uscx_module name)
     add_test(NAME ${name} COMMAND ${name}_test)
   endif()
 endfunction()
+
+# uscx_keep_registrars(TARGET): links a static library whole into whatever links it. A registry entry (a kfunc, a helper,
+# a map type) has no name that anything refers to, so an ordinary link would drop its object file.
+function(uscx_keep_registrars target)
+  target_link_options(${target} INTERFACE
+    "LINKER:--whole-archive,$<TARGET_FILE:${target}>,--no-whole-archive")
+endfunction()
