@@ -143,15 +143,13 @@ class Invocation {
   ExecState state_;
   const Program *program_ = nullptr;
   ExecMode mode_ = ExecMode::kJit;
-  u32 nesting_ = 0;
-  u32 depth_base_ = 0;  // frames of the outer runs of this invocation
-  u64 frame_low_ = 0;
+  u32 nesting_ = 0;  // runs within runs of this invocation
   s64 initial_budget_;
   Ledger *ledger_ = nullptr;
   void *user_data_ = nullptr;
   jmp_buf *landing_ = nullptr;  // of the innermost run on the interpreter
   Abort abort_;
-  static thread_local constinit Invocation *current_;
+  static inline thread_local Invocation *current_ = nullptr;
 };
 
 // Runs `program` from its entry with r1 = ctx.

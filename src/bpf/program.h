@@ -105,6 +105,7 @@ struct ProgramOptions {
   u64 arena_base = 0;                    // where addr_space_cast leads to; a multiple of 4 GiB
   u64 arena_user_base = 0;               // base of the same arena as user space sees it
   bool ctx_is_region_ptr = true;         // r1 at entry points into the region: loads through it need no check
+  u32 ctx_pointer_words = 0;             // bit i: 64-bit word i of the context is NULL or points into the region
   bool jit = true;                       // translate now; else the program runs on the interpreter alone
 };
 
@@ -153,6 +154,7 @@ class Program {
   // Safe in a signal handler.
   void count_wild_load(u32 insn) const { wild_loads_[insn].fetch_add(1, std::memory_order_relaxed); }
   void clear_wild_loads();
+  const std::atomic<u64> *wild_load_counter(u32 insn) const { return &wild_loads_[insn]; }
 
   // nullptr when the program was prepared without.
   const JitCode *jit() const { return jit_.get(); }

@@ -79,6 +79,7 @@ class Region {
     u64 start;   // of the reservation, guards included
     size_t bytes;
     Half half;
+    size_t mapped;
   };
   Region();
   // Addresses for `bytes` (a multiple of the page size), reused or fresh. Needs lock_.
@@ -139,7 +140,6 @@ class RegionHeap {
   void free(void *object, size_t bytes);
 
  private:
-  static size_t class_of(size_t bytes);
   const Half half_;
   std::vector<RegionPool *> classes_;
 };

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Entering and leaving programs (see exec.h).
+#include "bpf/exec.h"
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+#include "bpf/exec_runtime.h"
+#include "bpf/jit.h"
+#include "bpf/region.h"
+
+namespace uscx::bpf {
+namespace {
+
+constexpr size_t kStackBytes = kMaxCallDepth * kFrameBytes;
+constexpr ExecEnv kNoEnv;
+ExecMode g_default_mode = ExecMode::kJit;
+
+// BPF stacks of one host thread, reused last in, first out: the same nesting gives the same addresses.
+class StackPool {
+ public:
+  ~StackPool() {
+    for (void *stack : free_) Region::get().free_pages(stack);
+  }
+  char *take() {
+    if (free_.empty()) return static_cast<char *>(Region::get().alloc_pages(Half::kReadWrite, kStackBytes, true));
+    char *stack = free_.back();
+    free_.pop_back();
+    return stack;
+  }
+  void give_back(char *stack) { free_.push_back(stack); }
+
+ private:
+  std::vector<char *> free_;
+};
+
+StackPool &stacks() {
+  static thread_local StackPool pool;
+  return pool;
+}
+
+std::string describe(const Abort &abort, unsigned size, const std::string &detail) {
+  const std::string place = abort.program->place(abort.insn);
+  switch (abort.reason) {
+    case AbortReason::kWildStore:
+      return fmt::format("store of {} bytes to {:#x}, which is no memory of the program, at {}", size, abort.address, place);
+    case AbortReason::kReadOnlyStore:
+      return fmt::format("store of {} bytes to read-only memory at {:#x} at {}", size, abort.address, place);
+    case AbortReason::kStoreFault:
+      return fmt::format("store of {} bytes to unmapped memory at {:#x} at {}", size, abort.address, place);
+    case AbortReason::kBudget: return fmt::format("instruction budget exhausted at {}", place);
+    case AbortReason::kCallDepth: return fmt::format("more than {} calls deep at {}", kMaxCallDepth, place);
+    case AbortReason::kTrap: return fmt::format("reached an instruction that cannot run at {}", place);
+    case AbortReason::kViolation: return fmt::format("{} at {}", detail, place);
+    case AbortReason::kNone: break;
+  }
+  return detail;
+}
+
+}  // namespace
+
+const char *abort_reason_name(AbortReason reason) {
+  static constexpr std::array kNames = {"none",   "wild store", "read-only store", "store fault",
+                                        "budget", "call depth", "trap",            "violation"};
+  return kNames[size_t(reason)];
+}
+
+ExecMode default_exec_mode() { return g_default_mode; }
+void set_default_exec_mode(ExecMode mode) { g_default_mode = mode; }
+
+Invocation::Invocation(const ExecEnv *env, s64 budget) : initial_budget_(budget) {
+  state_.env = env ? env : &kNoEnv;
+  state_.budget = budget;
+  state_.owner = this;
+}
+
+Invocation::~Invocation() { CHECK(nesting_ == 0, "an invocation ends while it runs"); }
+
+void Invocation::raise(AbortReason reason, u32 insn, u64 address, std::string detail) {
+  if (state_.aborted) return;
+  state_.aborted = 1;
+  abort_.reason = reason;
+  abort_.program = program_;
+  abort_.insn = insn;
+  abort_.address = address;
+  const OpInfo *op = program_->insns()[insn].info;
+  abort_.message = describe(abort_, op ? op->size : 0, detail);
+}
+
+void Invocation::unwind() {
+  CHECK(current_ == this && nesting_ > 0 && state_.aborted, "unwinding an invocation that does not run or is not aborted");
+  if (landing_ != nullptr) _longjmp(*landing_, 1);
+  JitCode::unwind(state_.entry_rsp);
+}
+
+void Invocation::charge(u64 insns) {
+  // A request beyond any budget must not wrap around.
+  state_.budget -= s64(std::min<u64>(insns, 1ull << 62));
+  if (state_.budget >= 0) return;
+  raise(AbortReason::kBudget, state_.insn, 0, {});
+  unwind();
+}
+
+RunResult Invocation::call_back(u32 subprog, std::initializer_list<u64> args) {
+  CHECK(program_ != nullptr, "a callback outside of a run");
+  return run(*program_, subprog, args, *this, mode_);
+}
+
+namespace {
+
+u64 run_landed(const Program &program, u32 subprog, const u64 args[5], u64 top, Invocation &invocation, ExecMode mode) {
+  if (mode == ExecMode::kJit) return program.jit()->run(subprog, args, top, &ExecAccess::state(invocation));
+  u64 regs[kNumRegs] = {0, args[0], args[1], args[2], args[3], args[4], 0, 0, 0, 0, top};
+  return interpret(program, invocation, program.subprogs()[subprog].start, regs, s64(kMayGotoSteps));
+}
+
+// Aborts of the interpreter land here by longjmp. Translated code unwinds by itself, except under ThreadSanitizer,
+// which must see frames being left.
+[[gnu::noinline]] u64 run_with_landing(jmp_buf &landing, const Program &program, u32 subprog, const u64 args[5], u64 top,
+                                       Invocation &invocation, ExecMode mode) {
+  if (_setjmp(landing) != 0) return 0;
+  return run_landed(program, subprog, args, top, invocation, mode);
+}
+
+#if defined(__SANITIZE_THREAD__)
+constexpr bool kJitNeedsLanding = true;
+#else
+constexpr bool kJitNeedsLanding = false;
+#endif
+
+}  // namespace
+
+RunResult ExecAccess::run(const Program &program, u32 subprog, const u64 args[5], Invocation &inv, ExecMode mode) {
+  CHECK(subprog < program.subprogs().size());
+  if (mode == ExecMode::kJit && program.jit() == nullptr) mode = ExecMode::kInterp;
+  ExecState &state = inv.state_;
+  CHECK(!state.aborted, "an aborted invocation runs again");
+  Invocation *const outer = Invocation::current_;
+  const ExecState outer_state = state;
+  const Program *const outer_program = inv.program_;
+  const ExecMode outer_mode = inv.mode_;
+  jmp_buf *const outer_landing = inv.landing_;
+  Invocation::current_ = &inv;
+  inv.program_ = &program;
+  inv.mode_ = mode;
+  inv.nesting_++;
+  u64 r0 = 0;
+  const u32 cost = program.subprogs()[subprog].cost();
+  state.budget -= cost;
+  if (inv.nesting_ > kMaxCallDepth) {
+    inv.raise(AbortReason::kCallDepth, program.subprogs()[subprog].start, 0, {});
+  } else if (state.budget < 0) {
+    inv.raise(AbortReason::kBudget, program.subprogs()[subprog].start, 0, {});
+  } else {
+    char *stack = stacks().take();
+    const u64 top = reinterpret_cast<u64>(stack) + kStackBytes;
+    // Frames of the runs around this one count too, one each.
+    state.stack_low = top - (kMaxCallDepth - inv.nesting_) * kFrameBytes;
+    if (mode == ExecMode::kJit && !kJitNeedsLanding) {
+      inv.landing_ = nullptr;
+      r0 = program.jit()->run(subprog, args, top, &state);
+    } else {
+      jmp_buf landing;
+      inv.landing_ = &landing;
+      r0 = run_with_landing(landing, program, subprog, args, top, inv, mode);
+    }
+    stacks().give_back(stack);
+  }
+  inv.nesting_--;
+  inv.landing_ = outer_landing;
+  inv.mode_ = outer_mode;
+  inv.program_ = outer_program;
+  state.entry_rsp = outer_state.entry_rsp;
+  state.stack_low = outer_state.stack_low;
+  state.insn = outer_state.insn;
+  if (!state.aborted) {
+    Invocation::current_ = outer;
+    return {r0, nullptr};
+  }
+  // The ledger's owner may still ask for the current invocation.
+  if (inv.nesting_ == 0 && inv.ledger_ != nullptr) inv.ledger_->release_after_abort(inv);
+  Invocation::current_ = outer;
+  return {0, &inv.abort_};
+}
+
+RunResult run(const Program &program, u64 ctx, Invocation &invocation, ExecMode mode) {
+  const u64 args[5] = {ctx};
+  return ExecAccess::run(program, 0, args, invocation, mode);
+}
+
+RunResult run(const Program &program, u32 subprog, std::initializer_list<u64> args, Invocation &invocation, ExecMode mode) {
+  CHECK(args.size() <= 5);
+  u64 all[5] = {};
+  std::copy(args.begin(), args.end(), all);
+  return ExecAccess::run(program, subprog, all, invocation, mode);
+}
+
+AbortReason store_refusal(u64 address, unsigned size) {
+  const u64 last = address + size - 1;
+  if (Region::in_rw(address) && Region::in_rw(last)) return AbortReason::kNone;
+  if (!Region::contains(address) || !Region::contains(last)) return AbortReason::kWildStore;
+  // Neither half's last page is mapped, so a store across their border faults and is no matter of permission.
+  if (Region::get().store_ok(reinterpret_cast<void *>(address), size)) return AbortReason::kNone;
+  return AbortReason::kReadOnlyStore;
+}
+
+}  // namespace uscx::bpf
+
+using uscx::bpf::AbortReason;
+using uscx::bpf::ExecAccess;
+using uscx::bpf::ExecState;
+using uscx::bpf::Region;
+
+void uscx_bpf_abort(ExecState *state, u32 insn, u32 reason, u64 address) {
+  ExecAccess::raise(*state->owner, AbortReason(reason), insn, address);
+}
+
+u64 uscx_bpf_slow_store(ExecState *state, u64 address, u32 index) {
+  const uscx::bpf::Insn &insn = state->owner->program()->insns()[index];
+  const AbortReason refusal = uscx::bpf::store_refusal(address, insn.info->size);
+  if (refusal != AbortReason::kNone) {
+    ExecAccess::raise(*state->owner, refusal, index, address);
+    return 0;
+  }
+  const u64 base = address - u64(s64{insn.off});
+  return Region::contains(base) ? 1 : 2;
+}
+
+u64 uscx_bpf_deopt(ExecState *state, u64 *regs, u32 insn, s64 may_goto_left) {
+  return uscx::bpf::interpret(*state->owner->program(), *state->owner, insn, regs, may_goto_left);
+}
