@@ -274,7 +274,7 @@ TEST_F(PerfettoTest, EachCpusEventsAreInOrderOfTimeOverManyBundles) {
   auto sink = create();
   constexpr u32 kEvents = 5000;
   for (u64 i = 0; i < kEvents; i++) {
-    const u64 back = i % 7 == 0 ? 15 : 0;  // Some events are late.
+    const u64 back = i % 7 == 0 ? 45 : 0;  // Some come after a later one of their CPU.
     tracer.emit(EventType::sched_switch, static_cast<u32>(i % 3), 100 + i * 10 - back, i % 5, 1, (i + 3) % 5, 0);
   }
   ASSERT_TRUE(sink->finish(tracer).ok());

@@ -27,6 +27,7 @@ class Tracer;
 class Sink {
  public:
   virtual ~Sink() = default;
+  // `event` is valid during the call.
   virtual void on_event(const Event &event, const Tracer &tracer) = 0;
 };
 
@@ -56,8 +57,7 @@ class Tracer {
     using is_transparent = void;
     size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
   };
-  void hash_event(const Event &event);
-  void hash_text_args(Event &event) const;
+  u64 text_hash(u64 id) const;
 
   u64 nr_events_ = 0;
   u64 hash_state_[2];
