@@ -21,11 +21,11 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "base/status.h"
-#include "bpf/btf.h"
+#include "bpf/btf_object.h"
 #include "bpf/env.h"
 #include "bpf/map.h"
 #include "bpf/object.h"
@@ -34,15 +34,17 @@
 
 namespace uscx::bpf {
 
-class Region;
-class Prog;
 class CpumaskPool;
+class Invocation;
+class Prog;
+class Program;
+class RegionHeap;
+class RegionPool;
 class TimerTable;
 
 class BpfSystem {
  public:
   struct Options {
-    Region *region = nullptr;           // outlives the system
     std::span<const u8> base_btf;       // BTF of src/abi
     u32 nr_possible_cpus = 1;
     u32 hz = 250;
@@ -68,13 +70,15 @@ class BpfSystem {
   };
 
   Env &env() { return env_; }
-  Region &region() { return *options_.region; }
   const Options &options() const { return options_; }
   const KernelBtf &kernel_btf() const { return *kernel_btf_; }
   VirtualFiles &files() { return files_; }
   CpumaskPool &cpumasks() { return *cpumasks_; }
   TimerTable &timers() { return *timers_; }
   u32 nr_cpus() const { return options_.nr_possible_cpus; }
+
+  // The CPU of the running program, or of the caller of bpf(2).
+  u32 running_cpu();
 
   // --- Descriptors of user space ---
   // A new descriptor of an object, as a command returns it.
@@ -104,6 +108,20 @@ class BpfSystem {
   // True for live objects of our own kinds and those that Env vouches for.
   bool is_live(ObjectType type, const void *object) const;
 
+  // What an invocation holds that only a verifier would have made it give back: spin locks, RCU and preemption depth.
+  // Whoever ran one calls release_holdings() after it, aborted or not; true if something was left.
+  struct Holdings {
+    const Invocation *invocation = nullptr;
+    std::vector<u32 *> locks;
+    u32 rcu_depth = 0;
+    u32 preempt_depth = 0;
+  };
+  Holdings &holdings(const Invocation &invocation);
+  bool release_holdings(const Invocation &invocation);
+
+  // The loaded program that runs as `program`, or null.
+  Prog *prog_of(const Program *program) const;
+
   // Runs `fn` when no invocation is on the stack any more (at once, if none is).
   void defer(std::function<void()> fn);
   // The outermost invocation has ended, or another quiescent state was reached.
@@ -114,34 +132,39 @@ class BpfSystem {
  private:
   friend class Object;
   BpfSystem(Env &env, Options options);
-  void register_object(Object *object);
+  u32 register_object(Object *object);
   void forget_object(Object *object);
+  std::vector<int> fds_of_kind(ObjectKind kind) const;
+  void drop_fd(int fd);
 
-  using Command = long (BpfSystem::*)(union bpf_attr *attr, u32 size);
+  friend class Prog;
+  friend class ProgLoader;
+  using Command = long (BpfSystem::*)(union bpf_attr *attr);
   struct CommandEntry;
   static const CommandEntry *find_command(int cmd);
+  int map_for_command(u32 fd, std::shared_ptr<Map> *map) const;
 
-  // One function a command; commands_*.cc.
-  long cmd_map_create(union bpf_attr *attr, u32 size);
-  long cmd_map_lookup(union bpf_attr *attr, u32 size);
-  long cmd_map_update(union bpf_attr *attr, u32 size);
-  long cmd_map_delete(union bpf_attr *attr, u32 size);
-  long cmd_map_next_key(union bpf_attr *attr, u32 size);
-  long cmd_map_lookup_and_delete(union bpf_attr *attr, u32 size);
-  long cmd_map_freeze(union bpf_attr *attr, u32 size);
-  long cmd_btf_load(union bpf_attr *attr, u32 size);
-  long cmd_prog_load(union bpf_attr *attr, u32 size);
-  long cmd_prog_bind_map(union bpf_attr *attr, u32 size);
-  long cmd_prog_run(union bpf_attr *attr, u32 size);
-  long cmd_prog_assoc(union bpf_attr *attr, u32 size);
-  long cmd_link_create(union bpf_attr *attr, u32 size);
-  long cmd_link_update(union bpf_attr *attr, u32 size);
-  long cmd_link_detach(union bpf_attr *attr, u32 size);
-  long cmd_get_info(union bpf_attr *attr, u32 size);
+  // One function a command, in commands_*.cc and prog_load.cc. What it writes to *attr, user space sees.
+  long cmd_map_create(union bpf_attr *attr);
+  long cmd_map_lookup(union bpf_attr *attr);
+  long cmd_map_update(union bpf_attr *attr);
+  long cmd_map_delete(union bpf_attr *attr);
+  long cmd_map_next_key(union bpf_attr *attr);
+  long cmd_map_lookup_and_delete(union bpf_attr *attr);
+  long cmd_map_freeze(union bpf_attr *attr);
+  long cmd_btf_load(union bpf_attr *attr);
+  long cmd_prog_load(union bpf_attr *attr);
+  long cmd_prog_bind_map(union bpf_attr *attr);
+  long cmd_prog_run(union bpf_attr *attr);
+  long cmd_prog_assoc(union bpf_attr *attr);
+  long cmd_link_create(union bpf_attr *attr);
+  long cmd_link_update(union bpf_attr *attr);
+  long cmd_link_detach(union bpf_attr *attr);
+  long cmd_get_info(union bpf_attr *attr);
   template <ObjectKind kKind>
-  long cmd_next_id(union bpf_attr *attr, u32 size);
+  long cmd_next_id(union bpf_attr *attr);
   template <ObjectKind kKind>
-  long cmd_fd_by_id(union bpf_attr *attr, u32 size);
+  long cmd_fd_by_id(union bpf_attr *attr);
 
   Env &env_;
   Options options_;
@@ -152,8 +175,10 @@ class BpfSystem {
 
   u32 next_id_[4] = {1, 1, 1, 1};
   std::map<u32, Object *> objects_[4];       // by kind, then id
-  std::map<ino_t, Object *> by_inode_;
+  std::map<std::pair<dev_t, ino_t>, Object *> by_inode_;
   std::map<int, std::shared_ptr<Object>> user_fds_;
+  std::map<const Program *, Prog *> by_program_;
+  std::vector<std::unique_ptr<Holdings>> holdings_;
   std::vector<std::function<void()>> deferred_;
 };
 

@@ -7,6 +7,7 @@
 #ifndef USCX_BPF_ENV_H_
 #define USCX_BPF_ENV_H_
 
+#include <initializer_list>
 #include <string_view>
 
 #include "base/types.h"
@@ -29,6 +30,8 @@ class ObjectRegistry {
   virtual ~ObjectRegistry() = default;
   virtual bool is_live(ObjectType type, const void *object) const = 0;
 };
+
+class Prog;
 
 // Names a timer for as long as its map element lives; never reused in a run.
 using TimerId = u64;
@@ -62,6 +65,12 @@ class Env : public ObjectRegistry {
   virtual void timer_arm(TimerId id, u64 expires_ns, s32 cpu) = 0;
   // True if the timer was armed.
   virtual bool timer_cancel(TimerId id) = 0;
+
+  // Runs a program that bpf(2) or a timer starts, from outside of any other: BPF_PROG_TEST_RUN's (r1 = ctx) and a timer's
+  // callback. False if it was aborted; the owner of the Env says what that means. The default runs it with this
+  // Env's CPU and task and releases what it leaves held.
+  virtual bool run_prog(Prog &prog, u64 ctx, u64 *r0);
+  virtual bool run_callback(Prog &prog, u32 subprog, std::initializer_list<u64> args);
 
   // The task behind a process file descriptor, the key of user space for task storage; null if there is none.
   virtual void *task_of_pidfd(int) { return nullptr; }

@@ -10,9 +10,11 @@
 #define USCX_BPF_HELPER_H_
 
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "bpf/kfunc.h"
+#include "bpf/program.h"
 
 namespace uscx::bpf {
 
@@ -24,6 +26,7 @@ struct HelperEntry {
   const char *return_text;
   const char *params_text;
   KfuncThunkFn thunk;
+  CallDesc desc;
   HelperEntry *next = nullptr;
 };
 struct HelperRegistrar {
@@ -36,12 +39,13 @@ const HelperEntry *find_helper(u32 id);
 // The name that the uapi gives an id ("bpf_ringbuf_reserve"), also of those that are not implemented; null out of range.
 const char *helper_name(u32 id);
 
-// Checks of the running program's pointers. Each returns false after reporting a violation "NAME: argument N ...".
+// Checks of the running program's pointers. A failing check is a violation ("bpf_x: argument N ..."), which does not
+// return, so a body makes its checks before it owns anything.
 struct Guard {
-  static bool readable(const char *who, int arg, const void *address, u64 size);
-  static bool writable(const char *who, int arg, const void *address, u64 size);
-  static bool object(const char *who, int arg, ObjectType type, const void *address);
-  // The map behind a handle, or null after a violation.
+  static void readable(const char *who, int arg, const void *address, u64 size);
+  static void writable(const char *who, int arg, const void *address, u64 size);
+  static void object(const char *who, int arg, ObjectType type, const void *address);
+  // The map behind a handle.
   static Map *map(const char *who, int arg, u64 handle);
 };
 
@@ -58,22 +62,18 @@ struct HelperThunk<kBody, kEntry> {
 
  private:
   template <typename Arg>
-  static bool convert(u64 reg, int index, Arg *out) {
+  static Arg convert(u64 reg, int index) {
     if constexpr (std::is_same_v<Arg, Map *>) {
-      *out = Guard::map(kEntry.name, index + 1, reg);
-      return *out != nullptr;
+      return Guard::map(kEntry.name, index + 1, reg);
     } else if constexpr (std::is_pointer_v<Arg>) {
-      *out = reinterpret_cast<Arg>(reg);
+      return reinterpret_cast<Arg>(reg);
     } else {
-      *out = static_cast<Arg>(reg);
+      return static_cast<Arg>(reg);
     }
-    return true;
   }
   template <size_t... kIndex>
   static u64 invoke(const u64 (&regs)[kMaxArgs], std::index_sequence<kIndex...>) {
-    std::tuple<Args...> args;
-    if (!(convert(regs[kIndex], kIndex, &std::get<kIndex>(args)) && ...))
-      return 0;
+    const std::tuple<Args...> args{convert<Args>(regs[kIndex], kIndex)...};
     // A helper's result fills the whole register: negative errno values are 64 bits wide.
     if constexpr (std::is_void_v<R>) {
       kBody(std::get<kIndex>(args)...);
@@ -93,7 +93,8 @@ struct HelperThunk<kBody, kEntry> {
   namespace helper_entries {                                                                                           \
   extern ::uscx::bpf::HelperEntry name_;                                                                               \
   ::uscx::bpf::HelperEntry name_{(id_), "bpf_" #name_, #ret_, #params_,                                                \
-                                 &::uscx::bpf::HelperThunk<&bpf_##name_##_body, name_>::call};                         \
+                                 &::uscx::bpf::HelperThunk<&bpf_##name_##_body, name_>::call,                          \
+                                 ::uscx::bpf::call_desc("bpf_" #name_, &bpf_##name_##_body)};                          \
   static const ::uscx::bpf::HelperRegistrar name_##_registrar{name_};                                                  \
   }                                                                                                                    \
   static ret_ bpf_##name_##_body params_

@@ -25,6 +25,7 @@
 
 #include "base/types.h"
 #include "bpf/env.h"
+#include "bpf/program.h"
 
 namespace uscx::bpf {
 
@@ -135,6 +136,7 @@ struct KfuncEntry {
   KfuncThunkFn thunk;
   u32 nr_args;
   std::array<ArgSpec, kMaxArgs> args;  // refined from the argument names when the entry is linked in
+  CallDesc desc;
   bool has_checks = false;
   KfuncEntry *next = nullptr;
 };
@@ -165,8 +167,8 @@ struct ParsedArg {
 };
 std::vector<ParsedArg> parse_kfunc_params(std::string_view params_text);
 
-// Reports a violation of the running program and returns false if an argument is not what its type promises.
-bool check_kfunc_args(const KfuncEntry &entry, const u64 (&regs)[kMaxArgs]);
+// A violation of the running program (which does not return) if an argument is not what its type promises.
+void check_kfunc_args(const KfuncEntry &entry, const u64 (&regs)[kMaxArgs]);
 
 // The thunk of a body: registers in, result out, arguments checked.
 template <auto kBody, KfuncEntry &kEntry>
@@ -177,8 +179,8 @@ struct KfuncThunk<kBody, kEntry> {
   static_assert(sizeof...(Args) <= kMaxArgs);
   static u64 call(u64 r1, u64 r2, u64 r3, u64 r4, u64 r5) {
     const u64 regs[kMaxArgs] = {r1, r2, r3, r4, r5};
-    if (kEntry.has_checks && !check_kfunc_args(kEntry, regs))
-      return 0;
+    if (kEntry.has_checks)
+      check_kfunc_args(kEntry, regs);
     return invoke(regs, std::index_sequence_for<Args...>{});
   }
 
@@ -197,10 +199,9 @@ struct KfuncThunk<kBody, kEntry> {
       return 0;
     } else if constexpr (std::is_pointer_v<R>) {
       return reinterpret_cast<u64>(kBody(convert<Args>(regs[kIndex])...));
-    } else if constexpr (std::is_signed_v<R>) {
-      // As the C ABI leaves a narrow result: the low half of the register holds it, sign-extended within its 32 bits.
-      return sizeof(R) == 8 ? static_cast<u64>(kBody(convert<Args>(regs[kIndex])...))
-                            : static_cast<u32>(static_cast<s32>(kBody(convert<Args>(regs[kIndex])...)));
+    } else if constexpr (sizeof(R) == 4) {
+      // As a 32-bit register write leaves it: programs extend a narrow result themselves.
+      return static_cast<u32>(kBody(convert<Args>(regs[kIndex])...));
     } else {
       return static_cast<u64>(kBody(convert<Args>(regs[kIndex])...));
     }
@@ -216,6 +217,12 @@ constexpr std::array<ArgSpec, kMaxArgs> arg_specs(R (*)(Args...)) {
   return {arg_spec<Args>()...};
 }
 
+// Pointers that functions return are NULL or lie in the reserved range.
+template <typename R, typename... Args>
+constexpr CallDesc call_desc(const char *name, R (*)(Args...)) {
+  return {name, sizeof...(Args), std::is_pointer_v<R> ? Returns::kRegionPtr : Returns::kScalar};
+}
+
 }  // namespace uscx::bpf
 
 #define USCX_KFUNC(groups_, flags_, ret_, name_, params_)                                                        \
@@ -229,7 +236,8 @@ constexpr std::array<ArgSpec, kMaxArgs> arg_specs(R (*)(Args...)) {
                                 (flags_),                                                                       \
                                 &::uscx::bpf::KfuncThunk<&name_##_body, name_>::call,                           \
                                 ::uscx::bpf::count_args(&name_##_body),                                         \
-                                ::uscx::bpf::arg_specs(&name_##_body)};                                         \
+                                ::uscx::bpf::arg_specs(&name_##_body),                                          \
+                                ::uscx::bpf::call_desc(#name_, &name_##_body)};                                 \
   static const ::uscx::bpf::KfuncRegistrar name_##_registrar{name_};                                            \
   }                                                                                                             \
   static ret_ name_##_body params_

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Map: the base of all map types, and their registry. A type is one class in one file of maps/ and one block:
 //
-//   USCX_MAP_TYPE(BPF_MAP_TYPE_HASH, "hash", HashMap::create)
+//   USCX_MAP_TYPE(BPF_MAP_TYPE_HASH, hash, HashMap::create);
 //
 // Programs hold a map as the address of its MapHandle, which lies in the read-only half of the reserved range, where no
 // program can forge one. Elements that programs hold pointers to lie in the writable half. An element that is deleted
@@ -14,6 +14,7 @@
 #ifndef USCX_BPF_MAP_H_
 #define USCX_BPF_MAP_H_
 
+#include <errno.h>
 #include <linux/bpf.h>
 
 #include <cstring>
@@ -22,6 +23,7 @@
 #include <vector>
 
 #include "bpf/object.h"
+#include "bpf/program.h"
 
 namespace uscx::bpf {
 
@@ -99,6 +101,11 @@ class Map : public Object {
   // The address that ld_imm64 with a direct value offset gives, or 0 if the type has none (then -errno in *error).
   virtual u64 direct_value(u32 offset, int *error);
 
+  // How the JIT may look up without calling; kind kNone if it must call.
+  virtual InlineOp inline_lookup() const { return {}; }
+  // Whether pointers to values lie in the half that programs may write.
+  virtual bool values_writable() const { return true; }
+
   // Calls visit(key, value) for each element in iteration order until it returns nonzero; -EOPNOTSUPP if the type has no
   // bpf_for_each_map_elem(). Returns the number of calls.
   struct Visitor {
@@ -109,8 +116,12 @@ class Map : public Object {
 
   // A pointer into a value of this map, as found by its timers: the value's start, or null if it is not one of ours.
   virtual void *value_of(const void *) { return nullptr; }
-  // The key of a value (for timer callbacks); null if there is none.
-  virtual const void *key_of(void *) { return nullptr; }
+  // The key of a value for a timer's callback, as an address that programs can read.
+  virtual void *key_of(void *) { return nullptr; }
+
+  bool has_field(FieldKind kind) const;
+  // The field of a kind at an offset of the value, or null.
+  const SpecialField *field_at(FieldKind kind, u64 offset) const;
 
   // Copies a value around its kernel-owned fields.
   void copy_around_fields(void *to, const void *from) const;
@@ -118,7 +129,8 @@ class Map : public Object {
   void release_fields(void *value);
 
  protected:
-  virtual void copy_value(const void *key, void *element, void *out);
+  // What user space sees of a value: kernel-owned fields read as zero.
+  void copy_out(const void *element, void *value) const;
   // Common checks of update flags: -EINVAL for unknown ones, spin locks only where there is one.
   int check_update_flags(u64 flags) const;
 
@@ -148,8 +160,8 @@ const char *map_type_name(u32 type);
 
 }  // namespace uscx::bpf
 
-#define USCX_MAP_TYPE(type_, name_, create_)                              \
-  static ::uscx::bpf::MapTypeEntry map_type_entry{(type_), (name_), (create_)}; \
-  static const ::uscx::bpf::MapTypeRegistrar map_type_registrar{map_type_entry};
+#define USCX_MAP_TYPE(type_, name_, create_)                                               \
+  static ::uscx::bpf::MapTypeEntry map_type_##name_##_entry{(type_), #name_, (create_)}; \
+  static const ::uscx::bpf::MapTypeRegistrar map_type_##name_##_registrar{map_type_##name_##_entry}
 
 #endif  // USCX_BPF_MAP_H_

@@ -11,6 +11,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "base/types.h"
 
@@ -18,9 +19,12 @@ namespace uscx::bpf {
 
 class BpfSystem;
 
+// The kernel's ENOTSUPP, which leaks to user space here and there and which the C library has no name for.
+inline constexpr int kENotSupp = 524;
+
 enum class ObjectKind : u8 { kMap, kProg, kBtf, kLink };
 
-class Object {
+class Object : public std::enable_shared_from_this<Object> {
  public:
   Object(BpfSystem &system, ObjectKind kind, std::string name);
   virtual ~Object();
@@ -31,7 +35,7 @@ class Object {
   ObjectKind kind() const { return kind_; }
   u32 id() const { return id_; }
   const std::string &name() const { return name_; }
-  ino_t inode() const { return inode_; }
+  std::pair<dev_t, ino_t> identity() const { return identity_; }
   // Our own descriptor of the memfd; user space gets duplicates.
   int memfd() const { return memfd_; }
 
@@ -48,7 +52,7 @@ class Object {
   const std::string name_;
   u32 id_ = 0;
   int memfd_ = -1;
-  ino_t inode_ = 0;
+  std::pair<dev_t, ino_t> identity_;
 };
 
 }  // namespace uscx::bpf

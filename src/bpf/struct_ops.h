@@ -73,7 +73,6 @@ class StructOpsMap final : public Map {
   int update(const void *key, const void *value, u64 flags) override;
   int erase(const void *key) override;
   int next_key(const void *key, void *next) override;
-  void copy_value(const void *key, void *element, void *out) override;
   int user_update(const void *key, const void *value, u64 flags) override;
   int user_lookup(const void *key, void *value, u64 flags) override;
   int user_erase(const void *key) override;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // BTF objects: what programs and maps bring along (Btf), and the kernel's own (KernelBtf), which is the base generated
 // from src/abi plus one FUNC for each kfunc, the value types of struct_ops maps and the kernel variables on offer.
-// Parsing is libbpf's.
+// Parsing is libbpf's (whose header has the name bpf/btf.h, so this one cannot).
 //
 // Threading: immutable once made.
-#ifndef USCX_BPF_BTF_H_
-#define USCX_BPF_BTF_H_
+#ifndef USCX_BPF_BTF_OBJECT_H_
+#define USCX_BPF_BTF_OBJECT_H_
 
 #include <map>
 #include <span>
@@ -64,4 +64,4 @@ class KernelBtf {
 
 }  // namespace uscx::bpf
 
-#endif  // USCX_BPF_BTF_H_
+#endif  // USCX_BPF_BTF_OBJECT_H_

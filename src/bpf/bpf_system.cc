@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "bpf/bpf_system.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+
+#include "base/check.h"
+#include "bpf/cpumask.h"
+#include "bpf/exec.h"
+#include "bpf/fault.h"
+#include "bpf/maps/task_storage_map.h"
+#include "bpf/prog.h"
+#include "bpf/region.h"
+#include "bpf/timers.h"
+
+namespace uscx::bpf {
+
+namespace {
+thread_local BpfSystem *current_system = nullptr;
+}
+
+BpfSystem *BpfSystem::current() { return current_system; }
+
+BpfSystem::Scope::Scope(BpfSystem &system) : previous_(current_system) { current_system = &system; }
+BpfSystem::Scope::~Scope() { current_system = previous_; }
+
+BpfSystem::BpfSystem(Env &env, Options options)
+    : env_(env),
+      options_(std::move(options)),
+      cpumasks_(std::make_unique<CpumaskPool>()),
+      timers_(std::make_unique<TimerTable>(*this)) {}
+
+Result<std::unique_ptr<BpfSystem>> BpfSystem::create(Env &env, Options options) {
+  std::vector<std::string> struct_ops;
+  for (const auto &type : options.struct_ops)
+    struct_ops.emplace_back(type->name());
+  Result<std::unique_ptr<KernelBtf>> kernel = KernelBtf::build(options.base_btf, struct_ops);
+  if (!kernel.ok())
+    return kernel.status();
+  install_fault_handler();
+  std::unique_ptr<BpfSystem> system(new BpfSystem(env, std::move(options)));
+  system->kernel_btf_ = kernel.take();
+
+  VirtualFiles &files = system->files_;
+  BpfSystem *self = system.get();
+  files.add("/sys/kernel/btf/vmlinux", [self] {
+    const std::vector<u8> &raw = self->kernel_btf().raw();
+    return std::string(raw.begin(), raw.end());
+  });
+  const auto cpus = [self] { return cpu_list_text(self->nr_cpus()); };
+  files.add("/sys/devices/system/cpu/possible", cpus);
+  files.add("/sys/devices/system/cpu/present", cpus);
+  files.add("/sys/devices/system/cpu/online", cpus);
+  const auto config = [self] { return kernel_config_text(self->options().hz); };
+  files.add("/boot/config-" + self->options().release, config);
+  files.add("/proc/config.gz", config);
+  files.add("/proc/kallsyms", [] { return std::string(); });
+  // What the host's kernel offers beyond that is not the simulated kernel's.
+  for (const char *prefix : {"/sys/kernel/", "/sys/fs/bpf", "/sys/bus/event_source/", "/proc/version_signature",
+                             "/boot/vmlinux-", "/lib/modules/", "/usr/lib/modules/", "/usr/lib/debug/"})
+    files.hide(prefix);
+  return system;
+}
+
+BpfSystem::~BpfSystem() {
+  Scope scope(*this);
+  // Links first: their end unregisters tables that programs and maps are still there for.
+  for (int fd : fds_of_kind(ObjectKind::kLink))
+    drop_fd(fd);
+  for (int fd : fds_of_kind(ObjectKind::kProg))
+    drop_fd(fd);
+  while (!user_fds_.empty())
+    drop_fd(user_fds_.begin()->first);
+  quiescent();
+  for (const auto &objects : objects_)
+    CHECK(objects.empty(), "an object of the emulated bpf(2) outlives its system");
+}
+
+std::vector<int> BpfSystem::fds_of_kind(ObjectKind kind) const {
+  std::vector<int> fds;
+  for (const auto &[fd, object] : user_fds_) {
+    if (object->kind() == kind)
+      fds.push_back(fd);
+  }
+  return fds;
+}
+
+void BpfSystem::drop_fd(int fd) {
+  // The descriptor number may be another file's by now, if its owner closed it behind our back.
+  if (object_of_fd(fd) == user_fds_.at(fd))
+    ::close(fd);
+  fd_closed(fd);
+}
+
+// --- Descriptors ---
+
+int BpfSystem::install_fd(const std::shared_ptr<Object> &object) {
+  const int fd = fcntl(object->memfd(), F_DUPFD_CLOEXEC, 3);
+  if (fd < 0)
+    return -errno;
+  user_fds_[fd] = object;
+  return fd;
+}
+
+std::shared_ptr<Object> BpfSystem::object_of_fd(int fd) const {
+  struct stat st;
+  if (fstat(fd, &st) != 0)
+    return nullptr;
+  auto it = by_inode_.find({st.st_dev, st.st_ino});
+  return it != by_inode_.end() ? it->second->shared_from_this() : nullptr;
+}
+
+void BpfSystem::fd_closed(int fd) {
+  auto it = user_fds_.find(fd);
+  if (it == user_fds_.end())
+    return;
+  const std::shared_ptr<Object> object = std::move(it->second);
+  user_fds_.erase(it);
+  const bool last = std::none_of(user_fds_.begin(), user_fds_.end(),
+                                 [&](const auto &entry) { return entry.second == object; });
+  if (last)
+    object->user_released();
+}
+
+void BpfSystem::fd_duplicated(int from, int to) {
+  if (from == to)
+    return;
+  const std::shared_ptr<Object> object = object_of_fd(from);
+  fd_closed(to);
+  if (object != nullptr)
+    user_fds_[to] = object;
+}
+
+int BpfSystem::check_mmap(int fd, int prot, int flags, u64 offset, u64 size) const {
+  const std::shared_ptr<Object> object = object_of_fd(fd);
+  if (object == nullptr)
+    return 0;
+  const auto map = std::dynamic_pointer_cast<Map>(object);
+  if (map == nullptr)
+    return -ENODEV;
+  if (map->mmap_size() == 0 || !map->fields().empty())
+    return -ENOTSUP;
+  if (!(flags & MAP_SHARED))
+    return -EINVAL;
+  if (prot & PROT_WRITE && (map->frozen() || map->attr().flags & BPF_F_RDONLY))
+    return -EPERM;
+  return offset + size > map->mmap_size() ? -EINVAL : 0;
+}
+
+// --- Objects ---
+
+u32 BpfSystem::register_object(Object *object) {
+  const int kind = static_cast<int>(object->kind());
+  const u32 id = next_id_[kind]++;
+  objects_[kind][id] = object;
+  by_inode_[object->identity()] = object;
+  return id;
+}
+
+void BpfSystem::forget_object(Object *object) {
+  objects_[static_cast<int>(object->kind())].erase(object->id());
+  by_inode_.erase(object->identity());
+}
+
+std::shared_ptr<Object> BpfSystem::find_object(ObjectKind kind, u32 id) const {
+  const auto &objects = objects_[static_cast<int>(kind)];
+  auto it = objects.find(id);
+  return it != objects.end() ? it->second->shared_from_this() : nullptr;
+}
+
+StructOpsType *BpfSystem::struct_ops_type(std::string_view name) const {
+  for (const auto &type : options_.struct_ops) {
+    if (type->name() == name)
+      return type.get();
+  }
+  return nullptr;
+}
+
+std::vector<std::shared_ptr<Prog>> BpfSystem::programs() const {
+  std::vector<std::shared_ptr<Prog>> all;
+  for (const auto &[id, object] : objects_[static_cast<int>(ObjectKind::kProg)])
+    all.push_back(std::static_pointer_cast<Prog>(object->shared_from_this()));
+  return all;
+}
+
+std::vector<std::shared_ptr<Map>> BpfSystem::maps() const {
+  std::vector<std::shared_ptr<Map>> all;
+  for (const auto &[id, object] : objects_[static_cast<int>(ObjectKind::kMap)])
+    all.push_back(std::static_pointer_cast<Map>(object->shared_from_this()));
+  return all;
+}
+
+// --- What runs ---
+
+u32 BpfSystem::running_cpu() {
+  const Invocation *invocation = Invocation::current();
+  return invocation != nullptr ? invocation->env().cpu : env_.cpu();
+}
+
+Prog *BpfSystem::prog_of(const Program *program) const {
+  auto it = by_program_.find(program);
+  return it != by_program_.end() ? it->second : nullptr;
+}
+
+void BpfSystem::timer_fired(TimerId id) {
+  Scope scope(*this);
+  timers_->fire(id);
+}
+
+void BpfSystem::task_freed(const void *task) {
+  for (const auto &[id, object] : objects_[static_cast<int>(ObjectKind::kMap)]) {
+    if (auto *storage = dynamic_cast<TaskStorageMap *>(object))
+      storage->remove(task);
+  }
+}
+
+bool BpfSystem::is_live(ObjectType type, const void *object) const {
+  if (type == ObjectType::kBpfCpumask)
+    return cpumasks_->is_live(object);
+  if (type == ObjectType::kCpumask && cpumasks_->is_live(object))
+    return true;
+  return env_.is_live(type, object);
+}
+
+BpfSystem::Holdings &BpfSystem::holdings(const Invocation &invocation) {
+  for (const auto &one : holdings_) {
+    if (one->invocation == &invocation)
+      return *one;
+  }
+  holdings_.push_back(std::make_unique<Holdings>());
+  holdings_.back()->invocation = &invocation;
+  return *holdings_.back();
+}
+
+bool BpfSystem::release_holdings(const Invocation &invocation) {
+  if (holdings_.empty())
+    return false;
+  auto it = std::find_if(holdings_.begin(), holdings_.end(),
+                         [&](const auto &one) { return one->invocation == &invocation; });
+  if (it == holdings_.end())
+    return false;
+  const Holdings &held = **it;
+  const bool left = !held.locks.empty() || held.rcu_depth > 0 || held.preempt_depth > 0;
+  for (u32 *lock : held.locks)
+    *lock = 0;
+  holdings_.erase(it);
+  return left;
+}
+
+void BpfSystem::defer(std::function<void()> fn) {
+  if (Invocation::current() == nullptr)
+    fn();
+  else
+    deferred_.push_back(std::move(fn));
+}
+
+void BpfSystem::quiescent() {
+  // What runs here may defer more, and no invocation is on the stack: those run at once.
+  std::vector<std::function<void()>> batch;
+  batch.swap(deferred_);
+  for (auto &fn : batch)
+    fn();
+}
+
+// --- The default way to run what bpf(2) and timers start ---
+
+namespace {
+
+bool run_default(Env &env, Prog &prog, u32 subprog, std::initializer_list<u64> args, u64 *r0) {
+  ExecEnv exec;
+  exec.cpu = env.cpu();
+  exec.current_task = reinterpret_cast<u64>(env.current_task());
+  Invocation invocation(&exec);
+  const RunResult result = run(*prog.program(), subprog, args, invocation, default_exec_mode());
+  BpfSystem &system = prog.system();
+  system.release_holdings(invocation);
+  if (Invocation::current() == nullptr)
+    system.quiescent();
+  if (result.aborted()) {
+    system.log(fmt::format("bpf: {}: {}", prog.name(), result.abort->message));
+    return false;
+  }
+  *r0 = result.r0;
+  return true;
+}
+
+}  // namespace
+
+bool Env::run_prog(Prog &prog, u64 ctx, u64 *r0) { return run_default(*this, prog, 0, {ctx}, r0); }
+
+bool Env::run_callback(Prog &prog, u32 subprog, std::initializer_list<u64> args) {
+  u64 ignored;
+  return run_default(*this, prog, subprog, args, &ignored);
+}
+
+// --- bpf(2) ---
+
+struct BpfSystem::CommandEntry {
+  int cmd;
+  const char *name;
+  Command run;
+  u32 attr_end;  // bytes of the attribute union beyond this must be zero
+};
+
+#define USCX_ATTR_END(field) static_cast<u32>(offsetof(union bpf_attr, field) + sizeof(bpf_attr{}.field))
+
+const BpfSystem::CommandEntry *BpfSystem::find_command(int cmd) {
+  using Kind = ObjectKind;
+  static const CommandEntry kCommands[] = {
+      {BPF_MAP_CREATE, "MAP_CREATE", &BpfSystem::cmd_map_create, USCX_ATTR_END(excl_prog_hash_size)},
+      {BPF_MAP_LOOKUP_ELEM, "MAP_LOOKUP_ELEM", &BpfSystem::cmd_map_lookup, USCX_ATTR_END(flags)},
+      {BPF_MAP_UPDATE_ELEM, "MAP_UPDATE_ELEM", &BpfSystem::cmd_map_update, USCX_ATTR_END(flags)},
+      {BPF_MAP_DELETE_ELEM, "MAP_DELETE_ELEM", &BpfSystem::cmd_map_delete, USCX_ATTR_END(key)},
+      {BPF_MAP_GET_NEXT_KEY, "MAP_GET_NEXT_KEY", &BpfSystem::cmd_map_next_key, USCX_ATTR_END(next_key)},
+      {BPF_MAP_LOOKUP_AND_DELETE_ELEM, "MAP_LOOKUP_AND_DELETE_ELEM", &BpfSystem::cmd_map_lookup_and_delete,
+       USCX_ATTR_END(flags)},
+      {BPF_MAP_FREEZE, "MAP_FREEZE", &BpfSystem::cmd_map_freeze, USCX_ATTR_END(map_fd)},
+      {BPF_BTF_LOAD, "BTF_LOAD", &BpfSystem::cmd_btf_load, USCX_ATTR_END(btf_token_fd)},
+      {BPF_PROG_LOAD, "PROG_LOAD", &BpfSystem::cmd_prog_load, USCX_ATTR_END(keyring_id)},
+      {BPF_PROG_BIND_MAP, "PROG_BIND_MAP", &BpfSystem::cmd_prog_bind_map, USCX_ATTR_END(prog_bind_map.flags)},
+      {BPF_PROG_TEST_RUN, "PROG_TEST_RUN", &BpfSystem::cmd_prog_run, USCX_ATTR_END(test.batch_size)},
+      {BPF_PROG_ASSOC_STRUCT_OPS, "PROG_ASSOC_STRUCT_OPS", &BpfSystem::cmd_prog_assoc,
+       USCX_ATTR_END(prog_assoc_struct_ops.flags)},
+      {BPF_LINK_CREATE, "LINK_CREATE", &BpfSystem::cmd_link_create, USCX_ATTR_END(link_create.uprobe_multi.pid)},
+      {BPF_LINK_UPDATE, "LINK_UPDATE", &BpfSystem::cmd_link_update, USCX_ATTR_END(link_update.old_prog_fd)},
+      {BPF_LINK_DETACH, "LINK_DETACH", &BpfSystem::cmd_link_detach, USCX_ATTR_END(link_detach.link_fd)},
+      {BPF_OBJ_GET_INFO_BY_FD, "OBJ_GET_INFO_BY_FD", &BpfSystem::cmd_get_info, USCX_ATTR_END(info.info)},
+      {BPF_PROG_GET_NEXT_ID, "PROG_GET_NEXT_ID", &BpfSystem::cmd_next_id<Kind::kProg>, USCX_ATTR_END(next_id)},
+      {BPF_MAP_GET_NEXT_ID, "MAP_GET_NEXT_ID", &BpfSystem::cmd_next_id<Kind::kMap>, USCX_ATTR_END(next_id)},
+      {BPF_BTF_GET_NEXT_ID, "BTF_GET_NEXT_ID", &BpfSystem::cmd_next_id<Kind::kBtf>, USCX_ATTR_END(next_id)},
+      {BPF_LINK_GET_NEXT_ID, "LINK_GET_NEXT_ID", &BpfSystem::cmd_next_id<Kind::kLink>, USCX_ATTR_END(next_id)},
+      {BPF_PROG_GET_FD_BY_ID, "PROG_GET_FD_BY_ID", &BpfSystem::cmd_fd_by_id<Kind::kProg>,
+       USCX_ATTR_END(fd_by_id_token_fd)},
+      {BPF_MAP_GET_FD_BY_ID, "MAP_GET_FD_BY_ID", &BpfSystem::cmd_fd_by_id<Kind::kMap>,
+       USCX_ATTR_END(fd_by_id_token_fd)},
+      {BPF_BTF_GET_FD_BY_ID, "BTF_GET_FD_BY_ID", &BpfSystem::cmd_fd_by_id<Kind::kBtf>,
+       USCX_ATTR_END(fd_by_id_token_fd)},
+      {BPF_LINK_GET_FD_BY_ID, "LINK_GET_FD_BY_ID", &BpfSystem::cmd_fd_by_id<Kind::kLink>,
+       USCX_ATTR_END(fd_by_id_token_fd)},
+  };
+  for (const CommandEntry &entry : kCommands) {
+    if (entry.cmd == cmd)
+      return &entry;
+  }
+  return nullptr;
+}
+
+#undef USCX_ATTR_END
+
+namespace {
+
+bool tail_is_zero(const void *data, size_t from, size_t to) {
+  const u8 *bytes = static_cast<const u8 *>(data);
+  return std::all_of(bytes + std::min(from, to), bytes + to, [](u8 byte) { return byte == 0; });
+}
+
+}  // namespace
+
+long BpfSystem::bpf(int cmd, union bpf_attr *user_attr, u32 size) {
+  constexpr u32 kMaxAttrBytes = 4096;
+  if (size > kMaxAttrBytes)
+    return -E2BIG;
+  if (user_attr == nullptr)
+    return -EFAULT;
+  if (size > sizeof(*user_attr) && !tail_is_zero(user_attr, sizeof(*user_attr), size))
+    return -E2BIG;
+  union bpf_attr attr;
+  std::memset(&attr, 0, sizeof(attr));
+  const u32 known = std::min<u32>(size, sizeof(attr));
+  std::memcpy(&attr, user_attr, known);
+
+  const CommandEntry *entry = find_command(cmd);
+  if (entry == nullptr) {
+    log(fmt::format("bpf: command {} is not implemented", cmd));
+    return -EINVAL;
+  }
+  if (!tail_is_zero(&attr, entry->attr_end, sizeof(attr)))
+    return -EINVAL;
+  Scope scope(*this);
+  const long result = (this->*entry->run)(&attr);
+  std::memcpy(user_attr, &attr, known);
+  return result;
+}
+
+}  // namespace uscx::bpf

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Helpers on maps and on task storage.
+#include <errno.h>
+
+#include "bpf/bpf_system.h"
+#include "bpf/exec.h"
+#include "bpf/helper.h"
+#include "bpf/map.h"
+#include "bpf/maps/task_storage_map.h"
+#include "bpf/prog.h"
+
+namespace uscx::bpf {
+
+namespace {
+
+// Keyless types have no element operations: a verifier would refuse the program.
+void check_keyed(const char *who, Map *map) {
+  if (map->key_size() == 0 || map->type() == BPF_MAP_TYPE_TASK_STORAGE || map->type() == BPF_MAP_TYPE_STRUCT_OPS)
+    Invocation::current()->violation("helper {}: not for maps of type {}", who, map_type_name(map->type()));
+}
+
+void check_writable(const char *who, Map *map) {
+  if (map->attr().flags & BPF_F_RDONLY_PROG)
+    Invocation::current()->violation("helper {}: map is read-only for programs", who);
+}
+
+TaskStorageMap *task_storage(const char *who, Map *map) {
+  if (map->type() != BPF_MAP_TYPE_TASK_STORAGE)
+    Invocation::current()->violation("helper {}: not for maps of type {}", who, map_type_name(map->type()));
+  return static_cast<TaskStorageMap *>(map);
+}
+
+}  // namespace
+
+USCX_HELPER(BPF_FUNC_map_lookup_elem, map_lookup_elem, void *, (Map *map, const void *key)) {
+  check_keyed("bpf_map_lookup_elem", map);
+  Guard::readable("bpf_map_lookup_elem", 2, key, map->key_size());
+  return map->lookup(key);
+}
+
+USCX_HELPER(BPF_FUNC_map_update_elem, map_update_elem, s64,
+            (Map *map, const void *key, const void *value, u64 flags)) {
+  check_keyed("bpf_map_update_elem", map);
+  check_writable("bpf_map_update_elem", map);
+  Guard::readable("bpf_map_update_elem", 2, key, map->key_size());
+  Guard::readable("bpf_map_update_elem", 3, value, map->value_size());
+  return map->update(key, value, flags);
+}
+
+USCX_HELPER(BPF_FUNC_map_delete_elem, map_delete_elem, s64, (Map *map, const void *key)) {
+  check_keyed("bpf_map_delete_elem", map);
+  check_writable("bpf_map_delete_elem", map);
+  Guard::readable("bpf_map_delete_elem", 2, key, map->key_size());
+  return map->erase(key);
+}
+
+USCX_HELPER(BPF_FUNC_map_lookup_percpu_elem, map_lookup_percpu_elem, void *, (Map *map, const void *key, u32 cpu)) {
+  check_keyed("bpf_map_lookup_percpu_elem", map);
+  Guard::readable("bpf_map_lookup_percpu_elem", 2, key, map->key_size());
+  return map->lookup_percpu(key, cpu);
+}
+
+USCX_HELPER(BPF_FUNC_map_push_elem, map_push_elem, s64, (Map *map, const void *value, u64 flags)) {
+  Guard::readable("bpf_map_push_elem", 2, value, map->value_size());
+  return map->push(value, flags);
+}
+
+USCX_HELPER(BPF_FUNC_map_pop_elem, map_pop_elem, s64, (Map *map, void *value)) {
+  Guard::writable("bpf_map_pop_elem", 2, value, map->value_size());
+  return map->pop(value);
+}
+
+USCX_HELPER(BPF_FUNC_map_peek_elem, map_peek_elem, s64, (Map *map, void *value)) {
+  Guard::writable("bpf_map_peek_elem", 2, value, map->value_size());
+  return map->peek(value);
+}
+
+USCX_HELPER(BPF_FUNC_task_storage_get, task_storage_get, void *,
+            (Map *map, const void *task, const void *value, u64 flags)) {
+  TaskStorageMap *storage = task_storage("bpf_task_storage_get", map);
+  if (flags & ~u64{BPF_LOCAL_STORAGE_GET_F_CREATE} || task == nullptr)
+    return nullptr;
+  Guard::object("bpf_task_storage_get", 2, ObjectType::kTask, task);
+  if (value != nullptr)
+    Guard::readable("bpf_task_storage_get", 3, value, map->value_size());
+  return storage->get(task, flags & BPF_LOCAL_STORAGE_GET_F_CREATE, value);
+}
+
+USCX_HELPER(BPF_FUNC_task_storage_delete, task_storage_delete, s64, (Map *map, const void *task)) {
+  TaskStorageMap *storage = task_storage("bpf_task_storage_delete", map);
+  if (task == nullptr)
+    return -EINVAL;
+  Guard::object("bpf_task_storage_delete", 2, ObjectType::kTask, task);
+  return storage->remove(task);
+}
+
+namespace {
+
+// Calls the program's callback for each element: (map, key, value, ctx).
+class ElementCallback final : public Map::Visitor {
+ public:
+  ElementCallback(Map *map, u32 subprog, u64 ctx) : map_(map), subprog_(subprog), ctx_(ctx) {}
+  u64 visit(void *key, void *value) override {
+    Invocation *invocation = Invocation::current();
+    const RunResult result =
+        invocation->call_back(subprog_, {reinterpret_cast<u64>(map_->handle()), reinterpret_cast<u64>(key),
+                                         reinterpret_cast<u64>(value), ctx_});
+    aborted = result.aborted();
+    return aborted ? 1 : result.r0;
+  }
+  bool aborted = false;
+
+ private:
+  Map *map_;
+  u32 subprog_;
+  u64 ctx_;
+};
+
+}  // namespace
+
+USCX_HELPER(BPF_FUNC_for_each_map_elem, for_each_map_elem, s64, (Map *map, u64 callback, u64 ctx, u64 flags)) {
+  Invocation *invocation = Invocation::current();
+  const std::optional<u32> subprog = invocation->program()->callback_subprog(callback);
+  if (!subprog.has_value())
+    invocation->violation("helper bpf_for_each_map_elem: argument 2 is not a function");
+  if (flags != 0)
+    return -EINVAL;
+  ElementCallback each(map, *subprog, ctx);
+  const s64 result = map->for_each(each);
+  if (each.aborted)
+    invocation->unwind();
+  return result == -EOPNOTSUPP ? -EINVAL : result;
+}
+
+USCX_HELPER(BPF_FUNC_loop, loop, s64, (u32 nr_loops, u64 callback, u64 ctx, u64 flags)) {
+  constexpr u32 kMaxLoops = 8u << 20;
+  Invocation *invocation = Invocation::current();
+  const std::optional<u32> subprog = invocation->program()->callback_subprog(callback);
+  if (!subprog.has_value())
+    invocation->violation("helper bpf_loop: argument 2 is not a function");
+  if (flags != 0)
+    return -EINVAL;
+  if (nr_loops > kMaxLoops)
+    return -E2BIG;
+  for (u32 i = 0; i < nr_loops; i++) {
+    invocation->charge(1);
+    const RunResult result = invocation->call_back(*subprog, {i, ctx});
+    if (result.aborted())
+      invocation->unwind();
+    if (result.r0 != 0)
+      return i + 1;
+  }
+  return nr_loops;
+}
+
+// The old pointer comes from memory that a stray store may have changed, so it is handed on as a plain number.
+USCX_HELPER(BPF_FUNC_kptr_xchg, kptr_xchg, u64, (u64 *field, const void *object)) {
+  Guard::writable("bpf_kptr_xchg", 1, field, sizeof(*field));
+  const BpfSystem *system = BpfSystem::current();
+  if (object != nullptr && !system->is_live(ObjectType::kBpfCpumask, object) &&
+      !system->is_live(ObjectType::kTask, object) && !system->is_live(ObjectType::kCgroup, object))
+    Invocation::current()->violation("helper bpf_kptr_xchg: argument 2 ({:#x}) is not a live object",
+                                     reinterpret_cast<u64>(object));
+  const u64 old = *field;
+  *field = reinterpret_cast<u64>(object);
+  return old;
+}
+
+}  // namespace uscx::bpf

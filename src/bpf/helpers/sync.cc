@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Spin locks and timers in map values.
+#include <errno.h>
+#include <linux/bpf.h>
+
+#include <algorithm>
+
+#include "bpf/bpf_system.h"
+#include "bpf/exec.h"
+#include "bpf/helper.h"
+#include "bpf/map.h"
+#include "bpf/prog.h"
+#include "bpf/timers.h"
+
+namespace uscx::bpf {
+
+// An invocation runs without others in between, so a lock that is taken is the invocation's own, or another's that leaked.
+USCX_HELPER(BPF_FUNC_spin_lock, spin_lock, s64, (u32 *lock)) {
+  Guard::writable("bpf_spin_lock", 1, lock, sizeof(*lock));
+  Invocation *invocation = Invocation::current();
+  BpfSystem::Holdings &held = BpfSystem::current()->holdings(*invocation);
+  if (*lock != 0 || !held.locks.empty())
+    invocation->violation("helper bpf_spin_lock: a lock is already held");
+  *lock = 1;
+  held.locks.push_back(lock);
+  return 0;
+}
+
+USCX_HELPER(BPF_FUNC_spin_unlock, spin_unlock, s64, (u32 *lock)) {
+  Invocation *invocation = Invocation::current();
+  BpfSystem::Holdings &held = BpfSystem::current()->holdings(*invocation);
+  auto it = std::find(held.locks.begin(), held.locks.end(), lock);
+  if (it == held.locks.end())
+    invocation->violation("helper bpf_spin_unlock: the lock is not held");
+  held.locks.erase(it);
+  *lock = 0;
+  return 0;
+}
+
+namespace {
+TimerTable &timers(const char *who, void *timer) {
+  Guard::writable(who, 1, timer, sizeof(bpf_timer));
+  return BpfSystem::current()->timers();
+}
+}  // namespace
+
+USCX_HELPER(BPF_FUNC_timer_init, timer_init, s64, (void *timer, u64 map_handle, u64 flags)) {
+  TimerTable &table = timers("bpf_timer_init", timer);
+  Map *map = Guard::map("bpf_timer_init", 2, map_handle);
+  void *value = map->value_of(timer);
+  if (value == nullptr || map->field_at(FieldKind::kTimer, static_cast<char *>(timer) - static_cast<char *>(value)) == nullptr)
+    Invocation::current()->violation("helper bpf_timer_init: argument 1 is not a timer of the map");
+  return table.init(timer, map, value, flags);
+}
+
+USCX_HELPER(BPF_FUNC_timer_set_callback, timer_set_callback, s64, (void *timer, u64 callback)) {
+  TimerTable &table = timers("bpf_timer_set_callback", timer);
+  Invocation *invocation = Invocation::current();
+  const std::optional<u32> subprog = invocation->program()->callback_subprog(callback);
+  if (!subprog.has_value())
+    invocation->violation("helper bpf_timer_set_callback: argument 2 is not a function");
+  Prog *prog = running_prog();
+  return prog == nullptr ? -EPERM : table.set_callback(timer, prog, *subprog);
+}
+
+USCX_HELPER(BPF_FUNC_timer_start, timer_start, s64, (void *timer, u64 ns, u64 flags)) {
+  return timers("bpf_timer_start", timer).start(timer, ns, flags);
+}
+
+USCX_HELPER(BPF_FUNC_timer_cancel, timer_cancel, s64, (void *timer)) {
+  return timers("bpf_timer_cancel", timer).cancel(timer);
+}
+
+}  // namespace uscx::bpf

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "bpf/prog.h"
+
+#include <errno.h>
+
+#include <algorithm>
+
+#include "bpf/bpf_system.h"
+#include "bpf/exec.h"
+#include "bpf/program.h"
+
+namespace uscx::bpf {
+
+Prog::Prog(BpfSystem &system, Attr attr) : Object(system, ObjectKind::kProg, attr.name), attr_(std::move(attr)) {}
+
+Prog::~Prog() {
+  if (program_ != nullptr)
+    system().by_program_.erase(program_.get());
+}
+
+void Prog::bind_map(std::shared_ptr<Map> map) {
+  if (std::find(maps_.begin(), maps_.end(), map) == maps_.end())
+    maps_.push_back(std::move(map));
+}
+
+int Prog::associate(const std::shared_ptr<StructOpsMap> &map) {
+  if (assoc_ == Assoc::kOne && assoc_map_ == map.get())
+    return 0;
+  if (assoc_ != Assoc::kNone)
+    return -EBUSY;
+  assoc_ = Assoc::kOne;
+  assoc_map_ = map.get();
+  assoc_ref_ = map;
+  return 0;
+}
+
+void Prog::used_by(StructOpsMap *map) {
+  if (assoc_ == Assoc::kNone) {
+    assoc_ = Assoc::kOne;
+    assoc_map_ = map;
+  } else if (assoc_map_ != map) {
+    assoc_ = Assoc::kAmbiguous;
+    assoc_map_ = nullptr;
+  }
+}
+
+void Prog::unused_by(StructOpsMap *map) {
+  if (assoc_ == Assoc::kOne && assoc_map_ == map) {
+    assoc_ = Assoc::kNone;
+    assoc_map_ = nullptr;
+  }
+}
+
+Prog *running_prog() {
+  const Invocation *invocation = Invocation::current();
+  BpfSystem *system = BpfSystem::current();
+  return invocation != nullptr && system != nullptr ? system->prog_of(invocation->program()) : nullptr;
+}
+
+}  // namespace uscx::bpf

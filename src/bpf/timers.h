@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// bpf_timer: the state behind the 16 opaque bytes in a map value, which hold the timer's id. Arming and firing is the
+// Env's; the callback runs as part of the program that set it.
+//
+// Invariant: a timer is known by the address of its field and by its id; both must agree, so that bytes which a program
+// has overwritten name no timer.
+#ifndef USCX_BPF_TIMERS_H_
+#define USCX_BPF_TIMERS_H_
+
+#include <map>
+#include <memory>
+
+#include "bpf/env.h"
+
+namespace uscx::bpf {
+
+class BpfSystem;
+class Map;
+class Prog;
+
+class TimerTable {
+ public:
+  explicit TimerTable(BpfSystem &system) : system_(system) {}
+
+  // What the helpers of the same names return. `field` is a bpf_timer inside a value of `map`.
+  s64 init(void *field, Map *map, void *value, u64 flags);
+  s64 set_callback(void *field, Prog *prog, u32 subprog);
+  s64 start(void *field, u64 ns, u64 flags);
+  s64 cancel(void *field);
+
+  // The value that holds the field goes away.
+  void forget(void *field);
+  void fire(TimerId id);
+
+ private:
+  struct Timer {
+    void *field;
+    Map *map;
+    void *value;
+    std::shared_ptr<Prog> prog;
+    u32 subprog = 0;
+    bool armed = false;
+    bool running = false;
+  };
+  Timer *find(void *field);
+
+  BpfSystem &system_;
+  TimerId next_id_ = 1;
+  std::map<TimerId, Timer> timers_;
+};
+
+}  // namespace uscx::bpf
+
+#endif  // USCX_BPF_TIMERS_H_
