@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The subcommands of uscx: each is one file with one function that adds it to the command line. A subcommand's work is
+// done after parsing, and its result is the exit status of the process.
+#ifndef USCX_CLI_COMMAND_H_
+#define USCX_CLI_COMMAND_H_
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/status.h"
+
+namespace uscx::cli {
+
+// What was chosen on the command line, to be done now.
+using Action = std::function<int()>;
+
+void add_run_command(CLI::App &app, Action &action);
+void add_list_command(CLI::App &app, Action &action);
+void add_btf_command(CLI::App &app, Action &action);
+
+// Prints "uscx: TEXT" as one line on standard error, unless it is empty; returns the status for bad input.
+int bad_input(const Status &status);
+
+// Replaces `path` by `bytes`, or leaves all as it was.
+Status write_file(const std::string &path, std::string_view bytes);
+
+}  // namespace uscx::cli
+
+#endif  // USCX_CLI_COMMAND_H_

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// `uscx list`: what there is, from the registries themselves.
+#include <algorithm>
+#include <cstdio>
+
+#include "bpf/helper.h"
+#include "bpf/kfunc.h"
+#include "bpf/map.h"
+#include "cli/command.h"
+#include "cli/run.h"
+#include "cli/scheduler_registry.h"
+#include "workload/builtins.h"
+
+namespace uscx::cli {
+namespace {
+
+// "name    help", the help in lines of its own behind the name's column.
+void print_entry(const std::string &indent, const std::string &name, size_t name_columns, std::string_view help) {
+  constexpr size_t kColumns = 80;
+  const size_t start = indent.size() + name_columns + 2;
+  std::string line = fmt::format("{}{:<{}}  ", indent, name, name_columns);
+  bool has_word = false;
+  while (!help.empty()) {
+    const size_t end = std::min(help.find(' '), help.size());
+    const std::string_view word = help.substr(0, end);
+    help.remove_prefix(std::min(end + 1, help.size()));
+    if (has_word && line.size() + 1 + word.size() > kColumns) {
+      fmt::print("{}\n", line);
+      line.assign(start, ' ');
+      has_word = false;
+    }
+    if (has_word) line += ' ';
+    line += word;
+    has_word = true;
+  }
+  fmt::print("{}\n", line);
+}
+
+void list_schedulers() {
+  print_entry("", "fair", 12, "no BPF scheduler: all tasks in the fair class");
+  for (const BuiltinScheduler &scheduler : builtin_schedulers()) print_entry("", scheduler.name, 12, scheduler.help);
+}
+
+std::string range_text(const workload::Parameter &parameter) {
+  using Kind = workload::Parameter::Kind;
+  if (parameter.kind == Kind::kDuration)
+    return format_duration(static_cast<u64>(parameter.low)) + " to " + format_duration(static_cast<u64>(parameter.high));
+  return fmt::format("{} to {}", parameter.low, parameter.high);
+}
+
+void list_workloads() {
+  for (const workload::Builtin &builtin : workload::builtins()) {
+    print_entry("", builtin.name, 10, builtin.help);
+    for (const workload::Parameter &parameter : builtin.parameters) {
+      std::string help = fmt::format("{}; {}", parameter.help, range_text(parameter));
+      if (parameter.default_text[0]) help += fmt::format(", default {}", parameter.default_text);
+      print_entry("  ", fmt::format("{}=", parameter.name), 12, help);
+    }
+  }
+  fmt::print("FILE        a task script in JSON (docs/WORKLOADS.md): a path with a slash, or\n"
+             "            one that ends in .json\n");
+}
+
+void list_kfuncs() {
+  for (const bpf::KfuncEntry *kfunc : bpf::list_kfuncs())
+    fmt::print("{} {}{}\n", kfunc->return_text, kfunc->name, kfunc->params_text);
+}
+
+void list_helpers() {
+  for (const bpf::HelperEntry *helper : bpf::list_helpers()) fmt::print("{:>4} {}\n", helper->id, helper->name);
+}
+
+void list_maps() {
+  for (const bpf::MapTypeEntry *type : bpf::list_map_types()) fmt::print("{:>4} {}\n", type->type, type->name);
+}
+
+struct List {
+  const char *name;
+  const char *help;
+  void (*print)();
+};
+constexpr List kLists[] = {
+    {"schedulers", "our own schedulers", list_schedulers},
+    {"workloads", "built-in workloads and their parameters", list_workloads},
+    {"kfuncs", "kernel functions that programs may call", list_kfuncs},
+    {"helpers", "BPF helpers that programs may call, with their numbers", list_helpers},
+    {"maps", "map types, with their numbers", list_maps},
+};
+
+}  // namespace
+
+void add_list_command(CLI::App &app, Action &action) {
+  CLI::App *list = app.add_subcommand("list", "Lists schedulers, workloads, kfuncs, helpers or maps.");
+  list->require_subcommand(1);
+  for (const List &entry : kLists) {
+    CLI::App *command = list->add_subcommand(entry.name, std::string("Lists ") + entry.help + ".");
+    command->callback([&action, &entry] {
+      action = [&entry] {
+        entry.print();
+        return static_cast<int>(kExitOk);
+      };
+    });
+  }
+}
+
+}  // namespace uscx::cli

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "cli/run.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "abi/scx.h"
+#include "cli/scheduler.h"
+#include "report/perfetto.h"
+
+namespace uscx::cli {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// The simulation goes in slices of virtual time, so that the caller's hooks get a word in between. Their length follows
+// the host's speed, which changes nothing in the run: what happens does not depend on where run_until() stops.
+class Slicer {
+ public:
+  u64 slice_ns() const { return slice_ns_; }
+  void took(double wall_s) {
+    if (wall_s > 0.1) slice_ns_ = std::max(kMinNs, slice_ns_ / 2);
+    if (wall_s < 0.02) slice_ns_ = std::min(kMaxNs, slice_ns_ * 2);
+  }
+
+ private:
+  static constexpr u64 kMinNs = 10 * kNsPerUs, kMaxNs = 10 * kNsPerSec;
+  u64 slice_ns_ = kNsPerMs;
+};
+
+class Run final : public RunHost {
+ public:
+  Run(const RunOptions &options, bridge::Host &host) : options_(options), host_(host), start_(Clock::now()) {}
+
+  bridge::Host &host() override { return host_; }
+  void advance(u64 ns) override { advance_until(std::min(options_.duration_ns, now_ns() + ns)); }
+  void advance_to_end() override { advance_until(options_.duration_ns); }
+  bool over() const override { return now_ns() >= options_.duration_ns || interrupted(); }
+  void print(std::string_view text) override {
+    if (options_.hooks.output) options_.hooks.output(text);
+  }
+
+  // Tasks are planned twice: once before anything happens, so that a workload that does not fit is refused, and once to
+  // be played.
+  Result<std::vector<workload::PlannedTask>> plan() const {
+    std::vector<workload::PlannedTask> all;
+    for (u32 i = 0; i < options_.workloads.size(); i++) {
+      const workload::Site site{.nr_cpus = options_.topology.nr_cpus(), .seed = options_.seed, .index = i};
+      Result<std::vector<workload::PlannedTask>> tasks = options_.workloads[i]->plan(site);
+      if (!tasks.ok()) return tasks.status();
+      if (all.size() + tasks->size() > workload::kMaxTasks)
+        return Status::error("the workloads have more than {} tasks in all", workload::kMaxTasks);
+      std::move(tasks->begin(), tasks->end(), std::back_inserter(all));
+    }
+    return all;
+  }
+  bool interrupted() const { return options_.hooks.stop && options_.hooks.stop->load(std::memory_order_relaxed); }
+  double wall_s() const { return seconds_since(start_); }
+
+ private:
+  u64 now_ns() const { return host_.machine().loop_now_ns(); }
+
+  void start_workload() {
+    if (started_) return;
+    started_ = true;
+    Result<std::vector<workload::PlannedTask>> tasks = plan();
+    CHECK(tasks.ok(), "a plan that was good is bad now");
+    for (const workload::RefusedTask &task : workload::create_tasks(host_.kernel(), tasks.take()))
+      print(fmt::format("uscx: task {} could not be created: errno {}\n", task.comm, -task.error));
+  }
+
+  void advance_until(u64 end_ns) {
+    start_workload();
+    while (now_ns() < end_ns && !interrupted()) {
+      const Clock::time_point before = Clock::now();
+      host_.machine().run_until(std::min(end_ns, now_ns() + slicer_.slice_ns()));
+      slicer_.took(seconds_since(before));
+      if (options_.hooks.progress)
+        options_.hooks.progress({now_ns(), options_.duration_ns, host_.machine().nr_events(), wall_s()});
+    }
+  }
+
+  const RunOptions &options_;
+  bridge::Host &host_;
+  const Clock::time_point start_;
+  Slicer slicer_;
+  bool started_ = false;
+};
+
+void connect_hooks(const RunHooks &hooks, bridge::Host &host) {
+  if (hooks.log) host.kernel().set_log_listener(hooks.log);
+  if (hooks.bpf_print) host.set_print_listener(hooks.bpf_print);
+}
+
+report::RunInfo describe(const RunOptions &options, bridge::Host &host, double wall_s) {
+  report::RunInfo info;
+  info.scheduler = options.scheduler;
+  for (const auto &workload : options.workloads)
+    info.workload += (info.workload.empty() ? "" : " + ") + workload->name();
+  info.topology = options.topology.to_string();
+  info.cpus = options.topology.nr_cpus();
+  info.hz = options.hz;
+  info.seed = options.seed;
+  info.duration_ns = host.machine().loop_now_ns();
+  info.wall_ns = static_cast<u64>(wall_s * 1e9);
+  info.events = host.tracer().nr_events();
+  info.trace_hash = host.tracer().hash();
+  return info;
+}
+
+}  // namespace
+
+Result<RunResult> run(const RunOptions &options) {
+  CHECK(!options.workloads.empty() && options.duration_ns > 0);
+  Result<std::unique_ptr<SchedulerUnderTest>> scheduler = make_scheduler(options);
+  if (!scheduler.ok()) return scheduler.status();
+
+  bridge::HostConfig config;
+  config.machine = {.topology = options.topology, .hz = options.hz, .seed = options.seed};
+  config.use_jit = options.use_jit;
+  Result<std::unique_ptr<bridge::Host>> created = bridge::Host::create(config);
+  if (!created.ok()) return created.status();
+  // After the host: sinks outlive its last event.
+  RunResult result;
+  result.metrics = std::make_unique<report::Metrics>(options.topology.nr_cpus());
+  std::unique_ptr<report::PerfettoSink> perfetto;
+  if (!options.trace_path.empty()) {
+    Result<std::unique_ptr<report::PerfettoSink>> sink =
+        report::PerfettoSink::create(options.trace_path, options.topology.nr_cpus());
+    if (!sink.ok()) return sink.status();
+    perfetto = sink.take();
+  }
+  const std::unique_ptr<bridge::Host> host = created.take();
+  host->tracer().add_sink(result.metrics.get());
+  if (perfetto) host->tracer().add_sink(perfetto.get());
+  connect_hooks(options.hooks, *host);
+
+  Run run(options, *host);
+  if (Result<std::vector<workload::PlannedTask>> plan = run.plan(); !plan.ok()) return plan.status();
+  if (Status status = (*scheduler)->run(run); !status.ok()) return status;
+  run.advance_to_end();  // A scheduler that ended by itself leaves the rest of the run to the fair class.
+  host->trace_wild_loads();
+
+  result.metrics->finish(host->machine().loop_now_ns());
+  result.info = describe(options, *host, run.wall_s());
+  result.interrupted = run.interrupted();
+  if (perfetto) {
+    if (Status status = perfetto->finish(host->tracer()); !status.ok()) return status;
+  }
+  return result;
+}
+
+int exit_status(const RunResult &result) {
+  const report::ExitMetrics &exit = result.metrics->exit();
+  if (!exit.seen || exit.kind < SCX_EXIT_ERROR) return kExitOk;
+  return exit.kind == SCX_EXIT_ERROR_STALL ? kExitStall : kExitSchedulerError;
+}
+
+}  // namespace uscx::cli

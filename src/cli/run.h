@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// A run as a value: options in, result out, nothing kept in between, so that one process may do many. The command, the
+// tests and the benchmarks all run through here.
+//
+// Invariants: the result's report and trace_hash are a function of the options (hooks and trace file apart), but for
+// wall_s; the trace file exists only if the run succeeded.
+#ifndef USCX_CLI_RUN_H_
+#define USCX_CLI_RUN_H_
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "base/units.h"
+#include "machine/topology.h"
+#include "report/metrics.h"
+#include "report/report.h"
+#include "workload/workload.h"
+
+namespace uscx::cli {
+
+struct Assignment {
+  std::string name, value;
+};
+
+struct Progress {
+  u64 now_ns, end_ns;  // Virtual.
+  u64 events;
+  double wall_s;
+};
+
+// What a caller may see of a run under way. None of it changes the run.
+struct RunHooks {
+  std::function<void(u64 time_ns, const std::string &line)> log;         // A line of the kernel log.
+  std::function<void(std::string_view text)> output;                     // The scheduler's own output, dumps included.
+  std::function<void(u64 time_ns, const std::string &text)> bpf_print;   // bpf_printk().
+  std::function<void(const Progress &progress)> progress;                // Some times a second.
+  const std::atomic<bool> *stop = nullptr;                               // Becomes true: end the run now, in good order.
+};
+
+struct RunOptions {
+  std::string scheduler = "fair";
+  std::vector<std::string> scheduler_args;
+  std::vector<Assignment> sets, ops;
+  machine::Topology topology = machine::Topology::flat(8);
+  u32 hz = 250;
+  std::vector<std::shared_ptr<const workload::Workload>> workloads;
+  u64 duration_ns = 10 * kNsPerSec;
+  u64 seed = 1;
+  std::string trace_path;  // Empty: none.
+  bool use_jit = true;
+  RunHooks hooks;
+};
+
+struct RunResult {
+  std::unique_ptr<report::Metrics> metrics;
+  report::RunInfo info;
+  bool interrupted = false;
+};
+
+// An error is bad input or a refused load; nothing is left behind.
+Result<RunResult> run(const RunOptions &options);
+
+// The command's exit status for a run that took place.
+enum ExitStatus : int { kExitOk = 0, kExitBadInput = 2, kExitSchedulerError = 3, kExitStall = 4 };
+int exit_status(const RunResult &result);
+
+}  // namespace uscx::cli
+
+#endif  // USCX_CLI_RUN_H_

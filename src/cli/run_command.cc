@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// `uscx run [options] SCHEDULER [ARGS...]`: options come first, as in strace and perf; what follows SCHEDULER is its own.
+#include <unistd.h>
+
+#include <cstdio>
+#include <optional>
+
+#include "cli/command.h"
+#include "cli/run.h"
+#include "cli/terminal.h"
+#include "machine/machine.h"
+#include "report/report.h"
+
+namespace uscx::cli {
+namespace {
+
+constexpr u64 kMinHz = 10, kMaxHz = 10000;
+constexpr const char *kDefaultWorkload = "mixed";
+
+constexpr const char *kFooter =
+    "SCHEDULER is one of ours by name (uscx list schedulers), fair for no BPF\n"
+    "scheduler, or an object file: a path with a slash, or one that ends in .bpf.o.\n"
+    "ARGS go to the scheduler.\n"
+    "\n"
+    "Times are written 5ms, 200us, 1.5s. The report goes to standard output; the\n"
+    "kernel log and the scheduler's own output go to standard error. Ctrl-C ends\n"
+    "the run early, with a report.\n"
+    "\n"
+    "Examples:\n"
+    "  uscx run scx_simple\n"
+    "  uscx run --cpus 16 --duration 60s --trace qmap.pftrace scx_qmap -s 5000\n"
+    "  uscx run --workload hogs:nice=-5/0/5 --cpus 1 fair\n"
+    "  uscx run --set slice_ns=5000000 --ops timeout_ms=2000 ./my.bpf.o\n"
+    "  uscx run --topology 2n:4l:8c:2t --workload tasks.json --report json fair\n"
+    "\n"
+    "Exit status: 0 the scheduler was detached or ended without error; 2 bad input\n"
+    "or a refused scheduler; 3 the scheduler ended with an error; 4 a task stalled;\n"
+    "70 a bug of uscx itself.";
+
+// The options as text, before they are checked.
+struct RunArguments {
+  std::vector<std::string> sets, ops, workloads;
+  std::string cpus, topology, hz = "250", duration, seed = "1", trace, report = "text";
+  bool interpreter = false;
+};
+
+class RunFormatter final : public CLI::Formatter {
+ public:
+  std::string make_usage(const CLI::App *, std::string) const override {
+    return "Usage: uscx run [options] SCHEDULER [ARGS...]\n";
+  }
+};
+
+Result<std::vector<Assignment>> parse_assignments(const std::vector<std::string> &texts, const char *option) {
+  std::vector<Assignment> assignments;
+  for (const std::string &text : texts) {
+    const size_t equals = text.find('=');
+    if (equals == 0 || equals == std::string::npos || equals + 1 == text.size())
+      return Status::error("{}: '{}' is not of the form {}", option, text,
+                           std::string_view(option) == "--set" ? "VAR=VALUE" : "FIELD=VALUE");
+    assignments.push_back({text.substr(0, equals), text.substr(equals + 1)});
+  }
+  return assignments;
+}
+
+Result<machine::Topology> parse_machine(const RunArguments &arguments) {
+  if (!arguments.cpus.empty() && !arguments.topology.empty())
+    return Status::error("--cpus and --topology both say what the machine is; give one of them");
+  if (!arguments.topology.empty()) {
+    Result<machine::Topology> topology = machine::Topology::parse(arguments.topology);
+    if (!topology.ok()) return topology.status().at("--topology");
+    return topology;
+  }
+  Result<u64> cpus = parse_number(arguments.cpus.empty() ? "8" : arguments.cpus, 1, machine::kMaxCpus);
+  if (!cpus.ok()) return cpus.status().at("--cpus");
+  return machine::Topology::flat(static_cast<u32>(*cpus));
+}
+
+Status set_workloads(const RunArguments &arguments, RunOptions *options) {
+  std::vector<std::string> texts = arguments.workloads;
+  if (texts.empty()) texts.push_back(kDefaultWorkload);
+  std::optional<u64> own_duration_ns;
+  for (const std::string &text : texts) {
+    Result<std::shared_ptr<const workload::Workload>> workload = workload::open_workload(text);
+    if (!workload.ok()) return workload.status().at("--workload");
+    if (const std::optional<u64> ns = (*workload)->duration_ns())
+      own_duration_ns = std::max(own_duration_ns.value_or(0), *ns);
+    options->workloads.push_back(workload.take());
+  }
+  if (arguments.duration.empty()) {
+    if (own_duration_ns) options->duration_ns = *own_duration_ns;
+    return Status::ok_status();
+  }
+  Result<u64> duration = parse_duration(arguments.duration);
+  if (!duration.ok()) return duration.status().at("--duration");
+  if (*duration == 0 || *duration > workload::kMaxDurationNs)
+    return Status::error("--duration: {} is out of range; it takes more than 0, up to {}", arguments.duration,
+                         format_duration(workload::kMaxDurationNs));
+  options->duration_ns = *duration;
+  return Status::ok_status();
+}
+
+Result<RunOptions> parse_options(const RunArguments &arguments, const std::vector<std::string> &rest) {
+  RunOptions options;
+  if (!rest.empty() && rest[0].starts_with("-")) return Status::error("unknown option {} (see uscx run --help)", rest[0]);
+  if (rest.empty()) return Status::error("SCHEDULER is missing (see uscx run --help)");
+  options.scheduler = rest[0];
+  options.scheduler_args.assign(rest.begin() + 1, rest.end());
+
+  Result<machine::Topology> topology = parse_machine(arguments);
+  if (!topology.ok()) return topology.status();
+  options.topology = topology.take();
+  Result<u64> hz = parse_number(arguments.hz, kMinHz, kMaxHz);
+  if (!hz.ok()) return hz.status().at("--hz");
+  options.hz = static_cast<u32>(*hz);
+  Result<u64> seed = parse_number(arguments.seed, 0, ~0ull);
+  if (!seed.ok()) return seed.status().at("--seed");
+  options.seed = *seed;
+  if (arguments.report != "text" && arguments.report != "json")
+    return Status::error("--report: '{}' is unknown; it takes text or json", arguments.report);
+  if (Status status = set_workloads(arguments, &options); !status.ok()) return status;
+
+  Result<std::vector<Assignment>> sets = parse_assignments(arguments.sets, "--set");
+  if (!sets.ok()) return sets.status();
+  options.sets = sets.take();
+  Result<std::vector<Assignment>> ops = parse_assignments(arguments.ops, "--ops");
+  if (!ops.ok()) return ops.status();
+  options.ops = ops.take();
+  options.trace_path = arguments.trace;
+  options.use_jit = !arguments.interpreter;
+  return options;
+}
+
+RunHooks make_hooks(Terminal &terminal, const InterruptGuard &interrupt) {
+  RunHooks hooks;
+  hooks.log = [&terminal](u64 time_ns, const std::string &line) {
+    terminal.write(report::format_log_line({time_ns, line}) + "\n");
+  };
+  hooks.bpf_print = [&terminal](u64 time_ns, const std::string &text) {
+    const bool ends = !text.empty() && text.back() == '\n';
+    terminal.write(report::format_log_line({time_ns, "bpf_trace_printk: " + text}) + (ends ? "" : "\n"));
+  };
+  hooks.output = [&terminal](std::string_view text) { terminal.write(text); };
+  hooks.progress = [&terminal](const Progress &progress) { terminal.show(progress); };
+  hooks.stop = interrupt.stop();
+  return hooks;
+}
+
+std::string describe_failure(void *) {
+  return fmt::format("At virtual time {}, on CPU {}.", format_duration(machine::now_ns()), machine::this_cpu());
+}
+
+int do_run(const RunArguments &arguments, const std::vector<std::string> &rest) {
+  Result<RunOptions> options = parse_options(arguments, rest);
+  if (!options.ok()) return bad_input(options.status());
+  Terminal terminal;
+  const InterruptGuard interrupt;
+  options->hooks = make_hooks(terminal, interrupt);
+  set_check_context(describe_failure, nullptr);
+  Result<RunResult> result = run(*options);
+  set_check_context(nullptr, nullptr);
+  terminal.clear();
+  if (!result.ok()) return bad_input(result.status());
+  const std::string report = arguments.report == "json"
+                                 ? report::report_json(result->info, *result->metrics)
+                                 : report::report_text(result->info, *result->metrics, isatty(STDOUT_FILENO));
+  const bool written = std::fwrite(report.data(), 1, report.size(), stdout) == report.size() && std::fflush(stdout) == 0;
+  if (!written) return bad_input(Status::error("standard output: the report cannot be written"));
+  return exit_status(*result);
+}
+
+void add_options(CLI::App *run, RunArguments &a) {
+  run->add_option("--cpus", a.cpus, "Number of CPUs, 1 to 8192 (default 8)")->type_name("N");
+  run->add_option("--topology", a.topology,
+                  "Nodes, LLCs and cores in all, and threads per\ncore, as in 2n:4l:8c:2t (instead of --cpus)")
+      ->type_name("SHAPE");
+  run->add_option("--hz", a.hz, "Ticks per second, 10 to 10000 (default 250)")->type_name("N");
+  run->add_option("--workload", a.workloads,
+                  "What the tasks do: NAME[:KEY=VALUE,...] (see\nuscx list workloads) or a JSON file; may be\n"
+                  "repeated (default mixed)")
+      ->type_name("WORKLOAD")
+      ->allow_extra_args(false);
+  run->add_option("--duration", a.duration, "Virtual time to run (default 10s, or what the\nJSON file says)")
+      ->type_name("TIME");
+  run->add_option("--seed", a.seed, "Seed of all randomness (default 1)")->type_name("N");
+  run->add_option("--set", a.sets, "Sets a global variable of the BPF object; may be\nrepeated")
+      ->type_name("VAR=VALUE")
+      ->allow_extra_args(false);
+  run->add_option("--ops", a.ops, "Sets a field of its sched_ext_ops, as in\ntimeout_ms=20; may be repeated")
+      ->type_name("FIELD=VALUE")
+      ->allow_extra_args(false);
+  run->add_option("--trace", a.trace, "Writes a trace that opens in Perfetto")->type_name("FILE");
+  run->add_option("--report", a.report, "text or json (default text)")->type_name("FORMAT");
+  run->add_flag("--interp", a.interpreter, "Runs BPF programs on the interpreter, not the JIT");
+}
+
+}  // namespace
+
+void add_run_command(CLI::App &app, Action &action) {
+  CLI::App *run = app.add_subcommand("run", "Runs a scheduler on a simulated machine, and reports.");
+  const auto formatter = std::make_shared<RunFormatter>();
+  formatter->column_width(28);
+  run->formatter(formatter);
+  run->footer(kFooter);
+  run->prefix_command();
+  const auto arguments = std::make_shared<RunArguments>();
+  add_options(run, *arguments);
+  run->callback([&action, run, arguments] {
+    action = [run, arguments] { return do_run(*arguments, run->remaining()); };
+  });
+}
+
+}  // namespace uscx::cli
