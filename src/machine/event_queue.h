@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The simulated machine's event queue: what happens next in virtual time. Events are ordered by (time, sequence number of
-// scheduling), so that ties never depend on an address. An Event is embedded in what it belongs to (a CPU's tick, a
+// The simulated machine's event queue: what happens next in virtual time. Events are ordered by (time, sequence number
+// of scheduling), so that ties never depend on an address. An Event is embedded in what it belongs to (a CPU's tick, a
 // task's sleep timer) and is in the queue at most once; scheduling it again moves it. Deferred events (whose CPU was
 // busy when they arrived) come before all others of the same time, in the order in which they were deferred: they have
 // arrived earlier. Single-threaded.
@@ -54,7 +54,9 @@ class EventQueue {
     u64 seq;
     SimEvent *event;
   };
-  static bool before(const Slot &a, const Slot &b) { return a.time_ns != b.time_ns ? a.time_ns < b.time_ns : a.seq < b.seq; }
+  static bool before(const Slot &a, const Slot &b) {
+    return a.time_ns != b.time_ns ? a.time_ns < b.time_ns : a.seq < b.seq;
+  }
   void place(SimEvent &event, Slot slot);
   void sift_up(u32 index, Slot slot);
   void sift_down(u32 index, Slot slot);

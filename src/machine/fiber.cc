@@ -62,8 +62,8 @@ class StackPool {
 thread_local StackPool stack_pool;
 thread_local Fiber *current_fiber = nullptr;
 
-// The stack allocator that Boost.Context wants: the fiber's stack is taken and returned by its owner instead, so that it
-// is returned only when nothing runs on it any more.
+// The stack allocator that Boost.Context wants: the fiber's stack is taken and returned by its owner instead, so that
+// it is returned only when nothing runs on it any more.
 struct BorrowedStack {
   ctx::stack_context stack;
   ctx::stack_context allocate() { return stack; }
@@ -72,8 +72,8 @@ struct BorrowedStack {
 
 struct Unwind {};
 
-// Tells AddressSanitizer that execution moves to another stack, and that it has arrived there. The `fake` slot belongs to
-// the stack that is left; null when that stack is left for good.
+// Tells AddressSanitizer that execution moves to another stack, and that it has arrived there. The `fake` slot belongs
+// to the stack that is left; null when that stack is left for good.
 void leaving_stack([[maybe_unused]] void **fake, [[maybe_unused]] const void *bottom, [[maybe_unused]] size_t size) {
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_start_switch_fiber(fake, bottom, size);

@@ -26,7 +26,8 @@ class Fiber {
   Fiber(const Fiber &) = delete;
   Fiber &operator=(const Fiber &) = delete;
 
-  // From outside: starts it or lets it go on; returns when it suspends or ends. CHECKs that it is neither done nor running.
+  // From outside: starts it or lets it go on; returns when it suspends or ends. CHECKs that it is neither done nor
+  // running.
   void resume();
   // From inside: back to the resumer, until the next resume().
   void suspend();

@@ -110,7 +110,8 @@ TEST_F(MachineTest, EventsOfABusyCpuKeepTheirOrder) {
   machine.run_on(1, [] { charge_ns(10'000); });
   machine.run_until(1'000'000);
   const u64 step = 1000 + kIrq, first = 10'000 + 2 * kIrq;
-  EXPECT_EQ(seen, (std::vector<std::pair<int, u64>>{{0, first}, {1, first + step}, {2, first + 2 * step}, {3, first + 3 * step}}));
+  EXPECT_EQ(seen, (std::vector<std::pair<int, u64>>{
+                      {0, first}, {1, first + step}, {2, first + 2 * step}, {3, first + 3 * step}}));
 }
 
 TEST_F(MachineTest, BusyCpuDoesNotDelayOthers) {

@@ -40,8 +40,10 @@ Result<Topology> Topology::parse(std::string_view text) {
   const u32 llcs = counts[kLlcs].value_or(nodes);
   const u32 cores = counts[kCores].value_or(llcs);
   const u32 threads = counts[kThreads].value_or(1);
-  if (llcs % nodes) return Status::error("topology '{}': {} LLCs do not divide evenly into {} nodes", text, llcs, nodes);
-  if (cores % llcs) return Status::error("topology '{}': {} cores do not divide evenly into {} LLCs", text, cores, llcs);
+  if (llcs % nodes)
+    return Status::error("topology '{}': {} LLCs do not divide evenly into {} nodes", text, llcs, nodes);
+  if (cores % llcs)
+    return Status::error("topology '{}': {} cores do not divide evenly into {} LLCs", text, cores, llcs);
   if (u64{cores} * threads > kMaxCpus)
     return Status::error("topology '{}': {} CPUs are more than the {} that a machine can have", text,
                          u64{cores} * threads, kMaxCpus);

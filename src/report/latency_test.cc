@@ -33,7 +33,8 @@ TEST(LatencyHistogram, PercentilesAreNearestRank) {
 
 // Against a sorted array: exact while the values are kept, then never too low and at most 1/1024 too high.
 TEST(LatencyHistogram, StaysWithinATenthOfAPercent) {
-  for (size_t count : {size_t{100}, LatencyHistogram::kExactValues, LatencyHistogram::kExactValues + 1, size_t{50'000}}) {
+  for (size_t count :
+       {size_t{100}, LatencyHistogram::kExactValues, LatencyHistogram::kExactValues + 1, size_t{50'000}}) {
     for (u64 bits : {4, 11, 30, 63}) {
       Rng rng(count * 100 + bits, "latency_test");
       LatencyHistogram latency;

@@ -34,7 +34,8 @@ void Metrics::on_event(const Event &event, const trace::Tracer &tracer) {
   const u64 *args = event.args;
   switch (event.type) {
     case EventType::task_new:
-      add_task(args[0], tracer.text_of(args[1]), static_cast<s64>(args[2]), static_cast<Who>(std::min<u64>(args[3], 2)));
+      add_task(args[0], tracer.text_of(args[1]), static_cast<s64>(args[2]),
+               static_cast<Who>(std::min<u64>(args[3], 2)));
       return;
     case EventType::task_exit:
       task(args[0]).exited = true;

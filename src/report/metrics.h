@@ -2,11 +2,11 @@
 // What a run's trace says about it, in integers: CPU time, wakeup latencies, switches, migrations, queues, the exit. A
 // sink, fed by the tracer's one writer; finish() closes the run, and only then are the results complete.
 //
-// Definitions. CPU time of a task runs from the sched_switch to it until the next sched_switch of that CPU (or the end of
-// the run). Its switches are voluntary (it left the run queue) or involuntary (prev_runnable is set). Its wakeup latency
-// runs from its last sched_waking to the sched_switch to it; a waking that finds the task still on its CPU and runnable
-// (it never left) starts no latency: it is dropped when the task is then switched out runnable. `wakeups` counts all
-// sched_waking events of the task; `picks` the switches to it.
+// Definitions. CPU time of a task runs from the sched_switch to it until the next sched_switch of that CPU (or the end
+// of the run). Its switches are voluntary (it left the run queue) or involuntary (prev_runnable is set). Its wakeup
+// latency runs from its last sched_waking to the sched_switch to it; a waking that finds the task still on its CPU and
+// runnable (it never left) starts no latency: it is dropped when the task is then switched out runnable. `wakeups`
+// counts all sched_waking events of the task; `picks` the switches to it.
 #ifndef USCX_REPORT_METRICS_H_
 #define USCX_REPORT_METRICS_H_
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Writes a run's trace as a file that opens in Perfetto: ftrace scheduling events (so that each CPU has a scheduling
-// track and each task its states), a counter track for each DSQ's depth, and instants for what happens to the scheduler.
+// track and each task its states), a counter track for each DSQ's depth, and instants for what happens to the
+// scheduler.
 //
 // Threading: a sink, called by the tracer's one writer. Invariants: FILE exists only when it is complete: packets go to
 // FILE.tmp, which finish() renames and which vanishes if finish() fails or is never called; ftrace events of a CPU are

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The field numbers of Perfetto's trace format that PerfettoSink writes, one enum per message, named as the messages and
-// fields are named there. Only constants.
+// The field numbers of Perfetto's trace format that PerfettoSink writes, one enum per message, named as the messages
+// and fields are named there. Only constants.
 #ifndef USCX_REPORT_PERFETTO_FIELDS_H_
 #define USCX_REPORT_PERFETTO_FIELDS_H_
 

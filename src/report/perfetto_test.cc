@@ -239,7 +239,8 @@ TEST_F(PerfettoTest, SchedulingEventsComeBackAsWritten) {
   const ReadTrace read = read_trace(path);
   EXPECT_FALSE(exists(path + ".tmp"));
   std::vector<std::string> lines;
-  for (const ReadEvent &event : read.ftrace) lines.push_back(fmt::format("{} {} {}", event.cpu, event.time, event.what));
+  for (const ReadEvent &event : read.ftrace)
+    lines.push_back(fmt::format("{} {} {}", event.cpu, event.time, event.what));
   EXPECT_EQ(lines, (std::vector<std::string>{
                        "1 150 [0] wakeup 1=hog 2=10 3=115 4=1 5=1",
                        "1 200 [0] switch 1=swapper/1 2=0 3=120 4=0 5=hog 6=10 7=115",
@@ -320,7 +321,8 @@ TEST_F(PerfettoTest, PathThatCannotBeWrittenIsRefused) {
   EXPECT_FALSE(PerfettoSink::create("/dev/null", 1).ok());
   auto sink = PerfettoSink::create(dir + "/missing/t", 1);
   ASSERT_FALSE(sink.ok());
-  EXPECT_EQ(sink.message(), fmt::format("trace file {0}/missing/t: cannot create {0}/missing/t.tmp: No such file or directory", dir));
+  EXPECT_EQ(sink.message(),
+            fmt::format("trace file {0}/missing/t: cannot create {0}/missing/t.tmp: No such file or directory", dir));
 }
 
 TEST_F(PerfettoTest, HashIsTheSameWithAndWithoutTheSink) {

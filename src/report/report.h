@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// A run's report, as text for people and as JSON for programs. Both are pure functions of what the run was (RunInfo) and
-// what its trace says (Metrics, finished); only here do integers become fractions and percentages.
+// A run's report, as text for people and as JSON for programs. Both are pure functions of what the run was (RunInfo)
+// and what its trace says (Metrics, finished); only here do integers become fractions and percentages.
 #ifndef USCX_REPORT_REPORT_H_
 #define USCX_REPORT_REPORT_H_
 
@@ -24,9 +24,9 @@ struct RunInfo {
 };
 
 // One JSON object, indented, with a final newline. Fractions are rounded to six decimals. Of a task, `share` is its CPU
-// time over the run's duration (1 is one CPU all the time), `machine_share` that over all CPUs (1 is the whole machine).
-// trace_hash is 16 hexadecimal digits, since many readers of JSON lose the low bits of large numbers. Log lines have the
-// virtual time in front, as dmesg prints them.
+// time over the run's duration (1 is one CPU all the time), `machine_share` that over all CPUs (1 is the whole
+// machine). trace_hash is 16 hexadecimal digits, since many readers of JSON lose the low bits of large numbers. Log
+// lines have the virtual time in front, as dmesg prints them.
 std::string report_json(const RunInfo &run, const Metrics &metrics);
 
 // At most 80 columns. With many tasks, the table has those with most CPU time, after one row for each group of tasks

@@ -258,7 +258,8 @@ TEST_F(ReportTest, FairHasNoExit) {
 
 TEST_F(ReportTest, ManyTasksAreGrouped) {
   for (u64 pid = 1; pid <= 30; pid++) {
-    tracer.emit(EventType::task_new, 0, 0, 100 + pid, tracer.text(fmt::format("{}{}", pid % 2 ? "hog." : "web", pid)), 0, 0);
+    tracer.emit(EventType::task_new, 0, 0, 100 + pid, tracer.text(fmt::format("{}{}", pid % 2 ? "hog." : "web", pid)),
+                0, 0);
     tracer.emit(EventType::sched_switch, 0, pid * 1000, pid == 1 ? 0 : 99 + pid, 0, 100 + pid, 1);
   }
   metrics.finish(31'000);

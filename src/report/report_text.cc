@@ -38,7 +38,8 @@ std::string short_duration(u64 ns) {
     const u64 whole = ns / unit;
     if (whole >= 100) return fmt::format("{}{}", (ns + unit / 2) / unit, name);
     const u64 tenths = (ns + unit / 20) / (unit / 10);
-    return tenths % 10 ? fmt::format("{}.{}{}", tenths / 10, tenths % 10, name) : fmt::format("{}{}", tenths / 10, name);
+    return tenths % 10 ? fmt::format("{}.{}{}", tenths / 10, tenths % 10, name)
+                       : fmt::format("{}{}", tenths / 10, name);
   }
   return fmt::format("{}ns", ns);
 }
@@ -104,8 +105,8 @@ std::vector<Row> group_rows(const Metrics &metrics) {
 
 std::string groups_text(const Metrics &metrics, const Style &style) {
   const std::vector<Row> rows = group_rows(metrics);
-  std::string out = fmt::format("\n{}{:<16} {:>6} {:>9} {:>7} {:>9} {:>9} {:>10} {:>7}{}\n", style.bold, "GROUP", "TASKS",
-                                "CPU TIME", "MACHINE", "LEAST", "MOST", "SWITCHES", "MIGR", style.plain);
+  std::string out = fmt::format("\n{}{:<16} {:>6} {:>9} {:>7} {:>9} {:>9} {:>10} {:>7}{}\n", style.bold, "GROUP",
+                                "TASKS", "CPU TIME", "MACHINE", "LEAST", "MOST", "SWITCHES", "MIGR", style.plain);
   for (size_t i = 0; i < rows.size() && i < kMaxGroups; i++) {
     const Row &row = rows[i];
     out += fmt::format("{:<16} {:>6} {:>9} {:>7} {:>9} {:>9} {:>10} {:>7}\n", clip(row.name, 16), row.nr_tasks,
@@ -131,12 +132,12 @@ std::string tasks_text(const Metrics &metrics, const Style &style) {
     tasks.resize(kTopTasks);
     out += fmt::format("\nThe {} of {} tasks with most CPU time:", kTopTasks, nr_tasks);
   }
-  out += fmt::format("\n{}{:<15} {:>6} {:>4} {:>8} {:>6} {:>7} {:>7} {:>5} {:>6} {:>7}{}\n", style.bold, "TASK", "PID", "NICE",
-                     "CPU TIME", "CPU", "VOL", "INVOL", "MIGR", "W p50", "W p99", style.plain);
+  out += fmt::format("\n{}{:<15} {:>6} {:>4} {:>8} {:>6} {:>7} {:>7} {:>5} {:>6} {:>7}{}\n", style.bold, "TASK", "PID",
+                     "NICE", "CPU TIME", "CPU", "VOL", "INVOL", "MIGR", "W p50", "W p99", style.plain);
   for (const TaskMetrics *task : tasks) {
     const bool woken = task->wakeup.count() != 0;
-    out += fmt::format("{:<15} {:>6} {:>4} {:>8} {:>6} {:>7} {:>7} {:>5} {:>6} {:>7}\n", clip(task->name, 15), task->pid,
-                       task->nice, short_duration(task->cpu_time_ns),
+    out += fmt::format("{:<15} {:>6} {:>4} {:>8} {:>6} {:>7} {:>7} {:>5} {:>6} {:>7}\n", clip(task->name, 15),
+                       task->pid, task->nice, short_duration(task->cpu_time_ns),
                        percent(task->cpu_time_ns, metrics.duration_ns()), task->nvcsw, task->nivcsw, task->migrations,
                        woken ? short_duration(task->wakeup.percentile_ns(50)) : "-",
                        woken ? short_duration(task->wakeup.percentile_ns(99)) : "-");
@@ -158,8 +159,10 @@ std::string exit_text(const Metrics &metrics, const Style &style) {
   if (exit.nr_stuck == 0)
     return out + labelled("", fmt::format("All tasks went on in the fair class: each of the {} that were runnable has "
                                           "run since.", exit.nr_runnable));
-  out += labelled("", fmt::format("{} of the {} tasks that were runnable when the scheduler was gone have not run since, "
-                                  "up to the end of the run:", exit.nr_stuck, exit.nr_runnable));
+  out +=
+      labelled("", fmt::format("{} of the {} tasks that were runnable when the scheduler was gone have not run since, "
+                               "up to the end of the run:",
+                               exit.nr_stuck, exit.nr_runnable));
   size_t shown = 0;
   std::string names;
   for (const TaskMetrics &task : metrics.tasks()) {
@@ -238,7 +241,8 @@ std::string report_text(const RunInfo &run, const Metrics &metrics, bool colour)
   const Style &style = colour ? kColour : kNoColour;
   std::string out = labelled("Scheduler", run.scheduler);
   if (colour) out = style.bold + out.substr(0, out.size() - 1) + style.plain + "\n";
-  out += labelled("Machine", fmt::format("{} {} ({}), {} Hz", run.cpus, run.cpus == 1 ? "CPU" : "CPUs", run.topology, run.hz));
+  out += labelled("Machine",
+                  fmt::format("{} {} ({}), {} Hz", run.cpus, run.cpus == 1 ? "CPU" : "CPUs", run.topology, run.hz));
   out += labelled("Workload", fmt::format("{}, seed {}", run.workload, run.seed));
   out += labelled("Run", fmt::format("{} of virtual time in {}, {} events, trace {:016x}",
                                      format_duration(run.duration_ns), short_duration(run.wall_ns), run.events,
