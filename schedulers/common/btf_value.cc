@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "schedulers/common/btf_value.h"
+
+#include <bpf/btf.h>
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+#include "base/check.h"
+#include "base/units.h"
+
+namespace uscx::schedulers {
+namespace {
+
+// The type behind typedefs and qualifiers.
+u32 resolve(const btf *types, u32 type_id) {
+  const int resolved = btf__resolve_type(types, type_id);
+  return resolved < 0 ? type_id : static_cast<u32>(resolved);
+}
+
+const btf_type *resolved_type(const BtfPlace &place) {
+  return btf__type_by_id(place.types, resolve(place.types, place.type_id));
+}
+
+std::string type_and_name(const BtfPlace &place) {
+  return fmt::format("{} ({})", place.name, type_name(place.types, place.type_id));
+}
+
+bool is_char_array(const btf *types, const btf_type *type) {
+  if (!btf_is_array(type)) return false;
+  const btf_type *element = btf__type_by_id(types, resolve(types, btf_array(type)->type));
+  return btf_is_int(element) && element->size == 1;
+}
+
+std::string member_names(const btf *types, const btf_type *type) {
+  std::vector<std::string> names;
+  const btf_member *members = btf_members(type);
+  for (u32 i = 0; i < btf_vlen(type); i++)
+    if (members[i].name_off != 0) names.emplace_back(btf__name_by_offset(types, members[i].name_off));
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
+std::string enumerator_names(const btf *types, const btf_type *type) {
+  std::vector<std::string> names;
+  for (u32 i = 0; i < btf_vlen(type); i++) {
+    const u32 name = btf_is_enum64(type) ? btf_enum64(type)[i].name_off : btf_enum(type)[i].name_off;
+    names.emplace_back(btf__name_by_offset(types, name));
+  }
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
+void store(const BtfPlace &place, u32 size, u64 value) {
+  // Little-endian hosts alone: the low bytes come first. BPF objects for another byte order do not open here.
+  std::memcpy(place.data, &value, size);
+}
+
+// The number that text is, if an integer of this size and signedness can hold it.
+Result<u64> parse_integer(std::string_view text, u32 size, bool is_signed) {
+  if (is_signed) {
+    const s64 high = std::numeric_limits<s64>::max() >> (64 - 8 * size);
+    Result<s64> value = parse_signed(text, -high - 1, high);
+    if (!value.ok()) return value.status();
+    return static_cast<u64>(*value);
+  }
+  return parse_number(text, 0, ~0ULL >> (64 - 8 * size));
+}
+
+Status write_bool(const BtfPlace &place, std::string_view text) {
+  for (const char *yes : {"1", "true", "on", "yes"})
+    if (text == yes) return store(place, 1, 1), Status();
+  for (const char *no : {"0", "false", "off", "no"})
+    if (text == no) return store(place, 1, 0), Status();
+  return Status::error("'{}' is neither true nor false", text);
+}
+
+Status write_int(const BtfPlace &place, const btf_type *type, std::string_view text) {
+  const u8 encoding = btf_int_encoding(type);
+  if (encoding & BTF_INT_BOOL) return write_bool(place, text);
+  if (type->size > sizeof(u64) || btf_int_bits(type) != type->size * 8)
+    return Status::error("integers of {} bits cannot be set", btf_int_bits(type));
+  Result<u64> value = parse_integer(text, type->size, encoding & BTF_INT_SIGNED);
+  if (!value.ok()) return value.status();
+  store(place, type->size, *value);
+  return {};
+}
+
+Status write_enum(const BtfPlace &place, const btf_type *type, std::string_view text) {
+  for (u32 i = 0; i < btf_vlen(type); i++) {
+    const bool is_64 = btf_is_enum64(type);
+    const u32 name = is_64 ? btf_enum64(type)[i].name_off : btf_enum(type)[i].name_off;
+    if (text != btf__name_by_offset(place.types, name)) continue;
+    store(place, type->size, is_64 ? btf_enum64_value(&btf_enum64(type)[i]) : static_cast<u32>(btf_enum(type)[i].val));
+    return {};
+  }
+  Result<u64> value = parse_integer(text, type->size, btf_kflag(type));
+  if (!value.ok()) return Status::error("'{}' is none of {}", text, enumerator_names(place.types, type));
+  store(place, type->size, *value);
+  return {};
+}
+
+Status write_array(const BtfPlace &place, const btf_type *type, std::string_view text) {
+  const u32 length = btf_array(type)->nelems;
+  if (!is_char_array(place.types, type))
+    return Status::error("an array is set element by element, {}[0] to [{}]", place.name, length - 1);
+  if (text.size() >= length) return Status::error("a string of {} characters, at most {}", text.size(), length - 1);
+  std::memset(place.data, 0, length);
+  std::memcpy(place.data, text.data(), text.size());
+  return {};
+}
+
+Status write_resolved(const BtfPlace &place, std::string_view text) {
+  const btf_type *type = resolved_type(place);
+  if (btf_is_int(type)) return write_int(place, type, text);
+  if (btf_is_any_enum(type)) return write_enum(place, type, text);
+  if (btf_is_array(type)) return write_array(place, type, text);
+  if (btf_is_composite(type)) return Status::error("it is set member by member: {}", member_names(place.types, type));
+  return Status::error("values of this type cannot be set");
+}
+
+Result<BtfPlace> walk_index(const BtfPlace &from, std::string_view index) {
+  const btf_type *type = resolved_type(from);
+  if (!btf_is_array(type)) return Status::error("{} is not an array", type_and_name(from));
+  const struct btf_array *array = btf_array(type);
+  if (array->nelems == 0) return Status::error("{} has no elements", type_and_name(from));
+  Result<u64> number = parse_number(index, 0, array->nelems - 1);
+  if (!number.ok()) return number.status().at(fmt::format("index of {}", type_and_name(from)));
+  const s64 size = btf__resolve_size(from.types, array->type);
+  if (size < 0) return Status::error("{} has elements of unknown size", type_and_name(from));
+  return BtfPlace{from.types, array->type, from.data + *number * static_cast<u64>(size),
+                  fmt::format("{}[{}]", from.name, *number)};
+}
+
+// Into unnamed structs and unions too, whose members C lets one name directly.
+bool search_member(const BtfPlace &from, std::string_view member, BtfPlace &found, bool &is_bitfield) {
+  const btf_type *type = resolved_type(from);
+  for (u32 i = 0; i < btf_vlen(type); i++) {
+    const btf_member &candidate = btf_members(type)[i];
+    const std::string_view name = btf__name_by_offset(from.types, candidate.name_off);
+    BtfPlace place{from.types, candidate.type, from.data + btf_member_bit_offset(type, i) / 8, from.name};
+    if (name == member) {
+      place.name = from.name.empty() ? std::string(member) : fmt::format("{}.{}", from.name, member);
+      found = place;
+      is_bitfield = btf_member_bitfield_size(type, i) != 0;
+      return true;
+    }
+    if (name.empty() && btf_is_composite(resolved_type(place)) && search_member(place, member, found, is_bitfield))
+      return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+std::string type_name(const btf *types, u32 type_id) {
+  const btf_type *type = btf__type_by_id(types, type_id);
+  const char *name = btf__name_by_offset(types, type->name_off);
+  switch (btf_kind(type)) {
+    case BTF_KIND_CONST:
+    case BTF_KIND_VOLATILE:
+    case BTF_KIND_RESTRICT:
+    case BTF_KIND_TYPE_TAG: return type_name(types, type->type);
+    case BTF_KIND_STRUCT: return fmt::format("struct {}", name);
+    case BTF_KIND_UNION: return fmt::format("union {}", name);
+    case BTF_KIND_ENUM:
+    case BTF_KIND_ENUM64: return fmt::format("enum {}", name);
+    case BTF_KIND_ARRAY: return fmt::format("{}[{}]", type_name(types, btf_array(type)->type), btf_array(type)->nelems);
+    case BTF_KIND_PTR: return "pointer";
+    default: return name;
+  }
+}
+
+Result<BtfPlace> find_member(const BtfPlace &root, std::string_view member) {
+  const btf_type *type = resolved_type(root);
+  if (!btf_is_composite(type)) return Status::error("{} has no members", type_and_name(root));
+  BtfPlace found;
+  bool is_bitfield = false;
+  if (!search_member(root, member, found, is_bitfield))
+    return Status::error("{} has no member '{}'; it has {}", type_and_name(root), member,
+                         member_names(root.types, type));
+  if (is_bitfield) return Status::error("{} is a bit field, which cannot be set", found.name);
+  return found;
+}
+
+Result<BtfPlace> walk_path(const BtfPlace &root, std::string_view path) {
+  BtfPlace place = root;
+  while (!path.empty()) {
+    const bool is_member = path[0] == '.';
+    if (!is_member && path[0] != '[')
+      return Status::error("{}: expected .MEMBER or [INDEX], not '{}'", place.name, path);
+    const size_t end = is_member ? std::min(path.find_first_of(".[", 1), path.size()) : path.find(']');
+    if (end == std::string_view::npos) return Status::error("{}: '{}' lacks its ]", place.name, path);
+    const std::string_view step = path.substr(1, end - 1);
+    Result<BtfPlace> next = is_member ? find_member(place, step) : walk_index(place, step);
+    if (!next.ok()) return next;
+    place = next.take();
+    path.remove_prefix(is_member ? end : end + 1);
+  }
+  return place;
+}
+
+Status write_value(const BtfPlace &place, std::string_view text) {
+  return write_resolved(place, text).at(type_and_name(place));
+}
+
+s64 read_integer(const BtfPlace &place) {
+  const btf_type *type = resolved_type(place);
+  CHECK(btf_is_int(type) || btf_is_any_enum(type), "{}", place.name);
+  CHECK(type->size <= sizeof(u64), "{}", place.name);
+  const bool is_signed = btf_is_int(type) ? btf_int_encoding(type) & BTF_INT_SIGNED : btf_kflag(type);
+  u64 value = 0;
+  std::memcpy(&value, place.data, type->size);
+  const u32 unused_bits = 64 - 8 * type->size;
+  if (is_signed) return static_cast<s64>(value << unused_bits) >> unused_bits;
+  return static_cast<s64>(value);
+}
+
+std::string read_string(const BtfPlace &place) {
+  const btf_type *type = resolved_type(place);
+  CHECK(is_char_array(place.types, type), "{}", place.name);
+  const char *text = reinterpret_cast<const char *>(place.data);
+  return std::string(text, strnlen(text, btf_array(type)->nelems));
+}
+
+}  // namespace uscx::schedulers

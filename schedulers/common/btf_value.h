@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Typed access to memory that BTF describes: a BPF object's global variables, its table of operations. Used to set
+// values from text ("slice_ns=5000000", "cfg.levels[2]=on") and to read back what programs left there.
+//
+// Threading: a place is a plain view; whoever makes one sees to it that the BTF and the memory outlive it.
+#ifndef USCX_SCHEDULERS_COMMON_BTF_VALUE_H_
+#define USCX_SCHEDULERS_COMMON_BTF_VALUE_H_
+
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+#include "base/types.h"
+
+struct btf;
+
+namespace uscx::schedulers {
+
+struct BtfPlace {
+  const btf *types = nullptr;
+  u32 type_id = 0;
+  u8 *data = nullptr;
+  std::string name;  // as the user would write it: "cfg.levels[2]"
+};
+
+// A C-like spelling of the type: "u64", "enum mode", "char[16]".
+std::string type_name(const btf *types, u32 type_id);
+
+// The place that `path` (".member", "[index]", or several of them; empty is root itself) leads to from root.
+Result<BtfPlace> walk_path(const BtfPlace &root, std::string_view path);
+
+// The member of a struct that has this name, in root or in one of root's anonymous members.
+Result<BtfPlace> find_member(const BtfPlace &root, std::string_view member);
+
+// Writes a value given as text: integers (checked against the type's range), bool (true/false, on/off, yes/no, 1/0),
+// enums by name or number, char arrays as strings. What cannot be written so (pointers, whole structs, other arrays) is
+// an error that says what would do. Nothing is written on error.
+Status write_value(const BtfPlace &place, std::string_view text);
+
+// Integers and enums, extended to 64 bits by their own signedness. CHECKs that place is one.
+s64 read_integer(const BtfPlace &place);
+// A char array up to its NUL.
+std::string read_string(const BtfPlace &place);
+
+}  // namespace uscx::schedulers
+
+#endif  // USCX_SCHEDULERS_COMMON_BTF_VALUE_H_

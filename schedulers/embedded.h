@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The bytes of our BPF objects, which the build puts into the program (embedded.cc.in).
+#ifndef USCX_SCHEDULERS_EMBEDDED_H_
+#define USCX_SCHEDULERS_EMBEDDED_H_
+
+#include <span>
+
+#include "base/types.h"
+
+namespace uscx::schedulers {
+
+std::span<const u8> embedded_scx_simple();
+std::span<const u8> embedded_scx_qmap();
+
+}  // namespace uscx::schedulers
+
+#endif  // USCX_SCHEDULERS_EMBEDDED_H_
