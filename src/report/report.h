@@ -24,8 +24,7 @@ struct RunInfo {
 };
 
 // One JSON object, indented, with a final newline. Fractions are rounded to six decimals. Of a task, `share` is its CPU
-// time over the run's duration (1 is one CPU all the time), `machine_share` that over all CPUs (1 is the whole
-// machine). trace_hash is 16 hexadecimal digits, since many readers of JSON lose the low bits of large numbers. Log
+// time over what all CPUs had to give (1 is the whole machine for the whole run). trace_hash is 16 hexadecimal digits, since many readers of JSON lose the low bits of large numbers. Log
 // lines have the virtual time in front, as dmesg prints them.
 std::string report_json(const RunInfo &run, const Metrics &metrics);
 
