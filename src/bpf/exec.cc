@@ -213,7 +213,13 @@ using uscx::bpf::ExecState;
 using uscx::bpf::Region;
 
 void uscx_bpf_abort(ExecState *state, u32 insn, u32 reason, u64 address) {
-  ExecAccess::raise(*state->owner, AbortReason(reason), insn, address);
+  AbortReason why = AbortReason(reason);
+  if (why == AbortReason::kStoreFault) {
+    // A store whose check was left out faults for NULL too; the reason must not tell that from a checked one.
+    const AbortReason refusal = uscx::bpf::store_refusal(address, state->owner->program()->insns()[insn].info->size);
+    if (refusal != AbortReason::kNone) why = refusal;
+  }
+  ExecAccess::raise(*state->owner, why, insn, address);
 }
 
 u64 uscx_bpf_slow_store(ExecState *state, u64 address, u32 index) {
