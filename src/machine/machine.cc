@@ -102,7 +102,7 @@ void Machine::segment(SimEvent &event, u64 time_ns) {
   CHECK(client_ && !exec_context.on_cpu);
   const u32 cpu_id = event.cpu;
   Cpu &cpu = cpus_[cpu_id];
-  exec_context = ExecContext{this, cpu_id, time_ns, true};
+  exec_context = ExecContext{this, cpu_id, time_ns, true, time_ns};
   charge(Cost::irq_entry);
   if (cpu.idle) {
     cpu.idle = false;

@@ -32,6 +32,7 @@ struct ExecContext {
   u32 cpu = 0;
   u64 now_ns = 0;       // This CPU's time; advanced by charge().
   bool on_cpu = false;  // False in host context: between events, e.g. while a program's bpf(2) call is handled.
+  u64 segment_start_ns = 0;  // When the present segment began: up to then the CPU's current task ran user code.
 };
 extern constinit thread_local ExecContext exec_context;  // constinit: no initialisation guard on each access.
 

@@ -20,7 +20,7 @@ enum : u64 {
   ENQUEUE_RQ_SELECTED = 0x100000,
   DEQUEUE_SLEEP = 0x1, DEQUEUE_SAVE = 0x2, DEQUEUE_MOVE = 0x4, DEQUEUE_NOCLOCK = 0x8, DEQUEUE_MIGRATING = 0x10,
   DEQUEUE_CLASS = 0x40, DEQUEUE_SPECIAL = 0x10000,
-  WF_EXEC = 0x2, WF_FORK = 0x4, WF_TTWU = 0x8, WF_SYNC = 0x10,
+  WF_EXEC = 0x2, WF_FORK = 0x4, WF_TTWU = 0x8, WF_SYNC = 0x10, WF_MIGRATED = 0x20, WF_RQ_SELECTED = 0x80,
 };
 
 class SchedClass {
@@ -36,9 +36,9 @@ class SchedClass {
   virtual void enqueue_task(Rq &rq, Task &p, u64 flags) = 0;
   virtual void dequeue_task(Rq &rq, Task &p, u64 flags) = 0;
   virtual void yield_task(Rq &rq) = 0;
-  // p of this class has become runnable on rq, whose current task is of this class too.
+  // p has become runnable on rq while rq.next_class is this class; p's class is this one or a higher one. The current
+  // task may be of another class.
   virtual void wakeup_preempt(Rq &rq, Task &p, u64 flags) = 0;
-  // p (any class) has become runnable while rq.next_class is this class and p's class is below or equal: rarely needed.
   // Chooses the next task without taking it (prev is not put yet). nullptr: this class has none. May drop and retake
   // the rq lock; sets retry when a higher class appeared meanwhile.
   virtual Task *pick_task(Rq &rq, Task *prev, bool *retry) = 0;
@@ -50,6 +50,7 @@ class SchedClass {
   virtual void task_tick(Rq &rq, Task &p) = 0;
   virtual void update_curr(Rq &rq) = 0;
   virtual void task_dead(Task &) {}              // After the final switch away, no rq lock.
+  virtual void switching_from(Rq &, Task &) {}   // Still queued and perhaps running in this class.
   virtual void switching_to(Rq &, Task &) {}     // Before it is enqueued in this class.
   virtual void switched_from(Rq &, Task &) {}
   virtual void switched_to(Rq &, Task &) {}
@@ -57,7 +58,6 @@ class SchedClass {
   virtual void set_cpus_allowed(Task &) {}       // ts.cpus_ptr has its new value; rq lock and pi_lock held.
   virtual void rq_online(Rq &) {}
   virtual void rq_offline(Rq &) {}
-  virtual void balance_idle(Rq &) {}             // Called before idle is picked: pull work if the class does that.
 
  protected:
   Kernel &kernel_;

@@ -92,15 +92,32 @@ class Kernel final : public machine::MachineClient {
   void activate_task(Rq &rq, Task &p, u64 flags);    // enqueue and on_rq = queued
   void deactivate_task(Rq &rq, Task &p, u64 flags);  // on_rq = migrating (or 0 with DEQUEUE_SLEEP), then dequeue
   void set_task_cpu(Task &p, u32 cpu);               // Between the two; traces sched_migrate_task.
-  void add_nr_running(Rq &rq, u32 count) { rq.nr_running += count; }
-  void sub_nr_running(Rq &rq, u32 count) { rq.nr_running -= count; }
+  void enqueue_task(Rq &rq, Task &p, u64 flags);     // The class's, with the rq clock brought up to date before it
+  void dequeue_task(Rq &rq, Task &p, u64 flags);     // unless flags has NOCLOCK.
+  void add_nr_running(Rq &rq, u32 count);
+  void sub_nr_running(Rq &rq, u32 count);
+  // Moves a queued task that is not running to `cpu`. p's pi_lock and rq's lock are held; afterwards the lock of the rq
+  // that is returned is held instead.
+  Rq &move_queued_task(Rq &rq, Task &p, u32 cpu);
+  // Locks another rq too, in order; may drop and retake rq's lock.
+  void double_lock(Rq &rq, Rq &other);
+  // CPUs that run their idle task and have nothing queued. A hint: read without locks.
+  const machine::CpuMask &idle_cpus() const { return idle_cpus_; }
+  void set_cpu_idle(u32 cpu, bool idle) { idle ? idle_cpus_.set(cpu) : idle_cpus_.clear(cpu); }
+  void kick_idle_balance(u32 cpu);                   // Asks an idle CPU to look for work.
   // Dequeues, lets change() alter the task, and enqueues again: how every property of a queued task is changed.
   // Flags are DEQUEUE_SAVE | ...; calls put_prev/set_next for a running task. rq lock and pi_lock held.
   void sched_change(Rq &rq, Task &p, u64 flags, const std::function<void()> &change);
+  // Charges the present segment's CPU; host context costs nothing.
+  static void charge(machine::Cost cost) {
+    if (machine::exec().on_cpu) machine::charge(cost);
+  }
   // Common accounting of the current task's execution; returns the time since the last call.
   u64 update_curr_common(Rq &rq);
   void cpu_stop(u32 cpu, StopWork &work);            // Runs work on migration/N. No rq lock.
   u32 select_fallback_rq(Task &p, u32 cpu);
+  // A CPU of `mask` that is online, taken in turn so that tasks spread; nr_cpus() if there is none.
+  u32 pick_distributed(machine::MaskView mask);
   // Locks p's pi_lock and its rq (which may change until both are held).
   struct TaskLock {
     Kernel &kernel;
@@ -119,6 +136,7 @@ class Kernel final : public machine::MachineClient {
   // --- masks ---
   // The one copy of a mask with these bits, and its kernel form (struct cpumask in object space).
   const machine::CpuMask *intern_mask(const machine::CpuMask &mask);
+  const machine::CpuMask *single_cpu_mask(u32 cpu);
   const cpumask *kernel_mask(const machine::CpuMask *interned);
   const machine::CpuMask *possible_mask() const { return possible_mask_; }
   const machine::CpuMask &online_mask() const { return online_; }
@@ -141,23 +159,45 @@ class Kernel final : public machine::MachineClient {
   void on_run_end() override;
   void on_segment_end() override;
 
-  // Invariants of everything (VERIFY): each runnable task in exactly one place, affinity, idle masks, counts.
+  // Invariants of everything: each runnable task in exactly one place, affinity, idle masks, counts. Between segments.
   void verify_all();
 
  private:
   friend class CoreTest;
   void boot();
-  void schedule();                       // One pass of __schedule on this CPU.
-  Task *pick_next_task(Rq &rq, Task *prev);
+  void schedule(bool preempt);           // One pass of __schedule on this CPU; a preempted task does not block.
+  Task &pick_next_task(Rq &rq, Task &prev);
   void context_switch(Rq &rq, Task &prev, Task &next);
   void finish_dead(Task &p);
-  void run_current(Rq &rq);              // Asks for steps until the task runs, sleeps or exits.
-  bool take_step(Rq &rq, Task &p);       // One step; false if the task must leave the CPU.
+  void take_step(Rq &rq, Task &p);       // Asks the current task what it does next, and does it.
+  void block_current(Task &p);
+  void yield_current(Rq &rq, Task &p);
+  void exit_current(Task &p);
+  void start_user(Rq &rq, Task &p);
+  void stop_user(Rq &rq);                // Accounts the work done since start_user().
+  void leave_segment(Rq &rq);            // Goes on in an event of its own.
+  void account_process_time(Task &p, u64 delta_ns);
   u32 select_task_rq(Task &p, u32 cpu, u64 *wake_flags);
-  void stop_run(Rq &rq, Task &p);        // Accounts the used part of the run step.
+  void ttwu_activate(Rq &rq, Task &p, u64 wake_flags);
   static void sleep_timer_fired(machine::SimEvent &event);
-  void init_task_fields(Task &p, const TaskSpec &spec);
+  static void continuation_fired(machine::SimEvent &event);
+  // A task that is asleep and known to nobody yet; and what makes it known: pid, lists, sched_ext. 0 or -errno.
+  Task &alloc_task(TaskSpec &spec, SchedClass *fixed_class);
+  void alloc_process(Task &p);
+  int register_task(Task &p, const TaskSpec &spec);
+  void wake_up_new_task(Task &p);
+  Task &make_idle_task(u32 cpu);
+  Task &make_stop_task(u32 cpu);
+  void adopt_children(Task &dead);
   void free_task(Task &p);
+  void set_class(Task &p, SchedClass &sched_class);
+  void set_load_weight(Task &p);
+  void use_mask(Task &p, const machine::CpuMask *interned);  // ts.cpus_ptr
+  void migrate_disable_switch(Task &prev);
+  void request_migration(Task &p);       // migration/N is to move p, which runs where it may not. No locks.
+  static void migration_work(Kernel &kernel, StopWork &work);
+  void verify_rq(Rq &rq);
+  void verify_task(Task &p);
 
   machine::Machine &machine_;
   ObjectSpace &objects_;
@@ -177,10 +217,22 @@ class Kernel final : public machine::MachineClient {
   machine::CpuMask online_;
   const machine::CpuMask *possible_mask_ = nullptr;
   struct Interned {
-    machine::CpuMask mask;
+    machine::CpuMask mask;  // First: kernel_mask() relies on it.
     cpumask *kernel = nullptr;
   };
   std::map<std::vector<machine::MaskWord>, std::unique_ptr<Interned>> masks_;
+  std::vector<const machine::CpuMask *> single_masks_;  // Of one CPU each, made at first use.
+  machine::CpuMask idle_cpus_;
+  u32 distribute_cursor_ = 0;
+  bool shutting_down_ = false;
+  // Dead tasks that somebody still refers to, or whose grace period is not over.
+  bi::list<Task, bi::member_hook<Task, ListHook, &Task::tasks_node>> zombies_;
+  std::vector<std::pair<void *, size_t>> boot_objects_;  // Freed at the end.
+  void *boot_object(size_t size);
+  const sched_class *class_objects_[SchedClass::kStop + 1] = {};  // What ts.sched_class points to: opaque.
+  css_set *root_css_ = nullptr;
+  cred *root_cred_ = nullptr;
+  pid_namespace *root_pid_ns_ = nullptr;
   cgroup *root_cgroup_ = nullptr;
   std::function<void(u64, const std::string &)> on_log_;
 };

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // RCU over the virtual CPUs: a grace period ends when every CPU has passed a quiescent state (a context switch, the idle
 // loop, or a tick outside of core code) since it began. The rcu_preempt kernel thread drives it; callbacks then run in
-// interrupt context on the CPU that queued them. Segments are read-side critical sections by themselves; code on a fiber
-// that waits inside one holds it with read_lock().
+// interrupt context on the CPU that queued them. Segments are read-side critical sections by themselves: code on a fiber
+// must not keep an RCU-protected pointer across a wait, unless it holds a reference.
+//
+// Nothing here takes an rq lock or pi_lock in call() and quiescent(), so both may be called with those held; the wakeups
+// that they owe happen in irq_work. Without rcu_preempt (boot_kthreads off) every irq_work ends a grace period.
 #ifndef USCX_SCHED_RCU_H_
 #define USCX_SCHED_RCU_H_
 
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "machine/machine.h"
@@ -25,11 +29,17 @@ class Rcu {
   void call(std::function<void()> callback);
   void synchronize(KthreadApi &self);  // Waits for a full grace period, from a kernel thread.
   void quiescent(u32 cpu);             // This CPU has passed a quiescent state.
+  void tick(u32 cpu);                  // From the tick, no locks held.
+  void irq_work(u32 cpu);              // Runs this CPU's callbacks whose grace period is over; wakes rcu_preempt.
+  void drain();                        // Host context, at the end of the Kernel: runs all callbacks now.
   u64 grace_periods() const { return completed_; }
   size_t nr_callbacks() const;
 
  private:
   struct Impl;
+  void grace_period_thread(KthreadApi &self);
+  void begin_grace_period();
+  bool grace_period_over();
   Kernel &kernel_;
   u64 completed_ = 0;
   std::unique_ptr<Impl> impl_;

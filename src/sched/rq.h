@@ -31,11 +31,17 @@ struct FairMember {
   }
 };
 
+// Every queued task has a key, vruntime - base, and weights of the queue's tasks times their keys sum up to what tells the
+// weighted average vruntime. `base` follows that average, so that keys stay small. Sums are over the tree alone: the
+// current task's vruntime moves on without them.
 struct FairRq {
   bi::set<Task, bi::function_hook<FairMember>, bi::compare<FairByDeadline>, bi::constant_time_size<false>> tree;  // Not curr.
   u64 nr_queued = 0;  // With curr.
   u64 load = 0;       // Sum of weights, with curr.
-  u64 min_vruntime_ns = 0;
+  u64 base_vruntime_ns = 0;
+  __int128 tree_key_sum = 0;
+  u64 tree_load = 0;
+  Task *curr = nullptr;  // Taken by set_next_task and not put yet.
   machine::SimEvent slice_timer;
 };
 
@@ -43,11 +49,11 @@ struct RtRq {
   bi::list<Task, bi::member_hook<Task, ListHook, &Task::rt_node>, bi::constant_time_size<true>> queue;  // By priority, FIFO.
 };
 
+// Work for migration/N. It may delete itself in fn; drop() is called instead if it never runs.
 struct StopWork {
+  virtual ~StopWork() = default;
   void (*fn)(Kernel &, StopWork &) = nullptr;
-  Task *task = nullptr;
-  u32 dest_cpu = 0;
-  bool queued = false;
+  virtual void drop() {}
   bi::list_member_hook<bi::link_mode<bi::safe_link>> node;
 };
 
@@ -60,19 +66,41 @@ struct Rq {
   Task *stop = nullptr;  // migration/N
   u32 nr_running = 0;
   bool online = true;
-  bool need_resched = false;    // May be set by this CPU only; others send an IPI.
+  bool need_resched = false;    // Set by resched_curr, which also interrupts the CPU if it is another.
+  bool user_running = false;    // The machine runs the current task's step. Only this CPU uses it, without the lock.
+  bool balance_kick = false;    // This idle CPU is asked to look for work.
+  // Continues a chain of steps or reschedules that was cut so that interrupts get through.
+  machine::SimEvent continuation;
   u64 clock_ns = 0;
   bool clock_valid = false;     // Set by update_rq_clock, cleared when the lock is dropped.
   // The highest class that has had a task woken since the last pick: ext looks at it to see a higher class coming.
   SchedClass *next_class = nullptr;
   u64 nr_switches = 0;
-  u64 idle_ns = 0;
+  u64 idle_ns = 0;              // Time in the idle task, up to idle_since_ns if it is idle now.
+  u64 idle_since_ns = 0;
   FairRq fair;
   RtRq rt;
   ExtRq ext;
   bi::list<StopWork, bi::member_hook<StopWork, ListHook, &StopWork::node>> stop_works;
   // Called with the lock held at the end of a schedule() pass, in order of queueing (ext's deferred work).
   void (*balance_callback)(Kernel &, Rq &) = nullptr;
+};
+
+// The rq clock is valid (see Rq::clock_valid) from update_rq_clock() to the unlock.
+inline void rq_lock(Rq &rq) { rq.lock.lock(); }
+inline void rq_unlock(Rq &rq) {
+  rq.clock_valid = false;
+  rq.lock.unlock();
+}
+class RqGuard {
+ public:
+  explicit RqGuard(Rq &rq) : rq_(rq) { rq_lock(rq_); }
+  ~RqGuard() { rq_unlock(rq_); }
+  RqGuard(const RqGuard &) = delete;
+  RqGuard &operator=(const RqGuard &) = delete;
+
+ private:
+  Rq &rq_;
 };
 
 }  // namespace uscx::sched

@@ -27,6 +27,7 @@ using ListHook = bi::list_member_hook<bi::link_mode<bi::safe_link>>;
 using SetHook = bi::set_member_hook<bi::link_mode<bi::safe_link>, bi::optimize_size<true>>;
 
 class SchedClass;
+class Kernel;
 struct Rq;
 
 // task_struct.on_rq
@@ -39,15 +40,24 @@ struct FairEntity {
   u64 vruntime_ns = 0;
   u64 deadline_ns = 0;
   u64 weight = 1024;
+  u64 old_weight = 0;  // Before the last change of weight.
   s64 vlag_ns = 0;
-  u64 slice_start_exec_ns = 0;  // sum_exec_runtime when the present request began.
+  u64 protect_vruntime_ns = 0;  // Until it has come this far it is not preempted by equals (from the last pick on).
+  s32 vlag_cpu = -1;            // The CPU it slept on: there, a debt is worked off by the others' progress.
   bool queued = false;
   SetHook node;
+};
+
+// A place in a DSQ's list: a task's, or the cursor of an iterator.
+struct DsqNode {
+  ListHook hook;
+  bool is_cursor = false;
 };
 
 struct Task {
   task_struct ts;  // First: task_of() relies on it.
 
+  Kernel *kernel = nullptr;
   TaskKind kind = TaskKind::kWorkload;
   SchedClass *sched_class = nullptr;
   u32 cpu = 0;        // task_cpu(); valid also while sleeping.
@@ -56,6 +66,7 @@ struct Task {
   machine::SpinLock pi_lock;
   bool dead = false;
   u32 refs = 1;
+  u32 nr_children = 0;  // Live tasks whose ts.real_parent this is.
 
   // Affinity asked for (user) and in force: ts.cpus_ptr is cpus_user, or a single-CPU mask while migration is disabled.
   const machine::CpuMask *cpus = nullptr;  // Interned, owned by Kernel; ts.cpus_ptr points to its kernel form.
@@ -63,8 +74,10 @@ struct Task {
 
   // What it does: steps from its behavior.
   std::unique_ptr<Behavior> behavior;
-  u64 run_left_ns = 0;         // CPU time left of the present kRun step.
-  u64 run_started_ns = 0;      // When this stint on the CPU began (exec clock).
+  // Work left of the present kRun step. This is not CPU time: interrupts that hit the task are part of its CPU time
+  // (se.sum_exec_runtime, as in a kernel without IRQ_TIME_ACCOUNTING), but do no work for it.
+  u64 run_left_ns = 0;
+  u64 run_started_ns = 0;      // When it last went on to run user code.
   machine::SimEvent sleep_timer;
   bool wakeup_before_block = false;  // A wakeup came between deciding to block and blocking.
 
@@ -73,11 +86,12 @@ struct Task {
   u32 rt_priority = 0;         // 1..99 for SCHED_FIFO.
 
   // sched_ext. ts.scx holds the kernel's fields; these are the links.
-  ListHook dsq_node;           // In a DSQ's list (FIFO and PRIQ alike).
+  DsqNode dsq_node;            // In a DSQ's list (FIFO and PRIQ alike).
   SetHook dsq_priq_node;       // In a DSQ's tree, ordered by vtime.
   ListHook runnable_node;      // Rq::ext.runnable_list.
   ListHook ddsp_deferred_node;  // Rq::ext.ddsp_deferred_locals.
   struct Dsq *dsq = nullptr;
+  struct ExtSched *ext_sched = nullptr;  // p->scx.sched: whose task this is while a scheduler is loaded.
 
   ListHook tasks_node;         // Kernel's list of all tasks, in creation order.
 
@@ -89,6 +103,8 @@ struct Task {
   // May it run on `cpu` now (cpus_ptr, migration-disabled)?
   bool allowed_on(u32 c) const;
   std::string comm() const;
+  // The kernel objects of its own that ts points to (mm, signal, pid); owned by the Kernel.
+  void *process = nullptr;
 };
 
 inline Task *task_of(task_struct *ts) { return reinterpret_cast<Task *>(ts); }

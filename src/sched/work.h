@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "machine/cpumask.h"
 #include "machine/event_queue.h"
 #include "sched/behavior.h"
 
@@ -24,8 +25,11 @@ struct Work {
   u64 cost_ns = 5000;  // CPU time the worker uses for it.
 };
 
+class WorkQueues;
+
 struct DelayedWork {
   Work work;
+  WorkQueues *queues = nullptr;  // Set when it is queued.
   machine::SimEvent timer;
   bool armed() const { return timer.queued(); }
 };
@@ -39,6 +43,8 @@ class KthreadWorker {
   void queue(Work &work);             // No-op if it is pending.
   void flush(KthreadApi &self);       // Waits until what is queued now has run.
   bool idle() const;
+  size_t backlog() const;             // Works that are queued or running.
+  bool runs(const Work &work) const;  // Is it running this work now?
   Task &task();
 
  private:

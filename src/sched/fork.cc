@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Birth and death of tasks.
+//
+// Threading: create_task() runs in host context or as a task's step, without locks. A task's memory is freed a grace
+// period after its last reference is gone.
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <new>
+
+#include "sched/classes.h"
+#include "sched/ext/ext.h"
+#include "sched/kernel.h"
+
+namespace uscx::sched {
+
+using machine::exec;
+using trace::EventType;
+
+namespace {
+
+// What belongs to a task's process: every task is a process of one thread.
+struct Process {
+  mm_struct mm;
+  signal_struct signal;
+  struct pid pid;  // Its one upid, of the root namespace, follows it.
+};
+constexpr size_t kProcessSize = sizeof(Process) + sizeof(upid);
+
+bool is_rt_policy(int policy) { return policy == SCHED_FIFO; }
+
+}  // namespace
+
+void Kernel::set_class(Task &p, SchedClass &sched_class) {
+  p.sched_class = &sched_class;
+  p.ts.sched_class = class_objects_[sched_class.rank()];
+}
+
+SchedClass &Kernel::class_for(const Task &p) {
+  if (p.sched_class == &stop_class() || p.sched_class == &idle_class()) return *p.sched_class;
+  if (is_rt_policy(static_cast<int>(p.ts.policy))) return rt_class();
+  return ext_->should_run_in_ext(p) ? ext_class() : fair_class();
+}
+
+void Kernel::set_load_weight(Task &p) {
+  constexpr u32 kLoadShift = 10;  // task_struct.se.load has a higher resolution on 64-bit machines.
+  p.fair.old_weight = p.fair.weight;
+  p.fair.weight = p.ts.policy == SCHED_IDLE ? kIdlePolicyWeight : weight_of_nice(p.nice());
+  p.ts.se.load.weight = p.fair.weight << kLoadShift;
+}
+
+Task &Kernel::alloc_task(TaskSpec &spec, SchedClass *fixed_class) {
+  Task &p = *new (objects_.alloc(ObjectType::kTask, sizeof(Task))) Task();
+  p.kernel = this;
+  p.kind = spec.kind;
+  p.serial = next_serial_++;
+  p.behavior = std::move(spec.behavior);
+  p.sleep_timer.fn = sleep_timer_fired;
+  p.sleep_timer.owner = &p;
+  task_struct &ts = p.ts;
+  ts.__state = TASK_INTERRUPTIBLE;
+  ts.flags = static_cast<u32>(spec.extra_flags);
+  ts.policy = static_cast<u32>(spec.policy);
+  ts.static_prio = DEFAULT_PRIO + spec.nice;
+  p.rt_priority = spec.rt_priority;
+  ts.prio = ts.normal_prio = is_rt_policy(spec.policy) ? MAX_RT_PRIO - 1 - static_cast<int>(spec.rt_priority)
+                                                       : ts.static_prio;
+  std::memcpy(ts.comm, spec.comm.data(), std::min<size_t>(spec.comm.size(), TASK_COMM_LEN - 1));
+  p.cpus = spec.cpus ? intern_mask(*spec.cpus) : possible_mask_;
+  use_mask(p, p.cpus);
+  ts.nr_cpus_allowed = static_cast<int>(p.cpus->view().weight());
+  ts.start_time = machine::now_ns();
+  ts.numa_preferred_nid = -1;
+  ts.cgroups = root_css_;
+  ts.real_cred = root_cred_;
+  ts.group_leader = &ts;
+  Task *parent = spec.parent ? spec.parent : (ts.flags & PF_KTHREAD) ? kthreadd_ : init_;
+  ts.real_parent = parent ? &parent->ts : &ts;
+  p.cpu = p.wake_cpu = exec().on_cpu ? machine::this_cpu() : parent ? parent->cpu : 0;
+  if (!p.cpus->test(p.cpu)) p.cpu = p.wake_cpu = p.cpus->view().first();
+  CHECK(p.cpu < nr_cpus(), "task {} may run on no CPU", spec.comm);
+  set_load_weight(p);
+  set_class(p, fixed_class ? *fixed_class : class_for(p));
+  return p;
+}
+
+void Kernel::alloc_process(Task &p) {
+  auto *process = static_cast<Process *>(objects_.alloc(ObjectType::kOther, kProcessSize));
+  p.process = process;
+  task_struct &ts = p.ts;
+  if (!p.is_kthread()) ts.mm = &process->mm;
+  process->mm.mm_users.counter = 1;
+  ts.signal = &process->signal;
+  process->signal.nr_threads = 1;
+  process->signal.thread_head = {&ts.thread_node, &ts.thread_node};
+  ts.thread_node = {&process->signal.thread_head, &process->signal.thread_head};
+  ts.thread_pid = &process->pid;
+  std::fill_n(process->signal.pids, PIDTYPE_MAX, &process->pid);
+  process->pid.count.refs.counter = 1;
+  process->pid.numbers[0] = upid{ts.pid, root_pid_ns_};
+}
+
+int Kernel::register_task(Task &p, const TaskSpec &spec) {
+  p.ts.pid = p.ts.tgid = next_pid_++;
+  alloc_process(p);
+  if (int error = ext_->fork(p)) {
+    ext_->cancel_fork(p);
+    return error;
+  }
+  tasks_.push_back(p);
+  nr_tasks_++;
+  task_of(p.ts.real_parent)->nr_children++;
+  by_pid_[p.pid()] = &p;
+  machine_.trace(EventType::task_new, static_cast<u64>(p.pid()), machine_.tracer().text(p.comm()),
+                 static_cast<u64>(static_cast<s64>(spec.nice)), static_cast<u64>(spec.kind));
+  ext_->post_fork(p);
+  return 0;
+}
+
+Task *Kernel::create_task(TaskSpec spec, int *error) {
+  CHECK(spec.behavior, "task {} has nothing to do", spec.comm);
+  Task &p = alloc_task(spec, nullptr);
+  const int result = register_task(p, spec);
+  if (error) *error = result;
+  if (result) {
+    free_task(p);
+    return nullptr;
+  }
+  wake_up_new_task(p);
+  return &p;
+}
+
+Task &Kernel::create_kthread(const std::string &comm, std::function<void(KthreadApi &)> body, int policy,
+                             u32 rt_priority, const machine::CpuMask *cpus, u64 extra_flags) {
+  int error = 0;
+  Task *p = create_task(TaskSpec{.comm = comm,
+                                 .kind = TaskKind::kKthread,
+                                 .policy = policy,
+                                 .rt_priority = rt_priority,
+                                 .cpus = cpus,
+                                 .behavior = make_fiber_behavior(std::move(body)),
+                                 .extra_flags = PF_KTHREAD | extra_flags},
+                        &error);
+  // A scheduler's init_task may refuse tasks of users, and kernel threads too; the core cannot go on without its own.
+  CHECK(p, "kernel thread {} cannot be created: error {}", comm, error);
+  return *p;
+}
+
+Task &Kernel::make_idle_task(u32 cpu) {
+  TaskSpec spec{.comm = fmt::format("swapper/{}", cpu), .kind = TaskKind::kKthread, .extra_flags = PF_KTHREAD | PF_IDLE};
+  spec.cpus = single_cpu_mask(cpu);
+  Task &p = alloc_task(spec, &idle_class());
+  p.ts.__state = TASK_RUNNING;
+  p.ts.on_cpu = 1;
+  return p;
+}
+
+// migration/N is there from the start, asleep: it has not run before its first work.
+Task &Kernel::make_stop_task(u32 cpu) {
+  constexpr u32 kHighestRtPriority = MAX_RT_PRIO - 1;
+  TaskSpec spec{.comm = fmt::format("migration/{}", cpu),
+                .kind = TaskKind::kKthread,
+                .policy = SCHED_FIFO,
+                .rt_priority = kHighestRtPriority,
+                .behavior = make_stop_behavior(cpu),
+                .extra_flags = PF_KTHREAD | PF_NO_SETAFFINITY};
+  spec.cpus = single_cpu_mask(cpu);
+  Task &p = alloc_task(spec, &stop_class());
+  const int error = register_task(p, spec);
+  CHECK(error == 0, "error {}", error);
+  return p;
+}
+
+void Kernel::finish_dead(Task &p) {
+  p.dead = true;
+  p.sched_class->task_dead(p);
+  ext_->task_dead(p);
+  tasks_.erase(tasks_.iterator_to(p));
+  task_of(p.ts.real_parent)->nr_children--;
+  if (p.nr_children) adopt_children(p);
+  zombies_.push_back(p);
+  by_pid_.erase(p.pid());
+  nr_tasks_--;
+  p.behavior.reset();
+  put_task(p);
+}
+
+void Kernel::adopt_children(Task &dead) {
+  for (Task &child : tasks_) {
+    if (child.ts.real_parent != &dead.ts) continue;
+    child.ts.real_parent = &init_->ts;
+    init_->nr_children++;
+    dead.nr_children--;
+  }
+  CHECK(dead.nr_children == 0, "{} [{}]", dead.comm(), dead.pid());
+}
+
+void Kernel::put_task(Task &p) {
+  CHECK(p.refs > 0, "{} [{}]", p.comm(), p.pid());
+  if (--p.refs) return;
+  CHECK(p.dead, "the last reference of {} [{}] is dropped while it lives", p.comm(), p.pid());
+  rcu_.call([this, &p] {
+    zombies_.erase(zombies_.iterator_to(p));
+    free_task(p);
+  });
+}
+
+void Kernel::free_task(Task &p) {
+  machine_.cancel_timer(p.sleep_timer);
+  objects_.task_freed(&p.ts);
+  if (p.process) objects_.free(ObjectType::kOther, p.process, kProcessSize);
+  p.~Task();
+  objects_.free(ObjectType::kTask, &p, sizeof(Task));
+}
+
+}  // namespace uscx::sched

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The Kernel's life: construction, boot, interrupts from the machine, the end. Construction and destruction run in host
+// context, between events; the on_*() entries run on the CPU concerned.
+#include "sched/kernel.h"
+
+#include <cstring>
+
+#include "sched/classes.h"
+#include "sched/ext/ext.h"
+
+namespace uscx::sched {
+
+using machine::Cost;
+using machine::exec;
+using machine::now_ns;
+
+namespace {
+
+constexpr u64 kRootCgroupId = 1;
+
+// init and kthreadd have nothing to do once the machine is up.
+class SleepForever final : public Behavior {
+ public:
+  Step next(Kernel &, Task &) override { return Step::block(); }
+};
+
+}  // namespace
+
+Kernel::Kernel(machine::Machine &machine, ObjectSpace &objects, const KernelConfig &config)
+    : machine_(machine),
+      objects_(objects),
+      config_(config),
+      rcu_(*this),
+      online_(machine.topology().all()),
+      idle_cpus_(machine.topology().all()) {
+  CHECK(!exec().on_cpu);
+  for (u32 cpu = 0; cpu < machine_.nr_cpus(); cpu++) rqs_.push_back(std::make_unique<Rq>());
+  possible_mask_ = intern_mask(machine_.topology().all());
+  classes_[SchedClass::kStop] = make_stop_class(*this);
+  classes_[SchedClass::kRt] = make_rt_class(*this);
+  classes_[SchedClass::kFair] = make_fair_class(*this);
+  classes_[SchedClass::kExt] = make_ext_class(*this);
+  classes_[SchedClass::kIdle] = make_idle_class(*this);
+  for (u32 rank = 0; rank <= SchedClass::kStop; rank++)
+    if (classes_[rank]) class_objects_[rank] = static_cast<const sched_class *>(boot_object(sizeof(u64)));
+  ext_ = std::make_unique<Ext>(*this);
+  works_ = std::make_unique<WorkQueues>(*this);
+  machine_.set_client(this);
+  boot();
+}
+
+void *Kernel::boot_object(size_t size) {
+  void *object = objects_.alloc(ObjectType::kOther, size);
+  boot_objects_.emplace_back(object, size);
+  return object;
+}
+
+void Kernel::boot() {
+  root_cgroup_ = static_cast<cgroup *>(boot_object(sizeof(cgroup) + sizeof(cgroup *)));
+  root_cgroup_->self.cgroup = root_cgroup_;
+  root_cgroup_->kn = static_cast<kernfs_node *>(boot_object(sizeof(kernfs_node)));
+  root_cgroup_->kn->id = kRootCgroupId;
+  char *name = static_cast<char *>(boot_object(2));
+  std::strcpy(name, "/");
+  root_cgroup_->kn->name = name;
+  root_cgroup_->dom_cgrp = root_cgroup_;
+  root_cgroup_->ancestors[0] = root_cgroup_;
+  root_css_ = static_cast<css_set *>(boot_object(sizeof(css_set)));
+  root_css_->dfl_cgrp = root_cgroup_;
+  root_cred_ = static_cast<cred *>(boot_object(sizeof(cred)));
+  root_pid_ns_ = static_cast<pid_namespace *>(boot_object(sizeof(pid_namespace)));
+
+  for (u32 cpu = 0; cpu < nr_cpus(); cpu++) {
+    Rq &rq = *rqs_[cpu];
+    rq.cpu = cpu;
+    rq.shared = static_cast<struct rq *>(objects_.alloc(ObjectType::kRq, sizeof(struct rq)));
+    rq.shared->cpu = static_cast<int>(cpu);
+    rq.shared->online = 1;
+    rq.continuation.fn = continuation_fired;
+    rq.continuation.cpu = cpu;
+    rq.fair.slice_timer.cpu = cpu;
+    rq.next_class = &idle_class();
+    rq.idle = rq.curr = &make_idle_task(cpu);
+    rq.shared->idle = rq.shared->curr = &rq.idle->ts;
+    machine_.cpu_entered_idle(cpu);
+    ext_->rq_online(rq);
+  }
+
+  TaskSpec init{.comm = "init", .kind = TaskKind::kOther, .behavior = std::make_unique<SleepForever>()};
+  init_ = create_task(std::move(init));
+  TaskSpec kthreadd{.comm = "kthreadd",
+                    .kind = TaskKind::kKthread,
+                    .behavior = std::make_unique<SleepForever>(),
+                    .extra_flags = PF_KTHREAD};
+  kthreadd_ = create_task(std::move(kthreadd));
+  if (config_.boot_kthreads) rcu_.boot();
+  for (u32 cpu = 0; cpu < nr_cpus(); cpu++) rqs_[cpu]->stop = &make_stop_task(cpu);
+  if (config_.boot_kthreads) works_->boot();
+}
+
+Kernel::~Kernel() {
+  CHECK(!exec().on_cpu);
+  shutting_down_ = true;
+  // Behaviours first: fibers are unwound, and their frames may refer to anything below.
+  for (Task &p : tasks_) {
+    machine_.cancel_timer(p.sleep_timer);
+    p.behavior.reset();
+  }
+  for (auto &rq : rqs_) {
+    machine_.cancel_timer(rq->continuation);
+    machine_.cancel_timer(rq->fair.slice_timer);
+    machine_.cancel_run(rq->cpu);
+    machine_.stop_tick(rq->cpu);
+  }
+  rcu_.drain();
+  works_.reset();
+  ext_.reset();
+  rcu_.drain();
+  for (auto &rq : rqs_) {
+    rq->fair.tree.clear();
+    rq->rt.queue.clear();
+    rq->stop_works.clear_and_dispose([](StopWork *work) { work->drop(); });
+    rq->ext.runnable_list.clear();
+    rq->ext.ddsp_deferred_locals.clear();
+    rq->ext.local_dsq.list.clear();
+    rq->ext.local_dsq.priq.clear();
+  }
+  tasks_.clear_and_dispose([this](Task *p) { free_task(*p); });
+  zombies_.clear_and_dispose([this](Task *p) { free_task(*p); });
+  for (auto &rq : rqs_) {
+    free_task(*rq->idle);
+    objects_.free(ObjectType::kRq, rq->shared, sizeof(struct rq));
+  }
+  for (auto &[key, interned] : masks_) objects_.free(ObjectType::kCpumask, interned->kernel, sizeof(cpumask));
+  for (auto [object, size] : boot_objects_) objects_.free(ObjectType::kOther, object, size);
+  machine_.set_client(nullptr);
+}
+
+Task *Kernel::find_task(int pid) {
+  auto it = by_pid_.find(pid);
+  return it == by_pid_.end() ? nullptr : it->second;
+}
+
+void Kernel::log(const std::string &line) {
+  machine_.trace(trace::EventType::log, machine_.tracer().text(line));
+  if (on_log_) on_log_(now_ns(), line);
+}
+
+// --- interrupts ---
+
+void Kernel::on_tick() {
+  charge(Cost::tick);
+  Rq &rq = this_rq();
+  {
+    RqGuard guard(rq);
+    update_rq_clock(rq);
+    rq.curr->sched_class->task_tick(rq, *rq.curr);
+  }
+  rcu_.tick(rq.cpu);
+  ext_->tick_check();
+}
+
+// The sender has set need_resched already, under the rq lock; only idle CPUs are asked for more.
+void Kernel::on_resched_ipi() {
+  Rq &rq = this_rq();
+  if (!rq.balance_kick) return;
+  rq.balance_kick = false;
+  if (rq.curr == rq.idle) rq.need_resched = true;
+}
+
+void Kernel::on_irq_work() {
+  rcu_.irq_work(machine::this_cpu());
+  ext_->irq_work();
+}
+
+void Kernel::on_run_end() {
+  Rq &rq = this_rq();
+  CHECK(rq.user_running, "the run of CPU {} ends, but none was started", rq.cpu);
+  rq.user_running = false;
+  rq.curr->run_left_ns = 0;
+}
+
+void Kernel::continuation_fired(machine::SimEvent &) {
+  // on_segment_end() goes on.
+}
+
+}  // namespace uscx::sched

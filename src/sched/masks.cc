@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// CPU masks of tasks are interned: tasks with equal affinity share one mask and one kernel form of it (1 KiB), for as
+// long as the Kernel lives. So masks are compared by address, and a machine of 8192 CPUs stays small.
+#include <algorithm>
+#include <cstddef>
+
+#include "sched/kernel.h"
+
+namespace uscx::sched {
+
+using machine::CpuMask;
+using machine::MaskWord;
+
+const CpuMask *Kernel::intern_mask(const CpuMask &mask) {
+  CHECK(mask.nr_cpus() == nr_cpus());
+  const MaskWord *words = mask.view().words();
+  std::vector<MaskWord> key(words, words + machine::mask_words(nr_cpus()));
+  auto [it, added] = masks_.try_emplace(std::move(key));
+  if (added) {
+    it->second = std::make_unique<Interned>();
+    it->second->mask = mask;
+    it->second->kernel = static_cast<cpumask *>(objects_.alloc(ObjectType::kCpumask, sizeof(cpumask)));
+    std::copy(it->first.begin(), it->first.end(), it->second->kernel->bits);
+  }
+  return &it->second->mask;
+}
+
+const CpuMask *Kernel::single_cpu_mask(u32 cpu) {
+  if (single_masks_.empty()) single_masks_.resize(nr_cpus());
+  if (!single_masks_[cpu]) {
+    CpuMask mask(nr_cpus());
+    mask.set(cpu);
+    single_masks_[cpu] = intern_mask(mask);
+  }
+  return single_masks_[cpu];
+}
+
+const cpumask *Kernel::kernel_mask(const CpuMask *interned) {
+  static_assert(offsetof(Interned, mask) == 0);
+  return reinterpret_cast<const Interned *>(interned)->kernel;
+}
+
+cpumask *Kernel::online_kernel_mask() { return const_cast<cpumask *>(kernel_mask(intern_mask(online_))); }
+
+u32 Kernel::pick_distributed(machine::MaskView mask) {
+  u32 cpu = mask.next_and(online_, distribute_cursor_);
+  if (cpu == nr_cpus()) cpu = mask.next_and(online_, 0);
+  if (cpu != nr_cpus()) distribute_cursor_ = cpu + 1;
+  return cpu;
+}
+
+}  // namespace uscx::sched

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "sched/object_space.h"
+
+#include <cstdlib>
+#include <cstring>
+
+#include "base/check.h"
+
+namespace uscx::sched {
+namespace {
+
+constexpr int kPoison = 0x6b;
+
+class HeapObjectSpace final : public ObjectSpace {
+ public:
+  void *alloc(ObjectType, size_t size) override {
+    void *object = std::calloc(1, size);
+    CHECK(object, "no memory for a kernel object of {} bytes", size);
+    return object;
+  }
+  void free(ObjectType, void *object, size_t size) override {
+    std::memset(object, kPoison, size);
+    std::free(object);
+  }
+};
+
+}  // namespace
+
+ObjectSpace &heap_object_space() {
+  static HeapObjectSpace space;
+  return space;
+}
+
+}  // namespace uscx::sched

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// RCU. See rcu.h. All state is touched by atomic segments only; `requested` and the callback lists are what explore mode
+// and the threaded machine will have to guard.
+#include "sched/rcu.h"
+
+#include <deque>
+#include <iterator>
+
+#include "sched/kernel.h"
+
+namespace uscx::sched {
+
+using machine::Cost;
+using machine::this_cpu;
+
+namespace {
+
+constexpr u64 kGracePeriodWorkNs = 20000;  // CPU time that rcu_preempt spends to begin a grace period.
+constexpr u64 kForceIntervalTicks = 3;     // It looks that often for CPUs that have become idle.
+
+using Callbacks = std::deque<std::function<void()>>;
+
+void append(Callbacks &to, Callbacks &from) {
+  to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
+  from.clear();
+}
+
+// A CPU's callbacks: those queued after the present grace period began, those that wait for it, those that may run.
+struct CpuCallbacks {
+  Callbacks next, waiting, ready;
+  bool empty() const { return next.empty() && waiting.empty() && ready.empty(); }
+};
+
+}  // namespace
+
+struct Rcu::Impl {
+  explicit Impl(u32 nr_cpus) : cpus(nr_cpus), needed(nr_cpus) {}
+  std::vector<CpuCallbacks> cpus;
+  machine::CpuMask needed;  // CPUs that have not passed a quiescent state in the present grace period.
+  u32 nr_needed = 0;
+  bool in_grace_period = false;
+  bool requested = false;  // A callback waits for a grace period that has not begun.
+  Task *thread = nullptr;
+};
+
+Rcu::Rcu(Kernel &kernel) : kernel_(kernel), impl_(std::make_unique<Impl>(kernel.machine().nr_cpus())) {}
+
+Rcu::~Rcu() = default;
+
+void Rcu::boot() {
+  impl_->thread = &kernel_.create_kthread("rcu_preempt", [this](KthreadApi &self) { grace_period_thread(self); });
+}
+
+size_t Rcu::nr_callbacks() const {
+  size_t count = 0;
+  for (const CpuCallbacks &cpu : impl_->cpus) count += cpu.next.size() + cpu.waiting.size() + cpu.ready.size();
+  return count;
+}
+
+void Rcu::call(std::function<void()> callback) {
+  impl_->cpus[this_cpu()].next.push_back(std::move(callback));
+  if (impl_->requested) return;
+  impl_->requested = true;
+  // The caller may hold any lock, so that the wakeup of rcu_preempt has to wait.
+  kernel_.machine().raise_irq_work(this_cpu());
+}
+
+void Rcu::quiescent(u32 cpu) {
+  if (!impl_->in_grace_period || !impl_->needed.test(cpu)) return;
+  impl_->needed.clear(cpu);
+  impl_->nr_needed--;
+}
+
+void Rcu::tick(u32 cpu) {
+  quiescent(cpu);
+  const bool to_do = impl_->in_grace_period ? impl_->nr_needed == 0 : impl_->requested;
+  if (to_do && impl_->thread) kernel_.wake(*impl_->thread);
+}
+
+void Rcu::irq_work(u32 cpu) {
+  CpuCallbacks &callbacks = impl_->cpus[cpu];
+  if (!impl_->thread && !callbacks.next.empty()) {
+    // Segments are atomic, so an interrupt is outside of all read-side critical sections.
+    append(callbacks.ready, callbacks.next);
+    impl_->requested = false;
+    completed_++;
+  }
+  while (!callbacks.ready.empty()) {
+    const std::function<void()> callback = std::move(callbacks.ready.front());
+    callbacks.ready.pop_front();
+    Kernel::charge(Cost::rcu_callback);
+    callback();
+  }
+  if (impl_->thread && impl_->requested && !impl_->in_grace_period) kernel_.wake(*impl_->thread);
+}
+
+void Rcu::begin_grace_period() {
+  impl_->requested = false;
+  impl_->in_grace_period = true;
+  for (CpuCallbacks &cpu : impl_->cpus) append(cpu.waiting, cpu.next);
+  impl_->needed.assign(kernel_.online_mask());
+  impl_->nr_needed = impl_->needed.view().weight();
+}
+
+bool Rcu::grace_period_over() {
+  const machine::MaskView needed = impl_->needed;
+  for (u32 cpu = needed.first(); cpu < needed.nr_cpus(); cpu = needed.next(cpu + 1))
+    if (kernel_.rq(cpu).curr == kernel_.rq(cpu).idle) quiescent(cpu);
+  return impl_->nr_needed == 0;
+}
+
+void Rcu::grace_period_thread(KthreadApi &self) {
+  for (;;) {
+    while (!impl_->requested) self.block();
+    self.run(kGracePeriodWorkNs);
+    begin_grace_period();
+    do {
+      self.sleep(kForceIntervalTicks * kernel_.machine().tick_ns());
+    } while (!grace_period_over());
+    impl_->in_grace_period = false;
+    completed_++;
+    for (u32 cpu = 0; cpu < impl_->cpus.size(); cpu++) {
+      CpuCallbacks &callbacks = impl_->cpus[cpu];
+      if (callbacks.waiting.empty()) continue;
+      append(callbacks.ready, callbacks.waiting);
+      kernel_.machine().raise_irq_work(cpu);
+    }
+  }
+}
+
+void Rcu::synchronize(KthreadApi &self) {
+  // Shared with the callback, which may outlive an unwound caller.
+  auto done = std::make_shared<bool>(false);
+  Kernel &kernel = kernel_;
+  Task &task = self.self();
+  call([done, &kernel, &task] {
+    *done = true;
+    kernel.wake(task);
+  });
+  while (!*done) self.block();
+}
+
+void Rcu::drain() {
+  bool found = true;
+  while (found) {
+    found = false;
+    for (CpuCallbacks &cpu : impl_->cpus) {
+      if (cpu.empty()) continue;
+      found = true;
+      Callbacks all;
+      append(all, cpu.ready);
+      append(all, cpu.waiting);
+      append(all, cpu.next);
+      for (auto &callback : all) callback();
+    }
+  }
+}
+
+}  // namespace uscx::sched

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Wakeups (try_to_wake_up) and the choice of a CPU for a task that becomes runnable.
+//
+// Threading: any CPU or host context, with no rq lock held. The woken task's pi_lock is held throughout, so that
+// its affinity and state do not change; the rq lock of its new CPU is taken after the CPU is chosen.
+#include "sched/kernel.h"
+
+namespace uscx::sched {
+
+using machine::Cost;
+using machine::exec;
+using machine::SpinGuard;
+using trace::EventType;
+
+u32 Kernel::select_fallback_rq(Task &p, u32 cpu) {
+  if (p.allowed_on(cpu) && online_.test(cpu)) return cpu;
+  // CPUs of the same node first.
+  const auto &topology = machine_.topology();
+  const machine::MaskView allowed(p.ts.cpus_ptr->bits, nr_cpus());
+  machine::CpuMask near = topology.node_mask(topology.node_of(cpu));
+  near.and_with(online_);
+  u32 found = allowed.next_and(near, 0);
+  if (found == nr_cpus()) found = allowed.next_and(online_, 0);
+  // set_cpus_allowed() keeps an online CPU in every mask.
+  CHECK(found < nr_cpus(), "{} [{}] may run on no online CPU", p.comm(), p.pid());
+  return found;
+}
+
+u32 Kernel::select_task_rq(Task &p, u32 cpu, u64 *wake_flags) {
+  CHECK(p.pi_lock.held_here());
+  if (p.ts.nr_cpus_allowed > 1 && !p.ts.migration_disabled) {
+    cpu = p.sched_class->select_task_rq(p, cpu, *wake_flags);
+    *wake_flags |= WF_RQ_SELECTED;
+  } else if (!p.ts.migration_disabled) {
+    cpu = machine::MaskView(p.ts.cpus_ptr->bits, nr_cpus()).first();
+  } else {
+    cpu = p.cpu;
+  }
+  if (cpu >= nr_cpus() || !p.allowed_on(cpu) || !online_.test(cpu)) cpu = select_fallback_rq(p, p.cpu);
+  return cpu;
+}
+
+bool Kernel::wake(Task &p, u64 wake_flags) {
+  if (shutting_down_) return false;
+  SpinGuard guard(p.pi_lock);
+  if (p.ts.__state == TASK_DEAD) return false;
+  if (p.ts.__state == TASK_RUNNING) {
+    p.wakeup_before_block = true;
+    return false;
+  }
+  // A segment is atomic, so nobody sees a task between its decision to sleep and its being off the CPU.
+  CHECK(!p.on_rq() && !p.ts.on_cpu, "{} [{}] is woken while it goes to sleep", p.comm(), p.pid());
+  wake_flags |= WF_TTWU;
+  charge(Cost::wakeup);
+  machine_.cancel_timer(p.sleep_timer);
+  const u64 waker_pid = exec().on_cpu ? static_cast<u64>(this_rq().curr->pid()) : 0;
+  machine_.trace(EventType::sched_waking, static_cast<u64>(p.pid()), p.cpu, wake_flags, waker_pid);
+  const u32 cpu = select_task_rq(p, p.wake_cpu, &wake_flags);
+  if (cpu != p.cpu) {
+    wake_flags |= WF_MIGRATED;
+    set_task_cpu(p, cpu);
+  }
+  Rq &rq = *rqs_[cpu];
+  RqGuard rq_guard(rq);
+  update_rq_clock(rq);
+  ttwu_activate(rq, p, wake_flags);
+  return true;
+}
+
+void Kernel::ttwu_activate(Rq &rq, Task &p, u64 wake_flags) {
+  u64 flags = ENQUEUE_WAKEUP | ENQUEUE_NOCLOCK;
+  if (wake_flags & WF_MIGRATED) flags |= ENQUEUE_MIGRATED;
+  if (wake_flags & WF_RQ_SELECTED) flags |= ENQUEUE_RQ_SELECTED;
+  activate_task(rq, p, flags);
+  wakeup_preempt(rq, p, wake_flags);
+  p.ts.__state = TASK_RUNNING;
+  machine_.trace(EventType::sched_wakeup, static_cast<u64>(p.pid()), rq.cpu);
+  p.sched_class->task_woken(rq, p);
+}
+
+void Kernel::wake_up_new_task(Task &p) {
+  SpinGuard guard(p.pi_lock);
+  u64 wake_flags = WF_FORK;
+  p.ts.__state = TASK_RUNNING;
+  const u32 cpu = select_task_rq(p, p.cpu, &wake_flags);
+  p.cpu = p.wake_cpu = cpu;
+  Rq &rq = *rqs_[cpu];
+  RqGuard rq_guard(rq);
+  update_rq_clock(rq);
+  activate_task(rq, p, ENQUEUE_NOCLOCK | ENQUEUE_INITIAL);
+  machine_.trace(EventType::sched_wakeup, static_cast<u64>(p.pid()), cpu);
+  wakeup_preempt(rq, p, wake_flags);
+  p.sched_class->task_woken(rq, p);
+}
+
+void Kernel::sleep_timer_fired(machine::SimEvent &event) {
+  Task &p = *static_cast<Task *>(event.owner);
+  charge(Cost::timer_irq);
+  p.kernel->wake(p);
+}
+
+}  // namespace uscx::sched
