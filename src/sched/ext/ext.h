@@ -4,6 +4,7 @@
 #ifndef USCX_SCHED_EXT_EXT_H_
 #define USCX_SCHED_EXT_EXT_H_
 
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
@@ -14,6 +15,7 @@
 #include "sched/ext/dsq.h"
 #include "sched/ext/ops.h"
 #include "sched/kernel.h"
+#include "sched/rq.h"
 
 namespace uscx::sched {
 
@@ -42,6 +44,9 @@ struct CallContext {
   CallContext *outer = nullptr;
 };
 
+// What bpf(2) checks when the table is stored: 0, or -EINVAL (name, flags) or -E2BIG (batch, timeout).
+int check_ops_config(const OpsConfig &config, u32 hz);
+
 class Ext {
  public:
   explicit Ext(Kernel &kernel);
@@ -64,6 +69,7 @@ class Ext {
 
   // --- for the core ---
   bool should_run_in_ext(const Task &p) const;  // Which class class_for() gives a normal task.
+  int check_setscheduler(const Task &p, int policy) const;  // 0, or -EACCES for a task that the scheduler disallowed.
   int fork(Task &p);                        // scx_fork: init_task; 0 or -errno.
   void post_fork(Task &p);
   void cancel_fork(Task &p);
@@ -71,14 +77,18 @@ class Ext {
   void update_idle(Rq &rq, bool idle, bool notify);  // Called by the idle class (idle.md).
   void tick_check();                        // "watchdog failed to check in", from each tick.
   void irq_work();                          // Kicks, deferred work, disable: what is pending on this CPU.
+  // This CPU is still inside schedule(), waiting for others (SCX_KICK_WAIT): its task has not started yet and no other
+  // may be picked. Whoever ends the wait raises an irq_work there.
+  bool cpu_held(const Rq &rq) const { return rq.ext.sync_spinning; }
   void rq_online(Rq &rq);
   void rq_offline(Rq &rq);
-  void verify(Rq &rq);                      // Invariants (VERIFY).
+  void verify(Rq &rq);                      // Invariants (CHECK); costly, call it under VERIFY.
 
   // --- exits ---
   void exit(ExtSched &sched, u32 kind, s64 code, const std::string &msg);  // First one wins.
   void error(ExtSched &sched, const std::string &msg) { exit(sched, SCX_EXIT_ERROR, 0, msg); }
   void sysrq_reset();                       // SysRq-S
+  void sysrq_dump();                        // SysRq-D: dumps the state to the trace, no exit.
 
   // --- the callback now running on this CPU ---
   CallContext *context();                   // nullptr outside of callbacks.
@@ -118,19 +128,23 @@ class Ext {
   s32 pick_any_cpu(ExtSched &s, const cpumask *mask, u64 flags);
   s32 pick_idle_cpu_node(ExtSched &s, const cpumask *mask, s32 node, u64 flags);
   s32 pick_any_cpu_node(ExtSched &s, const cpumask *mask, s32 node, u64 flags);
-  // Kernel-form masks for BPF; node < 0 is the global form. Errors return the empty mask.
+  // Kernel-form masks for BPF, of a node or the global ones. Errors return the empty mask.
+  static constexpr s32 kGlobalMask = INT32_MIN;
   const cpumask *idle_cpumask(ExtSched &s, bool smt, s32 node);
   void cpuperf_set(ExtSched &s, s32 cpu, u32 perf);
   u32 cpuperf_cap(ExtSched &s, s32 cpu);
   u32 cpuperf_cur(ExtSched &s, s32 cpu);
   cgroup *task_cgroup(ExtSched &s, Task &p);
   void events(scx_event_stats *out);        // Of the root scheduler, summed over CPUs.
+  void set_slice_bypass_us(u32 us);         // Module parameters of sched_ext, for what comes next.
+  void set_bypass_lb_intv_us(u32 us);
   void dump_text(ExtSched &s, const std::string &text);  // scx_bpf_dump()
   Task *tid_to_task(u64 tid);
 
+  struct Impl;  // impl.h, for this folder.
+
  private:
   friend struct ExtInternal;
-  struct Impl;
   std::unique_ptr<Impl> impl_;
 };
 

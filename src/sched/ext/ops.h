@@ -13,6 +13,8 @@
 
 namespace uscx::sched {
 
+struct ExtSched;
+
 enum class Op : u32 {
   select_cpu, enqueue, dequeue, dispatch, tick, runnable, running, stopping, quiescent, yield, core_sched_before,
   set_weight, set_cpumask, update_idle, init_task, exit_task, enable, disable, dump, dump_cpu, dump_task,
@@ -70,8 +72,13 @@ class ExtOps {
   virtual void cpu_release(s32 cpu, scx_cpu_release_args *) { (void)cpu; }
 
  protected:
+  void implement(Op op) { implemented_.set(static_cast<u32>(op)); }
   OpsConfig config_;
   std::bitset<static_cast<size_t>(Op::count)> implemented_;
+
+ private:
+  friend class Ext;
+  ExtSched *sched_ = nullptr;  // The kernel's ops.priv: the loaded scheduler, from its enabling until its detach.
 };
 
 }  // namespace uscx::sched

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Work that an rq owes but could not do where it came up (reference/core.md, sections 6 and 9): direct dispatches to other
+// CPUs' local DSQs, and re-enqueueing. It runs with the rq's lock held, which it may drop: after a wakeup, from the
+// balance callback, or from an irq_work on that CPU.
+#include "sched/ext/impl.h"
+
+namespace uscx::sched {
+
+void Ext::Impl::queue_balance_callback(Rq &rq) {
+  rq.balance_callback = balance_callback;
+  rq.shared->scx.flags |= SCX_RQ_BAL_CB_PENDING;
+}
+
+void Ext::Impl::balance_callback(Kernel &kernel, Rq &rq) {
+  Impl &impl = ExtInternal::impl(kernel.ext());
+  rq.shared->scx.flags &= ~SCX_RQ_BAL_CB_PENDING;
+  if (rq.ext.deferred_pending) impl.run_deferred(rq);
+  // On another CPU's behalf nobody may be kept waiting.
+  if (rq.ext.kick_sync_pending && rq.cpu == this_cpu()) impl.start_sync_wait(rq);
+}
+
+void Ext::Impl::schedule_deferred(Rq &rq) {
+  rq.ext.deferred_pending = true;
+  if (rq.shared->scx.flags & SCX_RQ_IN_WAKEUP) return;   // task_woken() is about to be called.
+  if (rq.shared->scx.flags & SCX_RQ_IN_BALANCE) return;  // The end of the pick queues the callback.
+  machine.raise_irq_work(rq.cpu);
+}
+
+void Ext::Impl::run_deferred(Rq &rq) {
+  rq.ext.deferred_pending = false;
+  while (!rq.ext.ddsp_deferred_locals.empty()) {
+    Task &p = rq.ext.ddsp_deferred_locals.front();
+    rq.ext.ddsp_deferred_locals.pop_front();
+    u64 enq_flags = p.ts.scx.ddsp_enq_flags;
+    Dsq &dsq = find_dsq_for_insert(*p.ext_sched, rq, p.ts.scx.ddsp_dsq_id, p, &enq_flags);
+    clear_direct_dispatch(p);
+    if (dsq.is_local())
+      dispatch_to_local(*p.ext_sched, rq, dsq, p, enq_flags);
+    else
+      insert(*p.ext_sched, dsq, p, enq_flags);
+  }
+  for (u32 repeats = 0; rq.ext.reenq_local_pending; repeats++) {
+    if (repeats) {
+      if (!root) break;
+      count(*root, &scx_event_stats::SCX_EV_REENQ_LOCAL_REPEAT);
+      if (repeats > SCX_REENQ_LOCAL_MAX_REPEAT) {
+        error(*root, fmt::format("SCX_ENQ_REENQ on SCX_DSQ_LOCAL repeated {} times", repeats));
+        rq.ext.reenq_local_pending = false;
+        break;
+      }
+    }
+    const u64 flags = std::exchange(rq.ext.reenq_local_flags, 0);
+    rq.ext.reenq_local_pending = false;
+    reenq_local(rq, nullptr, flags);
+  }
+  while (!rq.ext.reenq_users.empty()) {
+    const UserReenq request = rq.ext.reenq_users.front();
+    rq.ext.reenq_users.erase(rq.ext.reenq_users.begin());
+    reenq_user(rq, request);
+  }
+}
+
+// flags: SCX_REENQ_ANY for all tasks, 0 for the IMMED ones that cannot run at once.
+void Ext::Impl::schedule_reenq_local(Rq &rq, u64 flags) {
+  rq.ext.reenq_local_flags |= flags;
+  rq.ext.reenq_local_pending = true;
+  schedule_deferred(rq);
+}
+
+// May a task on this rq's local DSQ expect to run right away?
+bool Ext::Impl::rq_open(const Rq &rq, u64 enq_flags) const {
+  if (rq.next_class->above(kernel.ext_class()) || rq.curr->sched_class->above(kernel.ext_class())) return false;
+  const bool idle_ish = rq.next_class == &kernel.idle_class() || rq.curr == rq.idle;
+  return idle_ish || (rq.shared->scx.flags & SCX_RQ_IN_BALANCE) || (enq_flags & SCX_ENQ_PREEMPT);
+}
+
+u32 Ext::Impl::reenq_local(Rq &rq, ExtSched *only, u64 flags) {
+  std::vector<Task *> taken;
+  Dsq &local = rq.ext.local_dsq;
+  const bool open = rq_open(rq, 0);
+  bool first = true;
+  for (Task *p = local.first(), *next; p; p = next, first = false) {
+    next = local.next(*p);
+    if (p->migration_pending || (only && p->ext_sched != only)) continue;
+    if (p->ext_sched->bypassing(rq.cpu)) continue;
+    u32 reason = SCX_TASK_REENQ_KFUNC;
+    if (!(flags & SCX_REENQ_ANY)) {
+      if (!(p->ts.scx.flags & SCX_TASK_IMMED) || (first && open)) continue;
+      reason = SCX_TASK_REENQ_IMMED;
+      count(*p->ext_sched, &scx_event_stats::SCX_EV_REENQ_IMMED);
+    }
+    dsq_dequeue(rq, *p);
+    p->ts.scx.flags |= reason;
+    taken.push_back(p);
+  }
+  for (Task *p : taken) {
+    do_enqueue(rq, *p, SCX_ENQ_REENQ, -1);
+    p->ts.scx.flags &= ~static_cast<u32>(SCX_TASK_REENQ_REASON_MASK);
+  }
+  return static_cast<u32>(taken.size());
+}
+
+// Every task that is on the DSQ now goes through ops.enqueue again. rq is locked before and after; each task's own rq is
+// locked for its turn.
+void Ext::Impl::reenq_user(Rq &rq, const UserReenq &request) {
+  ExtSched &s = *request.sched;
+  if (root != &s) return;
+  Dsq *dsq = s.dsqs.find(request.dsq_id);
+  if (!dsq) return;
+  const u32 snapshot_seq = dsq->seq;
+  DsqNode cursor{{}, true};
+  lock_dsq(*dsq);
+  dsq->list.push_front(cursor);
+  unlock_dsq(*dsq);
+  Rq *locked = &rq;
+  while (!s.bypassing(rq.cpu)) {
+    lock_dsq(*dsq);
+    Task *p = nullptr;
+    for (auto it = std::next(dsq->list.iterator_to(cursor)); it != dsq->list.end(); ++it) {
+      if (it->is_cursor || static_cast<s32>(task_of(*it).ts.scx.dsq_seq - snapshot_seq) > 0) continue;
+      p = &task_of(*it);
+      break;
+    }
+    if (p) {
+      dsq->list.erase(dsq->list.iterator_to(cursor));
+      dsq->list.insert(std::next(dsq->list.iterator_to(p->dsq_node)), cursor);
+    }
+    unlock_dsq(*dsq);
+    if (!p) break;
+    Rq &own = kernel.task_rq(*p);
+    if (locked != &own) {
+      unlock(*locked);
+      lock(own);
+      kernel.update_rq_clock(own);
+      locked = &own;
+    }
+    if (p->dsq != dsq || &kernel.task_rq(*p) != &own || p->ts.scx.holding_cpu >= 0) continue;
+    dsq_dequeue(own, *p);
+    p->ts.scx.flags |= SCX_TASK_REENQ_KFUNC;
+    do_enqueue(own, *p, SCX_ENQ_REENQ, -1);
+    p->ts.scx.flags &= ~static_cast<u32>(SCX_TASK_REENQ_REASON_MASK);
+  }
+  lock_dsq(*dsq);
+  dsq->list.erase(dsq->list.iterator_to(cursor));
+  unlock_dsq(*dsq);
+  if (locked != &rq) {
+    unlock(*locked);
+    lock(rq);
+  }
+}
+
+}  // namespace uscx::sched

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Unloading a scheduler (reference/core.md, section 14), whatever the reason: work of its own helper thread, so that it
+// gets the CPU whatever the scheduler has done to everybody else. When it ends, all tasks are back in their old classes
+// and no operation is called any more; the object itself lives on until its user detaches.
+#include "sched/ext/impl.h"
+
+namespace uscx::sched {
+
+void Ext::Impl::disable_work(KthreadApi &self, ExtSched &s) {
+  bypass(s, true);
+  enable_mutex.lock(self);
+  set_state(SCX_DISABLING);
+  switched_all = false;
+  switching_all = false;
+  if (cgroup_inited && s.has(Op::cgroup_exit))
+    call(Op::cgroup_exit, nullptr, nullptr, [&] { s.ops.cgroup_exit(kernel.root_cgroup()); });
+  cgroup_inited = false;
+  disable_tasks();
+  s.dump_disabled = true;
+  enabled = false;
+  const bool wants_exit = s.ops.has(Op::exit);
+  s.armed.reset();
+  idle.disable();
+  kernel.works().cancel_delayed(watchdog);
+  kernel.rcu().synchronize(self);
+
+  log_disabled(s);
+  s.exit_info->fill(*s.record);
+  if (wants_exit) call(Op::exit, nullptr, nullptr, [&] { s.ops.exit(s.exit_info->abi()); });
+  last_ops = &s.ops;
+  last_exit = s.record;
+  for (u32 cpu = 0; cpu < kernel.nr_cpus(); cpu++) kernel.rq(cpu).ext.reenq_users.clear();
+  root = nullptr;
+  free_ksyncs();
+  enable_mutex.unlock(kernel);
+  set_state(SCX_DISABLED);
+  bypass(s, false);
+  scx_event_stats events;
+  sum_events(s, &events);
+  for (const EventName &event : kEventNames)
+    trace(EventType::scx_event, trace_text(event.name), static_cast<u64>(events.*event.counter));
+  s.disabled = true;
+  if (s.waiter) kernel.wake(*s.waiter);
+}
+
+void Ext::Impl::disable_tasks() {
+  task_init_enabled = false;
+  tid_lookup = false;
+  by_tid.clear();
+  std::vector<Task *> all;
+  kernel.for_each_task([&](Task &p) { all.push_back(&p); });
+  for (Task *p : all) {
+    kernel.update_task_class(*p);
+    Kernel::TaskLock lock(kernel, *p);
+    exit_task(lock.rq, *p);
+  }
+}
+
+void Ext::Impl::log_disabled(ExtSched &s) {
+  const ExitRecord &record = *s.record;
+  kernel.log(fmt::format("sched_ext: BPF scheduler \"{}\" disabled ({})", s.name, record.reason));
+  if (record.kind >= SCX_EXIT_ERROR && !record.msg.empty())
+    kernel.log(fmt::format("sched_ext: {}: {}", s.name, record.msg));
+}
+
+// --- detach ---
+
+void Ext::detach(ExtOps &ops) { impl_->detach(ops); }
+
+void Ext::Impl::detach(ExtOps &ops) {
+  CHECK(!machine::exec().on_cpu);
+  ExtSched *s = ops.sched_;
+  if (!s) return;
+  machine.run_on(0, [&] { claim_exit(*s, SCX_EXIT_UNREG, 0, "", -1); });
+  run_until_done([&] { return s->disabled && s->helper->idle(); });
+  machine.run_on(0, [&] { release(ops); });
+}
+
+// The user's reference goes: the object is freed after a grace period, by a worker because its helper thread must end.
+void Ext::Impl::release(ExtOps &ops) {
+  ExtSched *s = ops.sched_;
+  last_ops = &ops;
+  last_exit = s->record;
+  ops.sched_ = nullptr;
+  reap_work.fn = [this](KthreadApi &) { reap(); };
+  kernel.rcu().call([this, s] {
+    graveyard.push_back(s);
+    kernel.works().queue_unbound(reap_work);
+  });
+}
+
+void Ext::Impl::reap() {
+  std::vector<ExtSched *> dead = std::move(graveyard);
+  graveyard.clear();
+  for (ExtSched *s : dead) {
+    for (u32 node = 0; node < machine.topology().nr_nodes(); node++) CHECK(s->global_dsqs[node].nr.load() == 0);
+    for (u32 cpu = 0; cpu < kernel.nr_cpus(); cpu++) CHECK(s->cpus[cpu].bypass_dsq.nr.load() == 0);
+    std::erase(all, s);
+    delete s;
+  }
+}
+
+}  // namespace uscx::sched

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Loading a scheduler (reference/core.md, section 13). attach() is called in host context and runs the machine until the
+// enabling thread is done. Everything after the scheduler object exists fails through its exit record, not through
+// attach()'s result.
+//
+// A stretch of enable_work() without a wait is one segment, so nothing is forked or exits meanwhile: such stretches stand
+// for the kernel's fork rwsem and task-list locks.
+#include <cerrno>
+
+#include "sched/ext/impl.h"
+
+namespace uscx::sched {
+
+namespace {
+
+constexpr u32 kHelperRtPriority = 50;      // What sched_set_fifo() gives.
+constexpr u64 kEnableLimitNs = 1000ull * 1000 * 1000 * 1000;  // Nothing in here may take 1000 virtual seconds.
+constexpr u64 kRuntimeInf = ~u64{0};
+
+}  // namespace
+
+// --- SleepMutex ---
+
+void SleepMutex::lock(KthreadApi &self) {
+  while (owner_) {
+    waiters_.push_back(&self.self());
+    self.block();
+  }
+  owner_ = &self.self();
+}
+
+void SleepMutex::unlock(Kernel &kernel) {
+  owner_ = nullptr;
+  std::deque<Task *> waiters = std::move(waiters_);
+  waiters_.clear();
+  for (Task *task : waiters) kernel.wake(*task);
+}
+
+// --- host side ---
+
+int Ext::attach(ExtOps &ops) { return impl_->attach(ops); }
+
+void Ext::Impl::run_until_done(const std::function<bool()> &done) {
+  const u64 limit_ns = machine.loop_now_ns() + kEnableLimitNs;
+  while (!done()) {
+    machine.run_while([&] { return !done(); }, limit_ns);
+    CHECK(done() || machine.loop_now_ns() < limit_ns, "a scheduler's enabling or disabling does not end");
+  }
+}
+
+int Ext::Impl::attach(ExtOps &ops) {
+  CHECK(!machine::exec().on_cpu);
+  if (const int error = check_ops_config(ops.config(), machine.hz())) return error;
+  if (ops.config().sub_cgroup_id > 1) return check_sub_attach(ops.config());
+  if (ops.config().cid_form) {
+    kernel.log("sched_ext: schedulers in cid form are not implemented");
+    return -EOPNOTSUPP;
+  }
+  if (!enable_helper)
+    enable_helper = std::make_unique<KthreadWorker>(kernel, "scx_enable_helper", SCHED_FIFO, kHelperRtPriority);
+  EnableRequest request{&ops};
+  Work work;
+  work.fn = [&](KthreadApi &self) { enable_work(self, request); };
+  machine.run_on(0, [&] { enable_helper->queue(work); });
+  run_until_done([&] { return request.done && enable_helper->idle(); });
+  return request.result;
+}
+
+int Ext::Impl::check_sub_attach(const OpsConfig &) {
+  if (!root || state.load() != SCX_ENABLED) return -ENODEV;
+  if (root->has(Op::sub_attach)) kernel.log("sched_ext: sub-schedulers are not implemented");
+  return -EOPNOTSUPP;
+}
+
+// --- the enabling thread ---
+
+void Ext::Impl::enable_work(KthreadApi &self, EnableRequest &request) {
+  enable_mutex.lock(self);
+  if (state.load() != SCX_DISABLED || request.ops->sched_) {
+    request.result = -EBUSY;
+    enable_mutex.unlock(kernel);
+    request.done = true;
+    return;
+  }
+  alloc_ksyncs();
+  set_state(SCX_ENABLING);
+  ExtSched &s = *new ExtSched(kernel, *request.ops);
+  all.push_back(&s);
+  s.helper = std::make_unique<KthreadWorker>(kernel, "sched_ext_helper", SCHED_FIFO, kHelperRtPriority);
+  s.disable_work.fn = [this, &s](KthreadApi &helper) { disable_work(helper, s); };
+  request.ops->sched_ = &s;
+  const bool ok = enable_prepare(s) && enable_tasks(s);
+  if (ok) enable_switch(s);
+  const bool enabled_now = ok && enable_finish(s);
+  enable_mutex.unlock(kernel);
+  if (!enabled_now) wait_disabled(self, s);
+  request.done = true;
+}
+
+// From the object to ops.init and what depends on it.
+bool Ext::Impl::enable_prepare(ExtSched &s) {
+  init_rqs();
+  nr_rejected = 0;
+  for (u32 cpu = 0; cpu < kernel.nr_cpus(); cpu++) {
+    Rq &rq = kernel.rq(cpu);
+    rq.shared->scx.cpuperf_target = SCX_CPUPERF_ONE;
+    rq.shared->scx.cpu_released = false;
+    if (rq.online) rq.shared->scx.flags |= SCX_RQ_ONLINE;
+  }
+  root = &s;
+  idle.enable(s.ops_flags, s.ops.has(Op::update_idle));
+  for (Op op : {Op::exit, Op::dump, Op::dump_cpu, Op::dump_task, Op::sub_attach})
+    if (s.ops.has(op)) s.armed.set(static_cast<u32>(op));
+  if (s.ops.has(Op::init)) {
+    const s32 ret = call(Op::init, nullptr, nullptr, [&] { return s.ops.init(); });
+    if (ret) {
+      error(s, fmt::format("ops.init() failed ({})", sanitize_errno(s, "init", ret)));
+      return false;
+    }
+    s.record->flags |= SCX_EFLAG_INITIALIZED;
+  }
+  for (Op op : {Op::cpu_online, Op::cpu_offline})
+    if (s.ops.has(op)) s.armed.set(static_cast<u32>(op));
+  const u64 wanted_seq = s.ops.config().hotplug_seq;
+  if (wanted_seq && wanted_seq != hotplug_seq) {
+    claim_exit(s, SCX_EXIT_UNREG_KERN, static_cast<s64>(SCX_ECODE_ACT_RESTART | SCX_ECODE_RSN_HOTPLUG),
+               fmt::format("expected hotplug seq {} did not match actual {}", wanted_seq, hotplug_seq),
+               static_cast<s32>(this_cpu()));
+    return false;
+  }
+  if (const char *problem = validate(s)) {
+    error(s, problem);
+    return false;
+  }
+  if (s.ops.has(Op::cpu_acquire) || s.ops.has(Op::cpu_release))
+    kernel.log("sched_ext: ops->cpu_acquire/release() are deprecated, use sched_switch TP instead");
+  start_watchdog();
+  return true;
+}
+
+// What is wrong with the table as a whole, or null.
+const char *Ext::Impl::validate(const ExtSched &s) const {
+  if (s.flag(SCX_OPS_ENQ_LAST) && !s.ops.has(Op::enqueue)) return "SCX_OPS_ENQ_LAST requires ops.enqueue() to be implemented";
+  if (s.flag(SCX_OPS_BUILTIN_IDLE_PER_NODE) && s.ops.has(Op::update_idle) && !s.flag(SCX_OPS_KEEP_BUILTIN_IDLE))
+    return "SCX_OPS_BUILTIN_IDLE_PER_NODE requires CPU idle selection enabled";
+  if (s.ops.has(Op::sub_attach) || s.ops.has(Op::sub_detach)) return "ops.sub_attach/detach() need the cid form";
+  return nullptr;
+}
+
+// Every task gets to know the scheduler, in bypass, before any runs under it.
+bool Ext::Impl::enable_tasks(ExtSched &s) {
+  bypass(s, true);
+  for (u32 op = 0; op < static_cast<u32>(Op::count); op++)
+    if (s.ops.has(static_cast<Op>(op))) s.armed.set(op);
+  task_init_enabled = true;
+  tid_lookup = s.flag(SCX_OPS_TID_TO_TASK);
+  if (s.has(Op::cgroup_init)) {
+    args->cgroup_init = {.weight = 100, .bw_period_us = 100000, .bw_quota_us = kRuntimeInf, .bw_burst_us = 0};
+    const s32 ret = call(Op::cgroup_init, nullptr, nullptr,
+                         [&] { return s.ops.cgroup_init(kernel.root_cgroup(), &args->cgroup_init); });
+    if (ret) {
+      error(s, fmt::format("ops.cgroup_init() failed ({})", sanitize_errno(s, "cgroup_init", ret)));
+      return false;
+    }
+    cgroup_inited = true;
+  }
+  int failed = 0;
+  kernel.for_each_task([&](Task &p) {
+    if (failed || p.dead || (p.ts.__state & TASK_DEAD)) return;
+    failed = init_task(s, p, false);
+    if (failed) return error(s, fmt::format("ops.init_task() failed ({}) for {}", failed, task_label(p)));
+    set_task_state(p, SCX_TASK_READY);
+    if (tid_lookup) by_tid[p.ts.scx.tid] = &p;
+  });
+  return failed == 0;
+}
+
+// The switch: the class is open from here on, and every task that belongs in it changes over.
+void Ext::Impl::enable_switch(ExtSched &s) {
+  switching_all = !s.flag(SCX_OPS_SWITCH_PARTIAL);
+  enabled = true;
+  std::vector<Task *> ready;
+  kernel.for_each_task([&](Task &p) {
+    if (task_state(p) == SCX_TASK_READY) ready.push_back(&p);
+  });
+  for (Task *p : ready) {
+    p->ts.scx.slice = s.slice_dfl;
+    kernel.update_task_class(*p);
+  }
+  bypass(s, false);
+}
+
+bool Ext::Impl::enable_finish(ExtSched &s) {
+  if (s.exiting()) return false;
+  set_state(SCX_ENABLED);
+  const bool partial = s.flag(SCX_OPS_SWITCH_PARTIAL);
+  switched_all = !partial;
+  kernel.log(fmt::format("sched_ext: BPF scheduler \"{}\" enabled{}", s.name, partial ? " (partial)" : ""));
+  enable_seq++;
+  return true;
+}
+
+// Enabling has failed: nothing is returned before the scheduler is gone.
+void Ext::Impl::wait_disabled(KthreadApi &self, ExtSched &s) {
+  s.waiter = &self.self();
+  while (!s.disabled) self.block();
+  s.waiter = nullptr;
+}
+
+}  // namespace uscx::sched

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// How a scheduler's end begins (reference/core.md, section 14): whoever claims exit_kind first decides why. Claiming works
+// from any context, with any locks held; the rest waits for an irq_work, which dumps the state and wakes the helper.
+#include "sched/ext/impl.h"
+
+namespace uscx::sched {
+
+namespace {
+
+// The operations that were running on this CPU, innermost first: what a kernel would show as functions.
+std::vector<std::string> callback_chain(const CallContext *context) {
+  std::vector<std::string> chain;
+  for (; context && chain.size() < SCX_EXIT_BT_LEN; context = context->outer)
+    if (context->op) chain.push_back(fmt::format("bpf__sched_ext_ops_{}", op_name(*context->op)));
+  return chain;
+}
+
+}  // namespace
+
+bool Ext::Impl::claim_exit(ExtSched &s, u32 kind, s64 code, const std::string &msg, s32 cpu) {
+  if (!s.exit_kind.compare_exchange(SCX_EXIT_NONE, kind)) return false;
+  s.aborting = true;
+  ExitRecord &record = *s.record;
+  record.kind = kind;
+  record.exit_code = code;
+  record.exit_cpu = cpu;
+  record.reason = exit_reason(kind);
+  record.msg = msg.substr(0, SCX_EXIT_MSG_LEN - 1);
+  if (kind >= SCX_EXIT_ERROR) record.backtrace = callback_chain(ext.context());
+  trace(EventType::scx_exit, kind, static_cast<u64>(code), trace_text(record.reason), trace_text(record.msg));
+  trace(EventType::scx_exit_cpu, static_cast<u64>(cpu + 1));
+  cpus[this_cpu()].exit_irqs.push_back(&s);
+  machine.raise_irq_work(this_cpu());
+  return true;
+}
+
+void Ext::Impl::finish_exit(ExtSched &s) {
+  if (s.record->kind >= SCX_EXIT_ERROR && !s.dump_disabled)
+    dump(s, *s.record, s.exit_info->dump_capacity(), &s.record->dump);
+  s.helper->queue(s.disable_work);
+}
+
+void Ext::exit(ExtSched &sched, u32 kind, s64 code, const std::string &msg) {
+  impl_->claim_exit(sched, kind, code, msg, static_cast<s32>(this_cpu()));
+}
+
+void Ext::sysrq_reset() {
+  if (impl_->root) exit(*impl_->root, SCX_EXIT_SYSRQ, 0, "");
+}
+
+void Ext::sysrq_dump() {
+  if (!impl_->root) return;
+  ExitRecord none;
+  std::string text;
+  impl_->dump(*impl_->root, none, 0, &text);
+}
+
+}  // namespace uscx::sched

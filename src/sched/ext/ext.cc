@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The face of the sched_ext core: construction, what others may ask at any time, and small things that all its files
+// use. Threading: as impl.h says; plain getters may be called from anywhere.
+#include "sched/ext/ext.h"
+
+#include <cerrno>
+#include <climits>
+
+#include "sched/ext/impl.h"
+#include "sched/ext/iter.h"
+
+namespace uscx::sched {
+
+#define EVENT(name) {#name, &scx_event_stats::name}
+const EventName kEventNames[13] = {
+    EVENT(SCX_EV_SELECT_CPU_FALLBACK),
+    EVENT(SCX_EV_DISPATCH_LOCAL_DSQ_OFFLINE),
+    EVENT(SCX_EV_DISPATCH_KEEP_LAST),
+    EVENT(SCX_EV_ENQ_SKIP_EXITING),
+    EVENT(SCX_EV_ENQ_SKIP_MIGRATION_DISABLED),
+    EVENT(SCX_EV_REENQ_IMMED),
+    EVENT(SCX_EV_REENQ_LOCAL_REPEAT),
+    EVENT(SCX_EV_REFILL_SLICE_DFL),
+    EVENT(SCX_EV_BYPASS_DURATION),
+    EVENT(SCX_EV_BYPASS_DISPATCH),
+    EVENT(SCX_EV_BYPASS_ACTIVATE),
+    EVENT(SCX_EV_INSERT_NOT_OWNED),
+    EVENT(SCX_EV_SUB_BYPASS_DISPATCH),
+};
+#undef EVENT
+
+namespace {
+
+constexpr const char *kOpNames[] = {
+    "select_cpu", "enqueue", "dequeue", "dispatch", "tick", "runnable", "running", "stopping", "quiescent", "yield",
+    "core_sched_before", "set_weight", "set_cpumask", "update_idle", "init_task", "exit_task", "enable", "disable",
+    "dump", "dump_cpu", "dump_task", "cgroup_init", "cgroup_exit", "cgroup_prep_move", "cgroup_move",
+    "cgroup_cancel_move", "cgroup_set_weight", "cgroup_set_bandwidth", "cgroup_set_idle", "sub_attach", "sub_detach",
+    "cpu_online", "cpu_offline", "init", "exit", "cpu_acquire", "cpu_release"};
+static_assert(std::size(kOpNames) == static_cast<size_t>(Op::count));
+
+constexpr size_t kHandleBytes = 64;
+constexpr u64 kMaxTimeoutSeconds = 30;
+
+u64 timeout_jiffies_of(const OpsConfig &config, Kernel &kernel) {
+  return config.timeout_ms ? kernel.msecs_to_jiffies(config.timeout_ms) : kMaxTimeoutSeconds * kernel.machine().hz();
+}
+
+u64 effective_flags(const ExtOps &ops) {
+  u64 flags = ops.config().flags;
+  if (ops.has(Op::cpu_acquire) || ops.has(Op::cpu_release)) flags |= SCX_OPS_HAS_CPU_PREEMPT;
+  return flags;
+}
+
+bool valid_name(const std::string &name) {
+  if (name.empty() || name.size() >= SCX_OPS_NAME_LEN) return false;
+  for (char c : name)
+    if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') && c != '_' && c != '.')
+      return false;
+  return true;
+}
+
+}  // namespace
+
+const char *op_name(Op op) { return kOpNames[static_cast<u32>(op)]; }
+
+int check_ops_config(const OpsConfig &config, u32 hz) {
+  if (!valid_name(config.name)) return -EINVAL;
+  if (config.flags & ~SCX_OPS_ALL_FLAGS) return -EINVAL;
+  if (config.dispatch_max_batch > INT_MAX) return -E2BIG;
+  if ((u64{config.timeout_ms} * hz + 999) / 1000 > kMaxTimeoutSeconds * hz) return -E2BIG;
+  return 0;
+}
+
+// --- ExtSched ---
+
+ExtSched::ExtSched(Kernel &k, ExtOps &o)
+    : kernel(k),
+      ops(o),
+      name(o.config().name),
+      ops_flags(effective_flags(o)),
+      max_batch(o.config().dispatch_max_batch ? o.config().dispatch_max_batch : u32{SCX_DSP_DFL_MAX_BATCH}),
+      timeout_jiffies(timeout_jiffies_of(o.config(), k)),
+      cpus(std::make_unique<SchedCpu[]>(k.nr_cpus())),
+      buffers(std::make_unique<DispatchEntry[]>(size_t{max_batch} * k.nr_cpus())),
+      global_dsqs(std::make_unique<Dsq[]>(k.machine().topology().nr_nodes())),
+      handle(static_cast<scx_sched *>(k.objects().alloc(ObjectType::kOther, kHandleBytes))),
+      exit_info(std::make_unique<ExitInfo>(k.objects(), o.config().exit_dump_len)),
+      record(std::make_shared<ExitRecord>()) {
+  for (u32 cpu = 0; cpu < k.nr_cpus(); cpu++) {
+    cpus[cpu].buffer = &buffers[size_t{cpu} * max_batch];
+    cpus[cpu].bypass_dsq.sched = this;
+  }
+  for (u32 node = 0; node < k.machine().topology().nr_nodes(); node++) {
+    global_dsqs[node].id = SCX_DSQ_GLOBAL;
+    global_dsqs[node].sched = this;
+  }
+}
+
+ExtSched::~ExtSched() { kernel.objects().free(ObjectType::kOther, handle, kHandleBytes); }
+
+// --- Impl ---
+
+Ext::Impl::Impl(Ext &e, Kernel &k)
+    : ext(e),
+      kernel(k),
+      machine(k.machine()),
+      cpus(k.machine().nr_cpus()),
+      idle(k),
+      args(static_cast<ArgScratch *>(k.objects().alloc(ObjectType::kOther, sizeof(ArgScratch)))),
+      hotplug_seq(k.machine().nr_cpus()),
+      iters(std::make_unique<IterPool>()) {}
+
+Ext::Impl::~Impl() {
+  machine.cancel_timer(watchdog.timer);
+  machine.cancel_timer(bypass_lb.timer);
+  // The machine is taken down with a scheduler loaded: what it holds goes with it, and the threads with the kernel.
+  for (ExtSched *s : all) delete s;
+  kernel.objects().free(ObjectType::kOther, args, sizeof(ArgScratch));
+}
+
+// The rqs exist only after Ext does, so their part is set up when the first scheduler comes.
+void Ext::Impl::init_rqs() {
+  if (rqs_ready) return;
+  rqs_ready = true;
+  for (u32 cpu = 0; cpu < kernel.nr_cpus(); cpu++) kernel.rq(cpu).ext.local_dsq.rq = &kernel.rq(cpu);
+}
+
+void Ext::Impl::set_state(u32 next) {
+  state.store(next);
+  trace(EventType::scx_state, next);
+}
+
+bool Ext::Impl::cpu_ok(ExtSched &s, s32 cpu, const char *where) {
+  if (cpu >= 0 && static_cast<u32>(cpu) < kernel.nr_cpus()) return true;
+  error(s, where ? fmt::format("invalid CPU {} {}", cpu, where) : fmt::format("invalid CPU {}", cpu));
+  return false;
+}
+
+void Ext::Impl::lock_dsq(Dsq &dsq) {
+  const u64 before_ns = now_ns();
+  dsq.lock.lock();
+  const u64 waited_ns = now_ns() - before_ns;
+  if (waited_ns > machine::kCostNs[static_cast<u32>(Cost::spin_lock)])
+    trace(EventType::lock_wait, trace_text(fmt::format("dsq 0x{:x}", dsq.id)), waited_ns);
+}
+
+void Ext::Impl::unlock_dsq(Dsq &dsq) { dsq.lock.unlock(); }
+
+void Ext::Impl::sum_events(const ExtSched &s, scx_event_stats *out) const {
+  *out = {};
+  for (const EventName &event : kEventNames)
+    for (u32 cpu = 0; cpu < kernel.nr_cpus(); cpu++) out->*event.counter += s.cpus[cpu].events.*event.counter;
+}
+
+// --- Ext ---
+
+Ext::Ext(Kernel &kernel) : impl_(std::make_unique<Impl>(*this, kernel)) {}
+Ext::~Ext() = default;
+
+bool Ext::enabled() const { return impl_->enabled; }
+u32 Ext::state() const { return impl_->state.load(); }
+ExtSched *Ext::root() { return impl_->root; }
+u64 Ext::nr_rejected() const { return impl_->nr_rejected; }
+u64 Ext::enable_seq() const { return impl_->enable_seq; }
+u64 Ext::hotplug_seq() const { return impl_->hotplug_seq; }
+bool Ext::switched_all() const { return impl_->switched_all; }
+ExtSched *Ext::sched_of(const ExtOps &ops) { return ops.sched_; }
+CallContext *Ext::context() { return impl_->cpus[this_cpu()].context; }
+
+const ExitRecord *Ext::last_exit() const { return impl_->last_exit.get(); }
+
+const ExitRecord *Ext::exit_of(const ExtOps &ops) const {
+  if (ops.sched_) return ops.sched_->exiting() ? ops.sched_->record.get() : nullptr;
+  return impl_->last_ops == &ops ? impl_->last_exit.get() : nullptr;
+}
+
+bool Ext::should_run_in_ext(const Task &p) const {
+  if (!impl_->enabled || impl_->state.load() == SCX_DISABLING) return false;
+  return impl_->switching_all || p.ts.policy == SCHED_EXT;
+}
+
+int Ext::check_setscheduler(const Task &p, int policy) const {
+  const bool becomes_ext = policy == SCHED_EXT && p.ts.policy != SCHED_EXT;
+  return impl_->enabled && p.ts.scx.disallow && becomes_ext ? -EACCES : 0;
+}
+
+void Ext::update_idle(Rq &rq, bool idle, bool notify) {
+  Impl &impl = *impl_;
+  ExtSched *s = impl.root;
+  if (!s) return;
+  if (impl.idle.enabled() && (notify || rq.curr == rq.idle)) impl.idle.update(rq.cpu, idle);
+  // Masks first: either the scheduler's enqueue sees the bit, or update_idle sees the queued task.
+  if (notify && s->has(Op::update_idle) && !s->bypassing(rq.cpu))
+    impl.call(Op::update_idle, &rq, nullptr, [&] { s->ops.update_idle(static_cast<s32>(rq.cpu), idle); });
+}
+
+void Ext::tick_check() { impl_->tick_check(); }
+
+void Ext::irq_work() {
+  Impl &impl = *impl_;
+  Impl::PerCpu &here = impl.cpus[this_cpu()];
+  Rq &rq = impl.kernel.this_rq();
+  std::vector<ExtSched *> exits = std::move(here.exit_irqs);
+  here.exit_irqs.clear();
+  for (ExtSched *s : exits) impl.finish_exit(*s);
+  if (rq.ext.kick_irq_pending) impl.run_kicks(rq);
+  if (rq.ext.sync_spinning) {
+    RqGuard guard(rq);
+    impl.continue_sync_wait(rq);
+  }
+  if (rq.ext.deferred_pending) {
+    RqGuard guard(rq);
+    impl.kernel.update_rq_clock(rq);
+    impl.run_deferred(rq);
+  }
+  for (std::unique_ptr<Dsq> &dsq : here.dead_dsqs) {
+    CHECK(dsq->nr.load() == 0);
+    impl.kernel.rcu().call([dead = std::shared_ptr<Dsq>(std::move(dsq))] {});
+  }
+  here.dead_dsqs.clear();
+}
+
+// --- hotplug ---
+
+void Ext::rq_online(Rq &rq) {
+  Impl &impl = *impl_;
+  rq.shared->scx.flags |= SCX_RQ_ONLINE;
+  if (!impl.root) return;
+  impl.hotplug_seq++;
+  impl.idle.update_topology();
+  impl.hotplug(rq.cpu, true);
+}
+
+void Ext::rq_offline(Rq &rq) {
+  Impl &impl = *impl_;
+  rq.shared->scx.flags &= ~SCX_RQ_ONLINE;
+  if (!impl.root) return;
+  impl.hotplug_seq++;
+  impl.idle.update_topology();
+  impl.cycle_runnable(rq);
+  impl.hotplug(rq.cpu, false);
+}
+
+// The scheduler's own handler, or an orderly exit that asks user space to load it again.
+void Ext::Impl::hotplug(u32 cpu, bool online) {
+  ExtSched &s = *root;
+  const Op op = online ? Op::cpu_online : Op::cpu_offline;
+  if (s.has(op)) {
+    call(op, nullptr, nullptr, [&] {
+      online ? s.ops.cpu_online(static_cast<s32>(cpu)) : s.ops.cpu_offline(static_cast<s32>(cpu));
+    });
+  } else {
+    claim_exit(s, SCX_EXIT_UNREG_KERN, static_cast<s64>(SCX_ECODE_ACT_RESTART | SCX_ECODE_RSN_HOTPLUG),
+               fmt::format("cpu {} going {}, exiting scheduler", cpu, online ? "online" : "offline"),
+               static_cast<s32>(this_cpu()));
+  }
+}
+
+// --- invariants ---
+
+// The rq is quiet (between segments): each runnable task is in exactly one place, and the counts agree.
+void Ext::verify(Rq &rq) {
+  Impl &impl = *impl_;
+  if (!impl.rqs_ready) return;
+  u32 nr_runnable = 0, nr_local = 0, nr_immed = 0;
+  for (Task &p : rq.ext.runnable_list) {
+    nr_runnable++;
+    CHECK(&impl.kernel.task_rq(p) == &rq && impl.queued(p) && impl.in_ext(&p) && &p != rq.curr, "{}", task_label(p));
+    const u64 state = opss::state(opss::load(p));
+    const bool in_dsq = p.dsq != nullptr;
+    const bool parked = p.ddsp_deferred_node.is_linked();
+    const bool in_bpf = state == SCX_OPSS_QUEUED;
+    CHECK(in_dsq + parked + in_bpf == 1, "{} is in {} places (dsq {} parked {} bpf {})", task_label(p),
+          in_dsq + parked + in_bpf, in_dsq, parked, in_bpf);
+    CHECK(in_bpf || state == SCX_OPSS_NONE, "{} has ops_state {}", task_label(p), state);
+    CHECK(p.dsq_node.hook.is_linked() == in_dsq, "{}", task_label(p));
+    CHECK(p.ts.scx.holding_cpu == -1 && p.ts.scx.sticky_cpu == -1, "{}", task_label(p));
+    if (in_dsq && p.dsq->is_local()) CHECK(p.dsq == &rq.ext.local_dsq, "{}", task_label(p));
+  }
+  for (Task *p = rq.ext.local_dsq.first(); p; p = rq.ext.local_dsq.next(*p)) {
+    nr_local++;
+    nr_immed += (p->ts.scx.flags & SCX_TASK_IMMED) != 0;
+    CHECK(p->runnable_node.is_linked() && p->dsq == &rq.ext.local_dsq, "{}", task_label(*p));
+  }
+  CHECK(nr_local == rq.ext.local_dsq.nr.load() && nr_immed == rq.ext.nr_immed, "CPU {}", rq.cpu);
+  const u32 running = impl.in_ext(rq.curr) && impl.queued(*rq.curr);
+  CHECK(rq.shared->scx.nr_running == nr_runnable + running, "CPU {}: {} != {} + {}", rq.cpu, rq.shared->scx.nr_running,
+        nr_runnable, running);
+  CHECK(!(rq.shared->scx.flags & (SCX_RQ_IN_BALANCE | SCX_RQ_IN_WAKEUP)), "CPU {}", rq.cpu);
+  // A claimed bit may be missing for an idle CPU; a busy CPU is never shown as idle.
+  if (impl.root && impl.idle.enabled() && impl.idle.is_idle(rq.cpu) && impl.state.load() == SCX_ENABLED)
+    CHECK(rq.curr == rq.idle, "CPU {} runs {} but is in the idle mask", rq.cpu, task_label(*rq.curr));
+}
+
+}  // namespace uscx::sched

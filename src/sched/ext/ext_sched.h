@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// ExtSched: one loaded scheduler (the kernel's struct scx_sched), from its enabling to the end of its disabling. Per-CPU
+// parts are written by their CPU only, but for the bypass DSQ (own lock) and the bypassing flag (rq lock).
+#ifndef USCX_SCHED_EXT_EXT_SCHED_H_
+#define USCX_SCHED_EXT_EXT_SCHED_H_
+
+#include <bitset>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sched/ext/dsq.h"
+#include "sched/ext/exit_info.h"
+#include "sched/ext/ops.h"
+#include "sched/work.h"
+
+namespace uscx::sched {
+
+// What ops.dispatch asked for, until the buffer is flushed. `qseq` is the queueing part of ops_state at that time: if
+// the task has been dequeued or queued anew since, the entry is stale.
+struct DispatchEntry {
+  Task *task;
+  u64 qseq;
+  u64 dsq_id;
+  u64 enq_flags;
+};
+
+struct SchedCpu {
+  bool bypassing = false;
+  Dsq bypass_dsq{SCX_DSQ_BYPASS};
+  scx_event_stats events{};
+  DispatchEntry *buffer = nullptr;  // max_batch entries.
+  u32 buffered = 0;
+  u32 nr_dispatched = 0;            // Inserted and moved in this round of the dispatch loop.
+};
+
+struct ExtSched {
+  ExtSched(Kernel &kernel, ExtOps &ops);
+  ~ExtSched();
+
+  bool has(Op op) const { return armed[static_cast<u32>(op)]; }
+  bool flag(u64 ops_flag) const { return ops_flags & ops_flag; }
+  bool bypassing(u32 cpu) const { return cpus[cpu].bypassing; }
+  Dsq &global_dsq(u32 node) { return global_dsqs[node]; }
+  bool exiting() const { return exit_kind.load() != SCX_EXIT_NONE; }
+
+  Kernel &kernel;
+  ExtOps &ops;
+  const std::string name;
+  const u64 ops_flags;
+  const u32 max_batch;
+  const u64 timeout_jiffies;
+  std::bitset<static_cast<size_t>(Op::count)> armed;  // Operations that may be called now.
+
+  u64 slice_dfl = SCX_SLICE_DFL;
+  std::unique_ptr<SchedCpu[]> cpus;
+  std::unique_ptr<DispatchEntry[]> buffers;
+  std::unique_ptr<Dsq[]> global_dsqs;  // By node.
+  DsqTable dsqs;
+  scx_sched *handle = nullptr;         // What p->scx.sched shows to programs: an address without meaning.
+
+  u32 bypass_depth = 0;
+  u64 bypass_since_ns = 0;
+  bool warned_zero_slice = false;
+
+  // exit_kind is claimed once; the rest of the record is the claimer's until the disable work.
+  machine::Shared<u32> exit_kind{SCX_EXIT_NONE};
+  bool aborting = false;
+  bool dump_disabled = false;
+  std::unique_ptr<ExitInfo> exit_info;
+  std::shared_ptr<ExitRecord> record;
+  bool exit_irq_pending = false;
+
+  std::unique_ptr<KthreadWorker> helper;  // sched_ext_helper
+  Work disable_work;
+  bool disabled = false;                  // The disable work has ended; nothing calls ops any more.
+  Task *waiter = nullptr;                 // A kernel thread that waits for that.
+};
+
+}  // namespace uscx::sched
+
+#endif  // USCX_SCHED_EXT_EXT_SCHED_H_

@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The inside of the sched_ext core, split over the .cc files of this folder by subject; each group below names its file.
+//
+// Threading: methods run on a CPU with the locks that reference/core.md gives; those named *_locked or with an Rq& first
+// need that rq's lock. No method suspends, apart from the work functions of enable.cc and disable.cc, which run on
+// kernel threads.
+#ifndef USCX_SCHED_EXT_IMPL_H_
+#define USCX_SCHED_EXT_IMPL_H_
+
+#include <deque>
+#include <unordered_map>
+#include <utility>
+
+#include "sched/ext/ext.h"
+#include "sched/ext/ext_sched.h"
+#include "sched/ext/idle.h"
+
+namespace uscx::sched {
+
+using machine::Cost;
+using machine::now_ns;
+using machine::this_cpu;
+using trace::EventType;
+
+
+
+using EventCounter = s64 scx_event_stats::*;
+struct EventName {
+  const char *name;
+  EventCounter counter;
+};
+extern const EventName kEventNames[13];
+
+u32 weight_of(const Task &p);  // What schedulers see: 1..10000, 100 at nice 0.
+std::string task_label(const Task &p);  // "comm[pid]"
+
+// ops_state, the word that owners of a task hand to each other. The kernel's layout: state in the low two bits.
+namespace opss {
+inline u64 load(const Task &p) { return __atomic_load_n(&p.ts.scx.ops_state.counter, __ATOMIC_ACQUIRE); }
+inline void store_release(Task &p, u64 value) {
+  __atomic_store_n(&p.ts.scx.ops_state.counter, static_cast<s64>(value), __ATOMIC_RELEASE);
+}
+inline bool compare_exchange(Task &p, u64 from, u64 to) {
+  s64 expected = static_cast<s64>(from);
+  return __atomic_compare_exchange_n(&p.ts.scx.ops_state.counter, &expected, static_cast<s64>(to), false,
+                                     __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+}
+inline u64 state(u64 word) { return word & ((1u << SCX_OPSS_QSEQ_SHIFT) - 1); }
+inline u64 qseq(u64 word) { return word & ~((u64{1} << SCX_OPSS_QSEQ_SHIFT) - 1); }
+}  // namespace opss
+
+// A lock that kernel threads sleep on. Segments are atomic, so its own fields need none.
+class SleepMutex {
+ public:
+  void lock(KthreadApi &self);
+  void unlock(Kernel &kernel);
+
+ private:
+  Task *owner_ = nullptr;
+  std::deque<Task *> waiters_;
+};
+
+// Structures whose addresses programs are given as arguments.
+struct ArgScratch {
+  scx_init_task_args init_task;
+  scx_exit_task_args exit_task;
+  scx_dump_ctx dump;
+  scx_cpu_release_args cpu_release;
+  scx_cgroup_init_args cgroup_init;
+  char dump_reason[128];
+};
+
+struct Ext::Impl {
+  Impl(Ext &ext, Kernel &kernel);
+  ~Impl();
+
+  struct PerCpu {
+    CallContext *context = nullptr;
+    Task *ddsp_task = nullptr;          // Set while select_cpu or enqueue of that task runs: inserts are recorded on it.
+    std::vector<std::unique_ptr<Dsq>> dead_dsqs;
+    std::vector<ExtSched *> exit_irqs;  // Exits claimed on this CPU, whose second half is owed.
+    u64 next_tid = 0, tid_end = 0;
+  };
+  struct EnableRequest {
+    ExtOps *ops;
+    int result = 0;
+    bool done = false;
+  };
+  struct DumpState;
+
+  // --- calling operations (inline below) ---
+  template <typename Fn>
+  auto call(Op op, Rq *locked_rq, Task *subject, Fn fn) {
+    return call2(op, locked_rq, subject, nullptr, fn);
+  }
+  template <typename Fn>
+  auto call2(Op op, Rq *locked_rq, Task *subject, Task *subject2, Fn fn);
+
+  // --- small things: ext.cc ---
+  ExtSched *sched_of_task(const Task &p) const { return p.ext_sched; }
+  void lock(Rq &rq) { rq_lock(rq); }
+  void unlock(Rq &rq) { rq_unlock(rq); }
+  void lock_dsq(Dsq &dsq);
+  void unlock_dsq(Dsq &dsq);
+  bool rq_online(const Rq &rq) const { return rq.online && (rq.shared->scx.flags & SCX_RQ_ONLINE); }
+  bool in_ext(const Task *p) const { return p && p->sched_class == &kernel.ext_class(); }
+  bool queued(const Task &p) const { return p.ts.scx.flags & SCX_TASK_QUEUED; }
+  void count(ExtSched &s, EventCounter counter, s64 delta = 1) { s.cpus[this_cpu()].events.*counter += delta; }
+  void sum_events(const ExtSched &s, scx_event_stats *out) const;
+  void trace(EventType type, u64 a0 = 0, u64 a1 = 0, u64 a2 = 0, u64 a3 = 0) { machine.trace(type, a0, a1, a2, a3); }
+  u64 trace_text(const std::string &text) { return machine.tracer().text(text); }
+  void init_rqs();
+  void set_state(u32 next);
+  bool cpu_ok(ExtSched &s, s32 cpu, const char *where = nullptr);
+  void error(ExtSched &s, const std::string &msg) { claim_exit(s, SCX_EXIT_ERROR, 0, msg, static_cast<s32>(this_cpu())); }
+
+  void hotplug(u32 cpu, bool online);
+
+  // --- task states: state.cc ---
+  void set_task_state(Task &p, u32 state);
+  u32 task_state(const Task &p) const { return p.ts.scx.flags & SCX_TASK_STATE_MASK; }
+  void init_entity(Task &p);
+  int init_task(ExtSched &s, Task &p, bool fork);
+  void enable_task(Rq &rq, Task &p);
+  void disable_task(Rq &rq, Task &p);
+  void exit_task(Rq &rq, Task &p);
+  int sanitize_errno(ExtSched &s, const char *op, s32 ret);
+  void update_weight(Rq &rq, Task &p);
+
+  // --- enqueueing: enqueue.cc ---
+  void enqueue_task(Rq &rq, Task &p, u64 flags);
+  void dequeue_task(Rq &rq, Task &p, u64 flags);
+  void do_enqueue(Rq &rq, Task &p, u64 enq_flags, s32 sticky_cpu);
+  void call_enqueue(ExtSched &s, Rq &rq, Task &p, u64 enq_flags);
+  void enqueue_fallback(ExtSched &s, Rq &rq, Dsq &dsq, Task &p, u64 enq_flags);
+  void refill_slice(ExtSched &s, Task &p);
+  void clear_direct_dispatch(Task &p);
+  void direct_dispatch(ExtSched &s, Rq &rq, Task &p, u64 enq_flags);
+  Dsq &find_dsq_for_insert(ExtSched &s, Rq &rq, u64 dsq_id, Task &p, u64 *enq_flags);
+  Dsq &global_dsq_of(ExtSched &s, const Task &p);
+  void insert(ExtSched &s, Dsq &dsq, Task &p, u64 enq_flags);
+  void check_insert_order(ExtSched &s, const Dsq &dsq, u64 *enq_flags);
+  void after_local_insert(ExtSched &s, Rq &rq, Task &p, u64 enq_flags);
+  void leave_custody(ExtSched &s, Rq *locked_rq, Task &p, u64 deq_flags);
+  void ops_dequeue(Rq &rq, Task &p, u64 deq_flags);
+  void dsq_dequeue(Rq &rq, Task &p);
+  void unlink_from_dsq(Dsq &dsq, Task &p);
+  void set_runnable(Rq &rq, Task &p);
+  void clear_runnable(Task &p, bool reset_runnable_at);
+
+  // --- dispatching: dispatch.cc ---
+  u32 dispatch_pick(Rq &rq, Task *prev);
+  u32 dispatch_sched(ExtSched &s, Rq &rq, Task *prev);
+  u32 dispatch_rounds(ExtSched &s, Rq &rq, Task *prev);
+  void flush_dispatch_buffer(ExtSched &s, Rq &rq);
+  void finish_dispatch(ExtSched &s, Rq &rq, const DispatchEntry &entry);
+  void dispatch_to_local(ExtSched &s, Rq &rq, Dsq &dst, Task &p, u64 enq_flags);
+  bool consume(ExtSched &s, Rq &rq, Dsq &dsq, u64 enq_flags = 0);
+  bool can_run_on(ExtSched &s, Task &p, Rq &rq, bool enforce);
+  void move_local(ExtSched &s, Rq &rq, Dsq &src, Task &p, u64 enq_flags);
+  void move_remote(Rq &src, Rq &dst, Task &p, u64 enq_flags);
+
+  // --- for kfuncs: dsq_kfuncs.cc, kfuncs.cc ---
+  bool vet_enq_flags(ExtSched &s, u64 dsq_id, u64 *enq_flags);
+  bool insert_preamble(ExtSched &s, Task &p, u64 dsq_id, u64 *enq_flags);
+  void insert_commit(ExtSched &s, Task &p, u64 dsq_id, u64 enq_flags);
+  s32 select_cpu_kfunc(ExtSched &s, Task &p, s32 prev_cpu, u64 wake_flags, const cpumask *allowed, u64 flags);
+  s32 check_node(ExtSched &s, s32 node);
+  DsqIter *iter_of(const void *storage);
+  Rq *move_between_dsqs(ExtSched &s, Rq &src, Dsq &from, Dsq &target, Task &p, u64 enq_flags);
+
+  // --- the class: ext_class.cc ---
+  Task *pick_task(Rq &rq, Task *prev, bool *retry);
+  void put_prev(Rq &rq, Task &p, Task *next);
+  void set_next(Rq &rq, Task &p);
+  void switch_class(Rq &rq, Task *next);
+  void update_curr(Rq &rq);
+  void tick(Rq &rq, Task &p);
+  u32 select_task_rq(Task &p, u32 prev_cpu, u64 wake_flags);
+  void bump_kick_sync(Rq &rq);
+
+  // --- deferred work of an rq: deferred.cc ---
+  void schedule_deferred(Rq &rq);
+  void run_deferred(Rq &rq);
+  void schedule_reenq_local(Rq &rq, u64 flags);
+  u32 reenq_local(Rq &rq, ExtSched *only, u64 flags);
+  void reenq_user(Rq &rq, const UserReenq &request);
+  bool rq_open(const Rq &rq, u64 enq_flags) const;
+  static void balance_callback(Kernel &kernel, Rq &rq);
+  void queue_balance_callback(Rq &rq);
+
+  // --- kicks: kick.cc ---
+  void kick(ExtSched *s, u32 cpu, u64 flags);
+  void run_kicks(Rq &this_rq);
+  bool kick_one(Rq &this_rq, u32 cpu);
+  void kick_one_if_idle(u32 cpu);
+  void start_sync_wait(Rq &rq);
+  void continue_sync_wait(Rq &rq);
+  void alloc_ksyncs();
+  void free_ksyncs();
+
+  // --- bypass: bypass.cc ---
+  void bypass(ExtSched &s, bool on);
+  void cycle_runnable(Rq &rq);
+  void balance_bypass(ExtSched &s);
+  void balance_bypass_node(ExtSched &s, u32 node);
+  u32 move_bypassed(ExtSched &s, Rq &donor, Rq &receiver, u32 nr_donor, u32 *nr_receiver, u32 target, u32 limit);
+
+  // --- life cycle: enable.cc, disable.cc ---
+  int attach(ExtOps &ops);
+  int check_sub_attach(const OpsConfig &config);
+  void enable_work(KthreadApi &self, EnableRequest &request);
+  bool enable_prepare(ExtSched &s);
+  bool enable_tasks(ExtSched &s);
+  void enable_switch(ExtSched &s);
+  bool enable_finish(ExtSched &s);
+  const char *validate(const ExtSched &s) const;
+  void wait_disabled(KthreadApi &self, ExtSched &s);
+  void disable_work(KthreadApi &self, ExtSched &s);
+  void disable_tasks();
+  void log_disabled(ExtSched &s);
+  void release(ExtOps &ops);
+  void reap();
+  void detach(ExtOps &ops);
+  void run_until_done(const std::function<bool()> &done);
+
+  // --- exits and dumps: exit.cc, dump.cc ---
+  bool claim_exit(ExtSched &s, u32 kind, s64 code, const std::string &msg, s32 cpu);
+  void finish_exit(ExtSched &s);
+  void dump(ExtSched &s, const ExitRecord &record, size_t capacity, std::string *out);
+  void dump_cpu(DumpState &d, ExtSched &s, Rq &rq);
+  void dump_cpu_fields(DumpState &d, Rq &rq);
+  void dump_task(DumpState &d, ExtSched &s, Rq &rq, Task &p, char marker);
+
+  // --- watchdog.cc ---
+  void start_watchdog();
+  void watchdog_work();
+  bool check_runnable(ExtSched &s, Rq &rq);
+  u64 watchdog_interval_ns() const;
+  void tick_check();
+
+  Ext &ext;
+  Kernel &kernel;
+  machine::Machine &machine;
+  std::vector<PerCpu> cpus;
+  IdleTracker idle;
+  ArgScratch *args;
+
+  // Life cycle. Written on kernel threads, with enable_mutex where it says so.
+  SleepMutex enable_mutex;
+  machine::Shared<u32> state{SCX_DISABLED};
+  ExtSched *root = nullptr;          // Published: readers are RCU readers.
+  bool enabled = false;
+  bool switching_all = false;
+  bool switched_all = false;
+  bool task_init_enabled = false;
+  bool tid_lookup = false;
+  bool cgroup_inited = false;
+  u64 nr_rejected = 0;
+  u64 enable_seq = 0;
+  u64 hotplug_seq = 1;
+  bool rqs_ready = false;
+  std::unique_ptr<KthreadWorker> enable_helper;
+  std::unordered_map<u64, Task *> by_tid;  // Looked up only, never walked.
+  u64 next_tid_chunk = 1;
+
+  // ksyncs[cpu][target]: what target's kick_sync was when `cpu` kicked it with SCX_KICK_WAIT. A row is made when its CPU
+  // first asks for a wait, because all rows of a big machine would be half a gigabyte.
+  struct Ksyncs {
+    std::vector<std::unique_ptr<u64[]>> rows;
+  };
+  std::shared_ptr<Ksyncs> ksyncs;
+  u32 nr_spinning = 0;
+
+  u64 slice_bypass_ns = SCX_SLICE_BYPASS;
+  u64 bypass_lb_intv_ns = u64{SCX_BYPASS_LB_DFL_INTV_US} * 1000;
+  DelayedWork bypass_lb;
+
+  DelayedWork watchdog;
+  u64 watchdog_at_jiffies = 0;
+
+  std::vector<ExtSched *> all;        // Every scheduler that is not freed yet, oldest first.
+  std::vector<ExtSched *> graveyard;  // Released, grace period over; reap_work frees them.
+  Work reap_work;
+  const ExtOps *last_ops = nullptr;
+  std::shared_ptr<ExitRecord> last_exit;
+
+  DumpState *dumping = nullptr;
+  u32 dumping_cpu = 0;
+
+  struct IterPool;
+  std::unique_ptr<IterPool> iters;
+};
+
+// The one way into an operation: what kfuncs may do depends on the context that is pushed here.
+template <typename Fn>
+auto Ext::Impl::call2(Op op, Rq *locked_rq, Task *subject, Task *subject2, Fn fn) {
+  CallContext *&top = cpus[this_cpu()].context;
+  CallContext context{op, locked_rq, {subject, subject2}, top};
+  struct Pop {
+    CallContext *&top;
+    CallContext *outer;
+    ~Pop() { top = outer; }
+  } pop{top, top};
+  top = &context;
+  Kernel::charge(Cost::bpf_callback);
+  return fn();
+}
+
+struct ExtInternal {
+  static Ext::Impl &impl(Ext &ext) { return *ext.impl_; }
+};
+
+}  // namespace uscx::sched
+
+#endif  // USCX_SCHED_EXT_IMPL_H_

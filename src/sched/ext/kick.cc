@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Kicks (reference/core.md, section 10). A request is noted in this rq's masks, and one irq_work carries all of them out.
+// SCX_KICK_WAIT keeps the kicker inside its next schedule() until its targets have been through theirs: the target's
+// kick_sync moves at each pick and put_prev, and while a CPU itself waits its own counter moves too, which breaks
+// cycles.
+#include "sched/ext/impl.h"
+
+namespace uscx::sched {
+
+namespace {
+
+void size_masks(ExtRq &ext, u32 nr_cpus) {
+  for (machine::CpuMask *mask : {&ext.to_kick, &ext.idle_to_kick, &ext.to_preempt, &ext.to_wait, &ext.to_sync})
+    if (!mask->nr_cpus()) *mask = machine::CpuMask(nr_cpus);
+}
+
+}  // namespace
+
+void Ext::Impl::alloc_ksyncs() {
+  ksyncs = std::make_shared<Ksyncs>();
+  ksyncs->rows.resize(kernel.nr_cpus());
+}
+
+void Ext::Impl::free_ksyncs() {
+  kernel.rcu().call([old = std::move(ksyncs)] {});
+  ksyncs = nullptr;
+}
+
+// `s` is null for the core's own kicks.
+void Ext::Impl::kick(ExtSched *s, u32 cpu, u64 flags) {
+  Rq &this_rq = kernel.this_rq();
+  ExtRq &ext = this_rq.ext;
+  if (s && s->bypassing(this_rq.cpu)) return;
+  size_masks(ext, kernel.nr_cpus());
+  trace(EventType::scx_kick, cpu, flags);
+  if (flags & SCX_KICK_IDLE) {
+    if (s && (flags & (SCX_KICK_PREEMPT | SCX_KICK_WAIT)))
+      error(*s, "PREEMPT/WAIT cannot be used with SCX_KICK_IDLE");
+    // Not worth an interrupt if the target is plainly busy.
+    Rq &target = kernel.rq(cpu);
+    if (!target.lock.held() && target.curr != target.idle && !(target.shared->scx.flags & SCX_RQ_IN_BALANCE)) return;
+    ext.idle_to_kick.set(cpu);
+  } else {
+    ext.to_kick.set(cpu);
+    if (flags & SCX_KICK_PREEMPT) ext.to_preempt.set(cpu);
+    if (flags & SCX_KICK_WAIT) {
+      ext.to_wait.set(cpu);
+      if (ksyncs && !ksyncs->rows[this_rq.cpu])
+        ksyncs->rows[this_rq.cpu] = std::make_unique<u64[]>(kernel.nr_cpus());
+    }
+  }
+  ext.any_kick = true;
+  ext.kick_irq_pending = true;
+  machine.raise_irq_work(this_rq.cpu);
+}
+
+void Ext::Impl::run_kicks(Rq &this_rq) {
+  ExtRq &ext = this_rq.ext;
+  ext.kick_irq_pending = false;
+  ext.any_kick = false;
+  const u32 nr_cpus = kernel.nr_cpus();
+  bool wait = false;
+  for (u32 cpu = ext.to_kick.view().first(); cpu < nr_cpus; cpu = ext.to_kick.view().next(cpu + 1)) {
+    wait |= kick_one(this_rq, cpu);
+    ext.to_kick.clear(cpu);
+    ext.idle_to_kick.clear(cpu);
+  }
+  for (u32 cpu = ext.idle_to_kick.view().first(); cpu < nr_cpus; cpu = ext.idle_to_kick.view().next(cpu + 1)) {
+    kick_one_if_idle(cpu);
+    ext.idle_to_kick.clear(cpu);
+  }
+  if (wait) {
+    // Not waited for here: the next pick on this CPU will.
+    RqGuard guard(this_rq);
+    ext.kick_sync_pending = true;
+    kernel.resched_curr(this_rq);
+  }
+}
+
+// Returns whether this CPU is to wait for it.
+bool Ext::Impl::kick_one(Rq &this_rq, u32 cpu) {
+  ExtRq &ext = this_rq.ext;
+  Rq &rq = kernel.rq(cpu);
+  RqGuard guard(rq);
+  bool wait = false;
+  if ((rq.online || &rq == &this_rq) && !rq.curr->sched_class->above(kernel.ext_class())) {
+    const bool target_in_ext = in_ext(rq.curr);
+    if (ext.to_preempt.test(cpu) && target_in_ext) {
+      kernel.update_rq_clock(rq);
+      rq.curr->ts.scx.slice = 0;
+    }
+    if (ext.to_wait.test(cpu) && target_in_ext && ksyncs && ksyncs->rows[this_rq.cpu]) {
+      ksyncs->rows[this_rq.cpu][cpu] = rq.shared->scx.kick_sync;
+      ext.to_sync.set(cpu);
+      wait = true;
+    }
+    kernel.resched_curr(rq);
+  }
+  ext.to_preempt.clear(cpu);
+  ext.to_wait.clear(cpu);
+  return wait;
+}
+
+void Ext::Impl::kick_one_if_idle(u32 cpu) {
+  Rq &rq = kernel.rq(cpu);
+  RqGuard guard(rq);
+  const bool busy = rq.curr != rq.idle && !(rq.shared->scx.flags & SCX_RQ_IN_BALANCE);
+  if (!busy && rq.online) kernel.resched_curr(rq);
+}
+
+void Ext::Impl::start_sync_wait(Rq &rq) {
+  rq.ext.kick_sync_pending = false;
+  continue_sync_wait(rq);
+}
+
+// Drops the targets that have gone through schedule(). While one is left this CPU stays where it is (Ext::cpu_held());
+// the target's next step raises an irq_work here.
+void Ext::Impl::continue_sync_wait(Rq &rq) {
+  ExtRq &ext = rq.ext;
+  if (!ext.to_sync.nr_cpus()) return;
+  const u64 *snapshot = ksyncs ? ksyncs->rows[rq.cpu].get() : nullptr;
+  const u32 nr_cpus = kernel.nr_cpus();
+  bool left = false;
+  for (u32 cpu = ext.to_sync.view().first(); cpu < nr_cpus; cpu = ext.to_sync.view().next(cpu + 1)) {
+    Rq &target = kernel.rq(cpu);
+    const bool moved = !snapshot || cpu == rq.cpu || target.shared->scx.kick_sync != snapshot[cpu];
+    if (moved || target.ext.sync_spinning)
+      ext.to_sync.clear(cpu);
+    else
+      left = true;
+  }
+  const bool was_spinning = ext.sync_spinning;
+  if (left == was_spinning) return;
+  ext.sync_spinning = left;
+  nr_spinning += left ? 1 : -1;
+  if (left) bump_kick_sync(rq);  // Whoever waits for this CPU must not wait for its targets too.
+}
+
+}  // namespace uscx::sched

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The watchdog (reference/core.md, section 11): a delayed work finds tasks that were runnable for longer than the
+// scheduler's timeout, and each tick finds out whether that work itself still runs.
+#include <algorithm>
+
+#include "sched/ext/impl.h"
+
+namespace uscx::sched {
+
+namespace {
+
+// "7.328s" of a number of jiffies.
+std::string format_jiffies(u64 jiffies, u32 hz) {
+  const u64 ms = jiffies * 1000 / hz;
+  return fmt::format("{}.{:03}s", ms / 1000, ms % 1000);
+}
+
+}  // namespace
+
+u64 Ext::Impl::watchdog_interval_ns() const {
+  return std::max<u64>(root->timeout_jiffies / 2, 1) * machine.tick_ns();
+}
+
+void Ext::Impl::start_watchdog() {
+  watchdog_at_jiffies = kernel.jiffies();
+  watchdog.work.fn = [this](KthreadApi &) { watchdog_work(); };
+  kernel.works().queue_delayed_unbound(watchdog, watchdog_interval_ns());
+}
+
+void Ext::Impl::watchdog_work() {
+  if (!root) return;
+  watchdog_at_jiffies = kernel.jiffies();
+  for (u32 cpu = 0; cpu < kernel.nr_cpus(); cpu++)
+    if (kernel.rq(cpu).online && check_runnable(*root, kernel.rq(cpu))) break;
+  kernel.works().queue_delayed_unbound(watchdog, watchdog_interval_ns());
+}
+
+bool Ext::Impl::check_runnable(ExtSched &s, Rq &rq) {
+  RqGuard guard(rq);
+  const u64 now = kernel.jiffies();
+  for (Task &p : rq.ext.runnable_list) {
+    const u64 since = p.ts.scx.runnable_at;
+    if (now <= since + s.timeout_jiffies) continue;
+    claim_exit(s, SCX_EXIT_ERROR_STALL, 0,
+               fmt::format("{} failed to run for {}", task_label(p), format_jiffies(now - since, machine.hz())),
+               static_cast<s32>(rq.cpu));
+    return true;
+  }
+  return false;
+}
+
+void Ext::Impl::tick_check() {
+  if (!enabled || !root) return;
+  const u64 now = kernel.jiffies();
+  if (now <= watchdog_at_jiffies + root->timeout_jiffies) return;
+  claim_exit(*root, SCX_EXIT_ERROR_STALL, 0,
+             fmt::format("watchdog failed to check in for {}", format_jiffies(now - watchdog_at_jiffies, machine.hz())),
+             static_cast<s32>(this_cpu()));
+}
+
+}  // namespace uscx::sched
