@@ -105,6 +105,7 @@ int BpfSystem::install_fd(const std::shared_ptr<Object> &object) {
   const int fd = fcntl(object->memfd(), F_DUPFD_CLOEXEC, 3);
   if (fd < 0)
     return -errno;
+  object->set_user_held();
   user_fds_[fd] = object;
   return fd;
 }
@@ -134,8 +135,10 @@ void BpfSystem::fd_duplicated(int from, int to) {
     return;
   const std::shared_ptr<Object> object = object_of_fd(from);
   fd_closed(to);
-  if (object != nullptr)
-    user_fds_[to] = object;
+  if (object == nullptr)
+    return;
+  object->set_user_held();
+  user_fds_[to] = object;
 }
 
 int BpfSystem::check_mmap(int fd, int prot, int flags, u64 offset, u64 size) const {

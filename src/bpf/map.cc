@@ -95,6 +95,11 @@ Map::~Map() {
   handle_pool().free(handle_);
 }
 
+void Map::user_released() {
+  Object::user_released();
+  system().timers().forget_map(this);
+}
+
 int Map::user_lookup(const void *key, void *value, u64 flags) {
   const bool locked = flags & BPF_F_LOCK;
   if (flags & ~u64{BPF_F_LOCK} || (locked && !has_field(FieldKind::kSpinLock)))

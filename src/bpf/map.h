@@ -71,6 +71,7 @@ class Map : public Object {
   u32 key_size() const { return attr_.key_size; }
   u32 value_size() const { return attr_.value_size; }
   u32 max_entries() const { return attr_.max_entries; }
+  void user_released() override;
   MapHandle *handle() const { return handle_; }
   bool frozen() const { return frozen_; }
   const std::vector<SpecialField> &fields() const { return fields_; }

@@ -39,8 +39,11 @@ class Object : public std::enable_shared_from_this<Object> {
   // Our own descriptor of the memfd; user space gets duplicates.
   int memfd() const { return memfd_; }
 
+  // Whether user space has a descriptor.
+  bool user_held() const { return user_held_; }
+  void set_user_held() { user_held_ = true; }
   // The last descriptor of user space has gone; other objects may still hold this one.
-  virtual void user_released() {}
+  virtual void user_released() { user_held_ = false; }
 
  protected:
   // Makes the memfd `size` bytes long (a multiple of the page size).
@@ -52,6 +55,7 @@ class Object : public std::enable_shared_from_this<Object> {
   const std::string name_;
   u32 id_ = 0;
   int memfd_ = -1;
+  bool user_held_ = false;
   std::pair<dev_t, ino_t> identity_;
 };
 

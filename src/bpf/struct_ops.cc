@@ -219,6 +219,7 @@ void StructOpsMap::detach() {
 }
 
 void StructOpsMap::user_released() {
+  Map::user_released();
   if (!(attr().flags & BPF_F_LINK))
     detach();
 }
@@ -250,6 +251,9 @@ int StructOpsLink::detach() {
   return 0;
 }
 
-void StructOpsLink::user_released() { detach(); }
+void StructOpsLink::user_released() {
+  Object::user_released();
+  detach();
+}
 
 }  // namespace uscx::bpf

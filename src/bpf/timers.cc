@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include <cstring>
+#include <vector>
 
 #include "bpf/bpf_system.h"
 #include "bpf/map.h"
@@ -31,6 +32,8 @@ s64 TimerTable::init(void *field, Map *map, void *value, u64 flags) {
     return -EINVAL;
   if (find(field) != nullptr)
     return -EBUSY;
+  if (!map->user_held())
+    return -EPERM;
   const TimerId id = next_id_++;
   timers_[id] = Timer{field, map, value, nullptr};
   std::memcpy(field, &id, sizeof(id));
@@ -84,7 +87,25 @@ void TimerTable::forget(void *field) {
   std::memcpy(&id, field, sizeof(id));
   if (timer->armed)
     system_.env().timer_cancel(id);
+  const std::shared_ptr<Prog> dropped = std::move(timer->prog);
   timers_.erase(id);
+}
+
+void TimerTable::forget_map(const Map *map) {
+  // Dropping a program may end the last map that it held, which comes back here: take them out first.
+  std::vector<std::shared_ptr<Prog>> dropped;
+  for (auto it = timers_.begin(); it != timers_.end();) {
+    Timer &timer = it->second;
+    if (timer.map != map) {
+      ++it;
+      continue;
+    }
+    if (timer.armed)
+      system_.env().timer_cancel(it->first);
+    std::memset(timer.field, 0, sizeof(bpf_timer));
+    dropped.push_back(std::move(timer.prog));
+    it = timers_.erase(it);
+  }
 }
 
 void TimerTable::fire(TimerId id) {

@@ -30,6 +30,9 @@ class TimerTable {
 
   // The value that holds the field goes away.
   void forget(void *field);
+  // User space's last descriptor of the map has gone: its timers stop. (A timer holds its program, which holds the map:
+  // this ends the circle, as in the kernel.)
+  void forget_map(const Map *map);
   void fire(TimerId id);
 
  private:
