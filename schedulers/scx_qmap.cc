@@ -87,11 +87,11 @@ Status ScxQmap::configure(ScxObject &object, const Environment &environment) con
       {"suppress_dump", text(suppress_dump_)},      {"print_dsqs", text(print_dsqs_)},
   };
   for (const auto &[variable, value] : variables) {
-    const Status status = object.set_variable(variable, value);
+    Status status = object.set_variable(variable, value);
     if (!status.ok()) return status;
   }
   if (dump_len_ != 0) {
-    const Status status = object.set_ops_field("exit_dump_len", text(dump_len_));
+    Status status = object.set_ops_field("exit_dump_len", text(dump_len_));
     if (!status.ok()) return status;
   }
   return partial_ ? object.add_ops_flag("SCX_OPS_SWITCH_PARTIAL") : Status();

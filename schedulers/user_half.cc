@@ -20,7 +20,7 @@ Result<std::unique_ptr<ScxObject>> UserHalf::open(const Environment &environment
   Result<std::unique_ptr<ScxObject>> opened =
       ScxObject::open_memory(fmt::format("{}.bpf.o", name()), object(), environment);
   if (!opened.ok()) return opened;
-  const Status status = configure(**opened, environment);
+  Status status = configure(**opened, environment);
   if (!status.ok()) return status.at(std::string(name()));
   return opened;
 }

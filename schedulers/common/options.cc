@@ -34,10 +34,8 @@ Option u32_option(char letter, std::string value_name, std::string help, u32 low
 Status parse_options(const std::vector<Option> &options, const std::vector<std::string> &args) {
   for (size_t i = 0; i < args.size(); i++) {
     const std::string &word = args[i];
-    if (word.size() < 2 || word[0] != '-' || word[1] == '-') {
-      return word.rfind("-", 0) == 0 && word.size() > 1 ? Status::error("unknown option {}", word)
-                                                        : Status::error("unexpected argument '{}'", word);
-    }
+    if (word.size() < 2 || word[0] != '-') return Status::error("unexpected argument '{}'", word);
+    if (word[1] == '-') return Status::error("unknown option {}", word);
     for (size_t at = 1; at < word.size(); at++) {
       const Option *option = find_option(options, word[at]);
       if (!option) return Status::error("unknown option -{}", word[at]);
@@ -49,7 +47,7 @@ Status parse_options(const std::vector<Option> &options, const std::vector<std::
         if (value.empty()) value = args[i];
         at = word.size();
       }
-      const Status status = option->set(value);
+      Status status = option->set(value);
       if (!status.ok()) return status.at(fmt::format("option -{}", option->letter));
     }
   }

@@ -173,7 +173,7 @@ Status ScxObject::set_hotplug_seq(const Environment &environment) {
   bpf_map *const selected = ops_map_;
   for (const std::string &table : ops_tables()) {
     ops_map_ = bpf_object__find_map_by_name(object_, table.c_str());
-    const Status status = set_ops_field("hotplug_seq", fmt::format("{}", *seq));
+    Status status = set_ops_field("hotplug_seq", fmt::format("{}", *seq));
     if (!status.ok()) return status;
   }
   ops_map_ = selected;
@@ -187,7 +187,7 @@ Status ScxObject::size_exit_dump() {
   if (!map || !length) return {};
   s64 bytes = kDumpDefaultLength;
   if (Result<s64> asked = ops_field("exit_dump_len"); asked.ok() && *asked > 0) bytes = *asked;
-  const Status status = write_value(*length, fmt::format("{}", bytes));
+  Status status = write_value(*length, fmt::format("{}", bytes));
   if (!status.ok()) return status;
   if (const int error = bpf_map__set_value_size(map, static_cast<u32>(bytes)); error)
     return Status::error("the exit dump buffer cannot be made {} bytes long: {}{}", bytes, errno_text(error),
@@ -244,7 +244,7 @@ Status ScxObject::attach() {
   CHECK(loaded_ && !link_);
   clear_libbpf_log();
   attach_errno_ = 0;
-  const Status status = attach_programs();
+  Status status = attach_programs();
   if (!status.ok()) {
     detach();
     return status;
