@@ -13,7 +13,7 @@ namespace uscx::cli {
 int bad_input(const Status &status) {
   std::string line = status.message();
   std::replace(line.begin(), line.end(), '\n', ' ');
-  if (!line.empty()) fmt::print(stderr, "uscx: {}\n", line);
+  fmt::print(stderr, "uscx: {}\n", line);
   return kExitBadInput;
 }
 

@@ -20,7 +20,7 @@ void add_run_command(CLI::App &app, Action &action);
 void add_list_command(CLI::App &app, Action &action);
 void add_btf_command(CLI::App &app, Action &action);
 
-// Prints "uscx: TEXT" as one line on standard error, unless it is empty; returns the status for bad input.
+// Prints "uscx: TEXT" as one line on standard error; returns the status for bad input.
 int bad_input(const Status &status);
 
 // Replaces `path` by `bytes`, or leaves all as it was.

@@ -8,7 +8,7 @@
 #include "bpf/map.h"
 #include "cli/command.h"
 #include "cli/run.h"
-#include "cli/scheduler_registry.h"
+#include "schedulers/user_half.h"
 #include "workload/builtins.h"
 
 namespace uscx::cli {
@@ -38,7 +38,8 @@ void print_entry(const std::string &indent, const std::string &name, size_t name
 
 void list_schedulers() {
   print_entry("", "fair", 12, "no BPF scheduler: all tasks in the fair class");
-  for (const BuiltinScheduler &scheduler : builtin_schedulers()) print_entry("", scheduler.name, 12, scheduler.help);
+  for (const schedulers::Scheduler &scheduler : schedulers::schedulers())
+    print_entry("", std::string(scheduler.name), 12, scheduler.help);
 }
 
 std::string range_text(const workload::Parameter &parameter) {

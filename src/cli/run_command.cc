@@ -7,6 +7,7 @@
 
 #include "cli/command.h"
 #include "cli/run.h"
+#include "cli/scheduler.h"
 #include "cli/terminal.h"
 #include "machine/machine.h"
 #include "report/report.h"
@@ -153,6 +154,9 @@ std::string describe_failure(void *) {
 int do_run(const RunArguments &arguments, const std::vector<std::string> &rest) {
   Result<RunOptions> options = parse_options(arguments, rest);
   if (!options.ok()) return bad_input(options.status());
+  Result<std::optional<std::string>> usage = scheduler_usage(*options);
+  if (!usage.ok()) return bad_input(usage.status());
+  if (usage->has_value()) return std::fputs((*usage)->c_str(), stdout) < 0 ? kExitBadInput : kExitOk;
   Terminal terminal;
   const InterruptGuard interrupt;
   options->hooks = make_hooks(terminal, interrupt);

@@ -7,6 +7,7 @@
 #define USCX_CLI_SCHEDULER_H_
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -35,12 +36,14 @@ class RunHost {
 class SchedulerUnderTest {
  public:
   virtual ~SchedulerUnderTest() = default;
-  // An error is a refusal: the scheduler never ran. Its text may be empty if the scheduler printed it by itself.
+  // An error is a refusal: the scheduler never ran.
   virtual Status run(RunHost &run) = 0;
 };
 
 // An error if there is no such scheduler or file. Nothing is loaded yet.
 Result<std::unique_ptr<SchedulerUnderTest>> make_scheduler(const RunOptions &options);
+// The help text of one of our schedulers, if that is what its arguments ask for.
+Result<std::optional<std::string>> scheduler_usage(const RunOptions &options);
 // A name with a slash, or that ends in .bpf.o, is a file.
 bool is_scheduler_file(std::string_view name);
 

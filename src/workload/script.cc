@@ -346,7 +346,9 @@ Status settle_priority(const JsonPath &path, TaskReader &reader) {
 
 Status read_task(const JsonNode &node, const JsonPath &path, int default_policy, Script &script) {
   if (Status status = expect(node, path, Kind::kObject); !status.ok()) return status;
-  if (node.key.empty()) return error_at(path, "a task without a name");
+  // Names become comms, which reports print as they are, cut to 15 bytes.
+  const bool printable = std::all_of(node.key.begin(), node.key.end(), [](char c) { return c >= ' ' && c < 0x7f; });
+  if (node.key.empty() || !printable) return error_at(path, "a task's name takes one or more printable ASCII characters");
   TaskReader reader{.task = {}, .script = script};
   reader.task.name = node.key;
   reader.task.policy = default_policy;
