@@ -102,7 +102,7 @@ int Kernel::set_cpus_allowed(Task &p, const CpuMask &cpus) {
     if (p.cpus != interned && !p.dead) {
       sched_change(*rq, p, DEQUEUE_SAVE, [&] {
         p.cpus = interned;
-        p.ts.nr_cpus_allowed = static_cast<int>(interned->view().weight());
+        p.ts.nr_cpus_allowed = static_cast<int>(mask_weight(interned));
         // With migration disabled and the task off its CPU, the one-CPU mask stays in force until migrate_enable().
         const bool pinned = p.ts.migration_disabled && p.ts.cpus_ptr == kernel_mask(single_cpu_mask(p.cpu));
         if (!pinned) use_mask(p, interned);

@@ -68,7 +68,7 @@ Task &Kernel::alloc_task(TaskSpec &spec, SchedClass *fixed_class) {
   std::memcpy(ts.comm, spec.comm.data(), std::min<size_t>(spec.comm.size(), TASK_COMM_LEN - 1));
   p.cpus = spec.cpus ? intern_mask(*spec.cpus) : possible_mask_;
   use_mask(p, p.cpus);
-  ts.nr_cpus_allowed = static_cast<int>(p.cpus->view().weight());
+  ts.nr_cpus_allowed = static_cast<int>(mask_weight(p.cpus));
   ts.start_time = machine::now_ns();
   ts.numa_preferred_nid = -1;
   ts.cgroups = root_css_;

@@ -131,7 +131,7 @@ Kernel::~Kernel() {
     free_task(*rq->idle);
     objects_.free(ObjectType::kRq, rq->shared, sizeof(struct rq));
   }
-  for (auto &[key, interned] : masks_) objects_.free(ObjectType::kCpumask, interned->kernel, sizeof(cpumask));
+  for (Interned &interned : masks_) objects_.free(ObjectType::kCpumask, interned.kernel, sizeof(cpumask));
   for (auto [object, size] : boot_objects_) objects_.free(ObjectType::kOther, object, size);
   machine_.set_client(nullptr);
 }

@@ -12,6 +12,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "machine/machine.h"
@@ -138,6 +139,7 @@ class Kernel final : public machine::MachineClient {
   const machine::CpuMask *intern_mask(const machine::CpuMask &mask);
   const machine::CpuMask *single_cpu_mask(u32 cpu);
   const cpumask *kernel_mask(const machine::CpuMask *interned);
+  u32 mask_weight(const machine::CpuMask *interned);
   const machine::CpuMask *possible_mask() const { return possible_mask_; }
   const machine::CpuMask &online_mask() const { return online_; }
   cpumask *online_kernel_mask();
@@ -219,8 +221,10 @@ class Kernel final : public machine::MachineClient {
   struct Interned {
     machine::CpuMask mask;  // First: kernel_mask() relies on it.
     cpumask *kernel = nullptr;
+    u32 weight = 0;
   };
-  std::map<std::vector<machine::MaskWord>, std::unique_ptr<Interned>> masks_;
+  std::deque<Interned> masks_;                                // In order of first use.
+  std::unordered_map<u64, std::vector<Interned *>> masks_by_hash_;  // Looked up only, never iterated.
   std::vector<const machine::CpuMask *> single_masks_;  // Of one CPU each, made at first use.
   machine::CpuMask idle_cpus_;
   u32 distribute_cursor_ = 0;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "base/hash.h"
 #include "sched/kernel.h"
 
 namespace uscx::sched {
@@ -13,16 +14,19 @@ using machine::MaskWord;
 
 const CpuMask *Kernel::intern_mask(const CpuMask &mask) {
   CHECK(mask.nr_cpus() == nr_cpus());
-  const MaskWord *words = mask.view().words();
-  std::vector<MaskWord> key(words, words + machine::mask_words(nr_cpus()));
-  auto [it, added] = masks_.try_emplace(std::move(key));
-  if (added) {
-    it->second = std::make_unique<Interned>();
-    it->second->mask = mask;
-    it->second->kernel = static_cast<cpumask *>(objects_.alloc(ObjectType::kCpumask, sizeof(cpumask)));
-    std::copy(it->first.begin(), it->first.end(), it->second->kernel->bits);
-  }
-  return &it->second->mask;
+  const machine::MaskView view = mask;
+  Hash64 hash;
+  hash.add_bytes(view.words(), machine::mask_words(nr_cpus()) * sizeof(MaskWord));
+  std::vector<Interned *> &same_hash = masks_by_hash_[hash.value()];
+  for (Interned *known : same_hash)
+    if (known->mask.view().equals(view)) return &known->mask;
+  Interned &interned = masks_.emplace_back();
+  interned.mask = mask;
+  interned.kernel = static_cast<cpumask *>(objects_.alloc(ObjectType::kCpumask, sizeof(cpumask)));
+  std::copy_n(view.words(), machine::mask_words(nr_cpus()), interned.kernel->bits);
+  interned.weight = view.weight();
+  same_hash.push_back(&interned);
+  return &interned.mask;
 }
 
 const CpuMask *Kernel::single_cpu_mask(u32 cpu) {
@@ -39,6 +43,8 @@ const cpumask *Kernel::kernel_mask(const CpuMask *interned) {
   static_assert(offsetof(Interned, mask) == 0);
   return reinterpret_cast<const Interned *>(interned)->kernel;
 }
+
+u32 Kernel::mask_weight(const CpuMask *interned) { return reinterpret_cast<const Interned *>(interned)->weight; }
 
 cpumask *Kernel::online_kernel_mask() { return const_cast<cpumask *>(kernel_mask(intern_mask(online_))); }
 
