@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// BpfSystem: bpf(2) of one simulated machine. It owns every map, program, BTF and link of a run, the kernel BTF, and the
-// descriptors that user space holds. Answers are those of Linux 7.2, errno values included; what is not implemented is
-// refused with -EINVAL (or what the kernel says without that option) and a log line that names it.
+// BpfSystem: bpf(2) of one simulated machine. It owns every map, program, BTF and link of a run, the kernel BTF, and
+// the descriptors that user space holds. Answers are those of Linux 7.2, errno values included; what is not implemented
+// is refused with -EINVAL (or what the kernel says without that option) and a log line that names it.
 //
 // User space is libbpf in this process, whose system calls come here through libbpf_shim.cc while a BpfSystem::Scope is
 // active on the thread, or another program's, through the same bpf() and descriptor calls.

@@ -144,7 +144,8 @@ TEST_F(BpfSystemTest, InformationTellsWhatWasCreated) {
 
 TEST_F(BpfSystemTest, BrokenBtfIsRefused) {
   const std::span<const std::byte> base = abi::base_btf();
-  std::vector<u8> raw(reinterpret_cast<const u8 *>(base.data()), reinterpret_cast<const u8 *>(base.data()) + base.size());
+  const u8 *bytes = reinterpret_cast<const u8 *>(base.data());
+  std::vector<u8> raw(bytes, bytes + base.size());
   std::string why;
   EXPECT_EQ(validate_btf(raw, &why), 0) << why;
   EXPECT_EQ(validate_btf(std::span(raw).first(20), &why), -EINVAL);

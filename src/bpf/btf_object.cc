@@ -217,7 +217,8 @@ class PrototypeTypes {
         {"bool", "_Bool", 1, BTF_INT_BOOL},  {"char", "char", 1, BTF_INT_SIGNED},
         {"int", "int", 4, BTF_INT_SIGNED},   {"s32", "int", 4, BTF_INT_SIGNED},
         {"unsigned int", "unsigned int", 4, 0}, {"unsigned", "unsigned int", 4, 0}, {"u32", "unsigned int", 4, 0},
-        {"long", "long", 8, BTF_INT_SIGNED}, {"unsigned long", "unsigned long", 8, 0}, {"size_t", "unsigned long", 8, 0},
+        {"long", "long", 8, BTF_INT_SIGNED}, {"unsigned long", "unsigned long", 8, 0},
+        {"size_t", "unsigned long", 8, 0},
         {"u8", "unsigned char", 1, 0},       {"unsigned char", "unsigned char", 1, 0},
         {"u16", "unsigned short", 2, 0},     {"u64", "unsigned long long", 8, 0},
         {"unsigned long long", "unsigned long long", 8, 0}, {"s64", "long long", 8, BTF_INT_SIGNED},
@@ -253,7 +254,8 @@ class PrototypeTypes {
 
 }  // namespace
 
-Result<std::unique_ptr<KernelBtf>> KernelBtf::build(std::span<const u8> base, const std::vector<std::string> &struct_ops) {
+Result<std::unique_ptr<KernelBtf>> KernelBtf::build(std::span<const u8> base,
+                                                    const std::vector<std::string> &struct_ops) {
   struct btf *btf = btf__new(base.data(), static_cast<u32>(base.size()));
   if (btf == nullptr)
     return Status::error("the base BTF cannot be parsed (errno {})", errno);

@@ -103,7 +103,8 @@ long BpfSystem::cmd_link_create(union bpf_attr *attr) {
   const auto prog = std::dynamic_pointer_cast<Prog>(object);
   if (prog == nullptr)
     return -EINVAL;
-  // Attachment by perf event or uprobe fails on its target before anything else is looked at; feature probes rest on it.
+  // Attachment by perf event or uprobe fails on its target before anything else is looked at; feature probes rest on
+  // it.
   if (create.attach_type == BPF_PERF_EVENT)
     return -EBADF;
   if (create.attach_type == BPF_TRACE_UPROBE_MULTI)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Env: what the emulated bpf(2), the helpers and the generic kfuncs ask of the machine below them. The bridge implements
-// it over the scheduler core; tests implement it with a clock of their own. src/bpf knows nothing of scheduling: a task
-// is an address that Env vouches for.
+// Env: what the emulated bpf(2), the helpers and the generic kfuncs ask of the machine below them. The bridge
+// implements it over the scheduler core; tests implement it with a clock of their own. src/bpf knows nothing of
+// scheduling: a task is an address that Env vouches for.
 //
 // Threading: an Env belongs to one BpfSystem and is called on whichever thread runs that system's programs.
 #ifndef USCX_BPF_ENV_H_
@@ -60,14 +60,14 @@ class Env : public ObjectRegistry {
   // One kernel log line of the emulation (a refused command, say).
   virtual void kernel_log(std::string_view line) = 0;
 
-  // Calls BpfSystem::timer_fired(id) at expires_ns, on `cpu` or, if that is negative, on this one. Arming an armed timer
-  // moves it.
+  // Calls BpfSystem::timer_fired(id) at expires_ns, on `cpu` or, if that is negative, on this one. Arming an armed
+  // timer moves it.
   virtual void timer_arm(TimerId id, u64 expires_ns, s32 cpu) = 0;
   // True if the timer was armed.
   virtual bool timer_cancel(TimerId id) = 0;
 
-  // Runs a program that bpf(2) or a timer starts, from outside of any other: BPF_PROG_TEST_RUN's (r1 = ctx) and a timer's
-  // callback. False if it was aborted; the owner of the Env says what that means. The default runs it with this
+  // Runs a program that bpf(2) or a timer starts, from outside of any other: BPF_PROG_TEST_RUN's (r1 = ctx) and a
+  // timer's callback. False if it was aborted; the owner of the Env says what that means. The default runs it with this
   // Env's CPU and task and releases what it leaves held.
   virtual bool run_prog(Prog &prog, u64 ctx, u64 *r0);
   virtual bool run_callback(Prog &prog, u32 subprog, std::initializer_list<u64> args);
@@ -75,8 +75,8 @@ class Env : public ObjectRegistry {
   // The task behind a process file descriptor, the key of user space for task storage; null if there is none.
   virtual void *task_of_pidfd(int) { return nullptr; }
 
-  // The address of a kernel variable that programs take as a ksym ("runqueues"), and of its copy for a CPU; null if it is
-  // not modelled.
+  // The address of a kernel variable that programs take as a ksym ("runqueues"), and of its copy for a CPU; null if it
+  // is not modelled.
   virtual void *ksym_address(std::string_view) { return nullptr; }
   virtual void *per_cpu_address(void *, u32) { return nullptr; }
 };

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The format language of bpf_trace_printk(), bpf_trace_vprintk(), bpf_snprintf() and sched_ext's *_bstr kfuncs: %d %i %u
-// %x %X (also with l and ll), %c, %s, %p with the kernel's suffixes K x s S B, %pks and %pus, %%; the flags 0 + - and
-// space, and a width. There is no precision. Arguments are 64-bit words; a string argument is the address of its bytes.
+// The format language of bpf_trace_printk(), bpf_trace_vprintk(), bpf_snprintf() and sched_ext's *_bstr kfuncs: %d %i
+// %u %x %X (also with l and ll), %c, %s, %p with the kernel's suffixes K x s S B, %pks and %pus, %%; the flags 0 + -
+// and space, and a width. There is no precision. Arguments are 64-bit words; a string argument is the address of its
+// bytes.
 //
 // FIDELITY: pointers print as they are (the kernel hashes %p, and %ps prints a symbol's name).
 //

@@ -3,9 +3,9 @@
 //
 //   USCX_HELPER(BPF_FUNC_map_lookup_elem, map_lookup_elem, void *, (Map *map, const void *key)) { return ...; }
 //
-// The thunk turns registers into typed arguments. `Map *` arguments are resolved from the handle that a program holds and
-// are never null in the body; task_struct pointers are checked as for a kfunc; other pointers are the body's to check
-// (their sizes often depend on the map) through Guard below. The list of helpers derives from these blocks.
+// The thunk turns registers into typed arguments. `Map *` arguments are resolved from the handle that a program holds
+// and are never null in the body; task_struct pointers are checked as for a kfunc; other pointers are the body's to
+// check (their sizes often depend on the map) through Guard below. The list of helpers derives from these blocks.
 #ifndef USCX_BPF_HELPER_H_
 #define USCX_BPF_HELPER_H_
 
@@ -36,7 +36,8 @@ struct HelperRegistrar {
 // All helpers, sorted by id.
 const std::vector<const HelperEntry *> &list_helpers();
 const HelperEntry *find_helper(u32 id);
-// The name that the uapi gives an id ("bpf_ringbuf_reserve"), also of those that are not implemented; null out of range.
+// The name that the uapi gives an id ("bpf_ringbuf_reserve"), also of those that are not implemented; null out of
+// range.
 const char *helper_name(u32 id);
 
 // Checks of the running program's pointers. A failing check is a violation ("bpf_x: argument N ..."), which does not
@@ -88,15 +89,15 @@ struct HelperThunk<kBody, kEntry> {
 
 }  // namespace uscx::bpf
 
-#define USCX_HELPER(id_, name_, ret_, params_)                                                                          \
-  static ret_ bpf_##name_##_body params_;                                                                              \
-  namespace helper_entries {                                                                                           \
-  extern ::uscx::bpf::HelperEntry name_;                                                                               \
-  ::uscx::bpf::HelperEntry name_{(id_), "bpf_" #name_, #ret_, #params_,                                                \
-                                 &::uscx::bpf::HelperThunk<&bpf_##name_##_body, name_>::call,                          \
-                                 ::uscx::bpf::call_desc("bpf_" #name_, &bpf_##name_##_body)};                          \
-  static const ::uscx::bpf::HelperRegistrar name_##_registrar{name_};                                                  \
-  }                                                                                                                    \
+#define USCX_HELPER(id_, name_, ret_, params_) \
+  static ret_ bpf_##name_##_body params_; \
+  namespace helper_entries { \
+  extern ::uscx::bpf::HelperEntry name_; \
+  ::uscx::bpf::HelperEntry name_{(id_), "bpf_" #name_, #ret_, #params_, \
+                                 &::uscx::bpf::HelperThunk<&bpf_##name_##_body, name_>::call, \
+                                 ::uscx::bpf::call_desc("bpf_" #name_, &bpf_##name_##_body)}; \
+  static const ::uscx::bpf::HelperRegistrar name_##_registrar{name_}; \
+  } \
   static ret_ bpf_##name_##_body params_
 
 #endif  // USCX_BPF_HELPER_H_

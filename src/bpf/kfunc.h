@@ -4,11 +4,11 @@
 //   USCX_KFUNC(kAny, KF_RCU, bool, scx_bpf_task_running, (const struct task_struct *p)) { return ...; }
 //
 // From it come the FUNC and FUNC_PROTO in the BTF that we serve as the kernel's (the prototype is parsed from its own
-// text, so type names there are the kernel's), the thunk that programs call (it checks each pointer against the registry
-// of its type before the body runs), the address in the resolver, and the line of `uscx list kfuncs`.
+// text, so type names there are the kernel's), the thunk that programs call (it checks each pointer against the
+// registry of its type before the body runs), the address in the resolver, and the line of `uscx list kfuncs`.
 //
-// Rules for prototypes: at most five arguments, each an integer of at most 64 bits or a pointer. Names carry meaning, as
-// in the kernel: `x__sz` is the byte size of the buffer before it, `x__nullable` may be NULL, `x__str` and
+// Rules for prototypes: at most five arguments, each an integer of at most 64 bits or a pointer. Names carry meaning,
+// as in the kernel: `x__sz` is the byte size of the buffer before it, `x__nullable` may be NULL, `x__str` and
 // `const char *` are strings.
 //
 // Registrars run before main() and only link entries into a list; users see them sorted by name, so that link order

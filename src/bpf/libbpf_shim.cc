@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What libbpf::redirected calls instead of the C library (cmake/libbpf-redirect.syms): bpf(2) and the simulated kernel's
-// files go to the BpfSystem of the calling thread, everything else to the host. Without a BpfSystem::Scope there is no
-// simulated kernel: bpf(2) is ENOSYS and the kernel's files are the host's.
+// What libbpf::redirected calls instead of the C library (cmake/libbpf-redirect.syms): bpf(2) and the simulated
+// kernel's files go to the BpfSystem of the calling thread, everything else to the host. Without a BpfSystem::Scope
+// there is no simulated kernel: bpf(2) is ENOSYS and the kernel's files are the host's.
 //
 // Threading: as BpfSystem::current(), per thread.
 #include <errno.h>

@@ -154,11 +154,13 @@ TEST_F(LibbpfTest, ObjectLoadsAttachesRunsAndDetaches) {
   EXPECT_EQ(variable("last_pid", 4), 77u);
   u64 counts[4];
   const u32 key = 1;
-  ASSERT_EQ(bpf_map__lookup_elem(bpf_object__find_map_by_name(object_, "stats"), &key, 4, counts, sizeof(counts), 0), 0);
+  bpf_map *stats = bpf_object__find_map_by_name(object_, "stats");
+  ASSERT_EQ(bpf_map__lookup_elem(stats, &key, 4, counts, sizeof(counts), 0), 0);
   EXPECT_EQ(counts[2], 2u);
   EXPECT_EQ(counts[0], 0u);
   s32 pid = 0;
-  ASSERT_EQ(bpf_map_lookup_and_delete_elem(bpf_map__fd(bpf_object__find_map_by_name(object_, "pids")), nullptr, &pid), 0);
+  const int pids = bpf_map__fd(bpf_object__find_map_by_name(object_, "pids"));
+  ASSERT_EQ(bpf_map_lookup_and_delete_elem(pids, nullptr, &pid), 0);
   EXPECT_EQ(pid, 77);
 
   bpf_link__destroy(link);

@@ -184,7 +184,8 @@ const std::vector<const MapTypeEntry *> &list_map_types() {
     auto *list = new std::vector<const MapTypeEntry *>();
     for (MapTypeEntry *entry = map_type_head; entry != nullptr; entry = entry->next)
       list->push_back(entry);
-    std::sort(list->begin(), list->end(), [](const MapTypeEntry *a, const MapTypeEntry *b) { return a->type < b->type; });
+    std::sort(list->begin(), list->end(),
+              [](const MapTypeEntry *a, const MapTypeEntry *b) { return a->type < b->type; });
     return list;
   }();
   return all;

@@ -10,7 +10,8 @@
 //
 // Special fields (bpf_timer, bpf_spin_lock) are the kernel's: updates and lookups neither read nor write them.
 //
-// Threading: as BpfSystem. Iteration order is a function of the keys and of the order of operations, never of addresses.
+// Threading: as BpfSystem. Iteration order is a function of the keys and of the order of operations, never of
+// addresses.
 #ifndef USCX_BPF_MAP_H_
 #define USCX_BPF_MAP_H_
 
@@ -107,8 +108,8 @@ class Map : public Object {
   // Whether pointers to values lie in the half that programs may write.
   virtual bool values_writable() const { return true; }
 
-  // Calls visit(key, value) for each element in iteration order until it returns nonzero; -EOPNOTSUPP if the type has no
-  // bpf_for_each_map_elem(). Returns the number of calls.
+  // Calls visit(key, value) for each element in iteration order until it returns nonzero; -EOPNOTSUPP if the type has
+  // no bpf_for_each_map_elem(). Returns the number of calls.
   struct Visitor {
     virtual ~Visitor() = default;
     virtual u64 visit(void *key, void *value) = 0;

@@ -122,7 +122,9 @@ TEST_F(HashMapTest, LruEvictsTheLeastRecentlyUsed) {
   const int fd = create(BPF_MAP_TYPE_LRU_HASH, 4, 8, kCapacity);
   ASSERT_GE(fd, 0);
   std::list<std::pair<u32, u64>> model;  // oldest use first
-  auto find = [&](u32 key) { return std::find_if(model.begin(), model.end(), [&](auto &e) { return e.first == key; }); };
+  auto find = [&](u32 key) {
+    return std::find_if(model.begin(), model.end(), [&](auto &entry) { return entry.first == key; });
+  };
   Rng rng(3, "lru-test");
   for (int step = 0; step < 5000; step++) {
     const u32 key = static_cast<u32>(rng.below(40));

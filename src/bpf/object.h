@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Objects that user space holds by file descriptor: maps, programs, BTF, links. Each is backed by a memfd, so that its
-// descriptors are real ones (they dup, pass through sockets and, for mmap-able maps, map); an object is identified by the
-// inode of its memfd. User space's descriptors and other objects keep an object alive through shared_ptr.
+// descriptors are real ones (they dup, pass through sockets and, for mmap-able maps, map); an object is identified by
+// the inode of its memfd. User space's descriptors and other objects keep an object alive through shared_ptr.
 //
 // Threading: as BpfSystem.
 #ifndef USCX_BPF_OBJECT_H_

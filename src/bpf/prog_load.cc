@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // BPF_PROG_LOAD: from user space's instructions to a Program that runs. References become addresses, calls become
-// thunks; whatever is missing is named in the verifier log, all of it at once. There is no verifier here: only what later
-// steps rest on is checked (DESIGN: safety is at run time).
+// thunks; whatever is missing is named in the verifier log, all of it at once. There is no verifier here: only what
+// later steps rest on is checked (DESIGN: safety is at run time).
 #include <bpf/btf.h>
 #include <errno.h>
 
@@ -457,8 +457,9 @@ long ProgLoader::load(std::shared_ptr<Prog> *out) {
   if (int err = read_attr(&attr); err != 0)
     return err;
   prog_ = std::make_shared<Prog>(system_, std::move(attr));
-  for (int (ProgLoader::*step)() : {&ProgLoader::check_member, &ProgLoader::read_insns, &ProgLoader::read_func_info, &ProgLoader::read_line_info,
-                                    &ProgLoader::bind_fd_array, &ProgLoader::resolve}) {
+  for (int (ProgLoader::*step)() :
+       {&ProgLoader::check_member, &ProgLoader::read_insns, &ProgLoader::read_func_info, &ProgLoader::read_line_info,
+        &ProgLoader::bind_fd_array, &ProgLoader::resolve}) {
     if (int err = (this->*step)(); err != 0)
       return err;
   }

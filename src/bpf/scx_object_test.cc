@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// In-tree schedulers as Debian's kernel sources have them load unmodified. Their kfuncs belong to the bridge; here each is
-// a recorder, so that a callback's calls can be seen. The objects are built by a make target; without them there is
+// In-tree schedulers as Debian's kernel sources have them load unmodified. Their kfuncs belong to the bridge; here each
+// is a recorder, so that a callback's calls can be seen. The objects are built by a make target; without them there is
 // nothing to test.
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The files of the simulated kernel that libbpf reads: its BTF, the kernel's configuration, the CPU lists. A path is ours
-// with contents, ours and absent (the host's kernel must not show through), or the host's.
+// The files of the simulated kernel that libbpf reads: its BTF, the kernel's configuration, the CPU lists. A path is
+// ours with contents, ours and absent (the host's kernel must not show through), or the host's.
 #ifndef USCX_BPF_VIRTUAL_FILES_H_
 #define USCX_BPF_VIRTUAL_FILES_H_
 

@@ -14,7 +14,8 @@
 
 namespace uscx::bpf {
 
-// An invocation runs without others in between, so a lock that is taken is the invocation's own, or another's that leaked.
+// An invocation runs without others in between, so a lock that is taken is the invocation's own, or another's that
+// leaked.
 USCX_HELPER(BPF_FUNC_spin_lock, spin_lock, s64, (u32 *lock)) {
   Guard::writable("bpf_spin_lock", 1, lock, sizeof(*lock));
   Invocation *invocation = Invocation::current();
@@ -48,7 +49,8 @@ USCX_HELPER(BPF_FUNC_timer_init, timer_init, s64, (void *timer, u64 map_handle, 
   TimerTable &table = timers("bpf_timer_init", timer);
   Map *map = Guard::map("bpf_timer_init", 2, map_handle);
   void *value = map->value_of(timer);
-  if (value == nullptr || map->field_at(FieldKind::kTimer, static_cast<char *>(timer) - static_cast<char *>(value)) == nullptr)
+  const u64 offset = static_cast<char *>(timer) - static_cast<char *>(value);
+  if (value == nullptr || map->field_at(FieldKind::kTimer, offset) == nullptr)
     Invocation::current()->violation("helper bpf_timer_init: argument 1 is not a timer of the map");
   return table.init(timer, map, value, flags);
 }

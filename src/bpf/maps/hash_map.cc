@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // HASH, LRU_HASH and PERCPU_HASH. An element is one slot of the map's pool: the key, then the value (or each CPU's).
-// Replacing a value makes a new element, as in the kernel, so that a program that holds the old value goes on reading it;
-// old elements return to the pool once no invocation runs. Buckets are walked by number and each from its newest element, so iteration
-// depends on keys and operations alone: the hash has a fixed seed.
+// Replacing a value makes a new element, as in the kernel, so that a program that holds the old value goes on reading
+// it; old elements return to the pool once no invocation runs. Buckets are walked by number and each from its newest
+// element, so iteration depends on keys and operations alone: the hash has a fixed seed.
 //
 // FIDELITY: LRU_HASH evicts exactly the least recently used element; the kernel approximates that with lists per CPU.
 #include <errno.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// TASK_STORAGE: a value per task, found by the task's address, gone with the task. Never walked, so that addresses decide
-// nothing. User space's key is a process file descriptor.
+// TASK_STORAGE: a value per task, found by the task's address, gone with the task. Never walked, so that addresses
+// decide nothing. User space's key is a process file descriptor.
 #ifndef USCX_BPF_MAPS_TASK_STORAGE_MAP_H_
 #define USCX_BPF_MAPS_TASK_STORAGE_MAP_H_
 
