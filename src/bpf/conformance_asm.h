@@ -53,7 +53,9 @@ class Assembler {
   static u8 reg(const std::string &s) { return u8(std::atoi(s.c_str())); }
   static s64 number(const std::string &s) { return s64(std::strtoull(s.c_str(), nullptr, 0)); }
   static s16 offset(const std::string &sign, const std::string &n) { return s16(number(n) * (sign == "-" ? -1 : 1)); }
-  static u8 size_bits(const std::string &bits) { return bits == "32" ? 0 : bits == "16" ? 8 : bits == "8" ? 0x10 : 0x18; }
+  static u8 size_bits(const std::string &bits) {
+    return bits == "32" ? 0 : bits == "16" ? 8 : bits == "8" ? 0x10 : 0x18;
+  }
 
   void emit(u8 code, u8 dst, u8 src, s16 off, s32 imm) {
     bpf_insn insn = {};
@@ -98,21 +100,24 @@ class Assembler {
       return emit(0, 0, 0, 0, 0), true;
     }
     if (!match(s, R"(if ([rw])(\d+) (\S+) (?:([rw])(\d+)|(-?\w+)) goto (\w+))", m)) return false;
-    static const std::map<std::string, u8> conds = {{"==", 0x10}, {">", 0x20}, {">=", 0x30}, {"&", 0x40}, {"!=", 0x50},
-        {"s>", 0x60}, {"s>=", 0x70}, {"<", 0xa0}, {"<=", 0xb0}, {"s<", 0xc0}, {"s<=", 0xd0}};
+    static const std::map<std::string, u8> conds = {{"==", 0x10}, {">", 0x20},  {">=", 0x30},  {"&", 0x40},
+                                                    {"!=", 0x50}, {"s>", 0x60}, {"s>=", 0x70}, {"<", 0xa0},
+                                                    {"<=", 0xb0}, {"s<", 0xc0}, {"s<=", 0xd0}};
     const u8 cls = m[1] == "r" ? 5 : 6;
     jumps_.push_back({u32(out_.insns.size()), m[7], false});
     const bool by_reg = m[5].matched;
-    emit(u8(conds.at(m[3]) | cls | (by_reg ? 8 : 0)), reg(m[2]), by_reg ? reg(m[5]) : 0, 0, by_reg ? 0 : s32(number(m[6])));
+    emit(u8(conds.at(m[3]) | cls | (by_reg ? 8 : 0)), reg(m[2]), by_reg ? reg(m[5]) : 0, 0,
+         by_reg ? 0 : s32(number(m[6])));
     return true;
   }
 
   bool memory(const std::string &s) {
-    static const std::map<std::string, s32> ops = {{"add", 0}, {"or", 0x40}, {"and", 0x50}, {"xor", 0xa0},
-                                                   {"xchg", 0xe0}, {"cmpxchg", 0xf0}};
+    static const std::map<std::string, s32> ops = {{"add", 0},    {"or", 0x40},   {"and", 0x50},
+                                                   {"xor", 0xa0}, {"xchg", 0xe0}, {"cmpxchg", 0xf0}};
     Match m;
     if (match(s, R"(r(\d+) = \*\(([us])(\d+) \*\)\(r(\d+) ([+-]) (\d+)\))", m))
-      return emit(u8((m[2] == "s" ? 0x80 : 0x60) | 1 | size_bits(m[3])), reg(m[1]), reg(m[4]), offset(m[5], m[6]), 0), true;
+      return emit(u8((m[2] == "s" ? 0x80 : 0x60) | 1 | size_bits(m[3])), reg(m[1]), reg(m[4]), offset(m[5], m[6]), 0),
+             true;
     if (match(s, R"(\*\(u(\d+) \*\)\(r(\d+) ([+-]) (\d+)\) = r(\d+))", m))
       return emit(u8(0x63 | size_bits(m[1])), reg(m[2]), reg(m[5]), offset(m[3], m[4]), 0), true;
     if (match(s, R"(\*\(u(\d+) \*\)\(r(\d+) ([+-]) (\d+)\) = (-?\w+))", m))
@@ -130,9 +135,9 @@ class Assembler {
 
   bool arithmetic(const std::string &s) {
     static const std::map<std::string, std::pair<u8, s16>> ops = {
-        {"+=", {0x00, 0}}, {"-=", {0x10, 0}}, {"*=", {0x20, 0}}, {"/=", {0x30, 0}}, {"s/=", {0x30, 1}},
-        {"|=", {0x40, 0}}, {"&=", {0x50, 0}}, {"<<=", {0x60, 0}}, {">>=", {0x70, 0}}, {"%=", {0x90, 0}},
-        {"s%=", {0x90, 1}}, {"^=", {0xa0, 0}}, {"=", {0xb0, 0}}, {"s>>=", {0xc0, 0}}};
+        {"+=", {0x00, 0}},  {"-=", {0x10, 0}}, {"*=", {0x20, 0}},  {"/=", {0x30, 0}},  {"s/=", {0x30, 1}},
+        {"|=", {0x40, 0}},  {"&=", {0x50, 0}}, {"<<=", {0x60, 0}}, {">>=", {0x70, 0}}, {"%=", {0x90, 0}},
+        {"s%=", {0x90, 1}}, {"^=", {0xa0, 0}}, {"=", {0xb0, 0}},   {"s>>=", {0xc0, 0}}};
     Match m;
     if (match(s, R"(r(\d+) = (-?\w+) ll)", m)) {
       const u64 value = u64(number(m[2]));
@@ -158,8 +163,10 @@ class Assembler {
     for (const Jump &jump : jumps_) {
       CHECK(out_.labels.count(jump.label), "no label {}", jump.label);
       const s64 distance = s64{out_.labels[jump.label]} - jump.at - 1;
-      if (jump.in_imm) out_.insns[jump.at].imm = s32(distance);
-      else out_.insns[jump.at].off = s16(distance);
+      if (jump.in_imm)
+        out_.insns[jump.at].imm = s32(distance);
+      else
+        out_.insns[jump.at].off = s16(distance);
     }
   }
 

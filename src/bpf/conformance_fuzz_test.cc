@@ -17,7 +17,8 @@ u64 refuse(u64 value) {
   if (value % 64 == 5) Invocation::current()->violation("refused {}", value);
   return value;
 }
-constexpr CallDesc kMix{"mix", 3}, kCpu{"env_cpu", 0}, kGive{"give_memory", 0, Returns::kReadWritePtr}, kRefuse{"refuse", 1};
+constexpr CallDesc kMix{"mix", 3}, kCpu{"env_cpu", 0}, kGive{"give_memory", 0, Returns::kReadWritePtr},
+    kRefuse{"refuse", 1};
 
 class Generator {
  public:
@@ -57,7 +58,8 @@ class Generator {
 
   u8 any_reg() { return u8(rng_.below(10)); }
   s32 interesting() {
-    static constexpr s32 kValues[] = {0, 1, -1, 2, 7, 8, 31, 63, 64, 127, 128, 255, 0x7fff, 0x7fffffff, -0x7fffffff - 1};
+    static constexpr s32 kValues[] = {
+        0, 1, -1, 2, 7, 8, 31, 63, 64, 127, 128, 255, 0x7fff, 0x7fffffff, -0x7fffffff - 1};
     return rng_.below(2) ? kValues[rng_.below(std::size(kValues))] : s32(u32(rng_.next()));
   }
 
@@ -87,8 +89,10 @@ class Generator {
     }
     const auto &among = rng_.below(8) == 0 || ahead.empty() ? behind : ahead;
     const s32 distance = s32(among[rng_.below(among.size())]) - s32(at) - 1;
-    if (out_.insns[at].code == 0x06) out_.insns[at].imm = distance;
-    else out_.insns[at].off = s16(distance);
+    if (out_.insns[at].code == 0x06)
+      out_.insns[at].imm = distance;
+    else
+      out_.insns[at].off = s16(distance);
   }
 
   // A register that holds a good pointer, set just now.
@@ -118,21 +122,28 @@ class Generator {
     // A slot that lies over the context's would spoil the rest of the program.
     const u8 dst = writes ? base : value, src = writes ? value : base;
     emit(row.code, dst, row.kind == OpKind::kStoreImm ? 0 : src, off,
-         row.selector == Selector::kImm ? row.selected : row.kind == OpKind::kStoreImm ? interesting() : 0);
+         row.selector == Selector::kImm  ? row.selected
+         : row.kind == OpKind::kStoreImm ? interesting()
+                                         : 0);
     // A second access through the same base is what the analysis leaves unchecked.
     if (rng_.below(3) == 0 && dst != 0) emit(0x71, 0, base, s16(off + 1), 0);
   }
 
   void compute(const OpInfo &row) {
-    const bool shift = row.kind == OpKind::kAlu && (row.alu() == AluOp::kLsh || row.alu() == AluOp::kRsh || row.alu() == AluOp::kArsh);
+    const bool shift =
+        row.kind == OpKind::kAlu && (row.alu() == AluOp::kLsh || row.alu() == AluOp::kRsh || row.alu() == AluOp::kArsh);
     const bool divides = row.kind == OpKind::kAlu && (row.alu() == AluOp::kDiv || row.alu() == AluOp::kMod ||
                                                       row.alu() == AluOp::kSdiv || row.alu() == AluOp::kSmod);
     s32 imm = 0;
-    if (row.selector == Selector::kImm) imm = row.selected;
-    else if (row.kind == OpKind::kAddrSpaceCast) imm = row.sub ? 1 << 16 : 1;
-    else if (row.fields & kUsesImm) imm = shift ? s32(rng_.below(row.is64 ? 64 : 32)) : interesting();
+    if (row.selector == Selector::kImm)
+      imm = row.selected;
+    else if (row.kind == OpKind::kAddrSpaceCast)
+      imm = row.sub ? 1 << 16 : 1;
+    else if (row.fields & kUsesImm)
+      imm = shift ? s32(rng_.below(row.is64 ? 64 : 32)) : interesting();
     if (divides && !row.reg_src && imm == 0) imm = 3;
-    emit(row.code, any_reg(), row.fields & kUsesSrc ? any_reg() : 0, row.selector == Selector::kOff ? s16(row.selected) : 0, imm);
+    emit(row.code, any_reg(), row.fields & kUsesSrc ? any_reg() : 0,
+         row.selector == Selector::kOff ? s16(row.selected) : 0, imm);
   }
 
   void call() {
@@ -151,10 +162,16 @@ class Generator {
     const auto rows = op_table();
     const OpInfo &row = rows[rng_.below(rows.size())];
     switch (row.kind) {
-      case OpKind::kAlu: case OpKind::kNeg: case OpKind::kMov: case OpKind::kMovSx: case OpKind::kEndian:
+      case OpKind::kAlu:
+      case OpKind::kNeg:
+      case OpKind::kMov:
+      case OpKind::kMovSx:
+      case OpKind::kEndian:
       case OpKind::kAddrSpaceCast: return compute(row);
       case OpKind::kLoadImm64: return load_imm64(any_reg(), rng_.next() >> rng_.below(64));
-      case OpKind::kBranch: case OpKind::kJump: case OpKind::kMayGoto:
+      case OpKind::kBranch:
+      case OpKind::kJump:
+      case OpKind::kMayGoto:
         jumps_.push_back(u32(out_.insns.size()));
         return emit(row.code, row.fields & kUsesDst ? any_reg() : 0, row.fields & kUsesSrc ? any_reg() : 0, 0,
                     row.kind == OpKind::kBranch && (row.fields & kUsesImm) ? interesting() : 0);
@@ -191,7 +208,8 @@ TEST(ConformanceFuzz, JitAndInterpreterAgree) {
     ASSERT_FALSE(HasFailure()) << "seed " << seed;
   }
   // The generator is worth something only while it reaches every kind of end.
-  for (const char *name : {"none", "wild store", "read-only store", "store fault", "budget", "call depth", "violation", "wild loads"})
+  for (const char *name :
+       {"none", "wild store", "read-only store", "store fault", "budget", "call depth", "violation", "wild loads"})
     EXPECT_GT(outcomes[name], 0) << name;
   for (const auto &[name, count] : outcomes) RecordProperty(name, count);
 }

@@ -84,8 +84,10 @@ constexpr Case kAlu64[] = {
     {"movsx8_rdi", "r2 = 0x7f; r0 = (s8)r2; exit", 0x7f},
     {"movsx16", "r1 = 0x18000; r0 = (s16)r1; exit", 0xffffffffffff8000},
     {"movsx32", "r1 = 0x180000000 ll; r0 = (s32)r1; exit", 0xffffffff80000000},
-    {"every_register", "r0=1;r1=2;r2=3;r3=4;r4=5;r5=6;r6=7;r7=8;r8=9;r9=10;r0+=r1;r0+=r2;r0+=r3;r0+=r4;r0+=r5;r0+=r6;"
-     "r0+=r7;r0+=r8;r0+=r9;exit", 55},
+    {"every_register",
+     "r0=1;r1=2;r2=3;r3=4;r4=5;r5=6;r6=7;r7=8;r8=9;r9=10;r0+=r1;r0+=r2;r0+=r3;r0+=r4;r0+=r5;r0+=r6;"
+     "r0+=r7;r0+=r8;r0+=r9;exit",
+     55},
 };
 
 constexpr Case kAlu32[] = {
@@ -155,34 +157,45 @@ constexpr Case kMemory[] = {
     {"loadsx16", RW "r0 = *(s16 *)(r6 + 0); exit", 0xffffffffffff8881},
     {"loadsx32", RW "r0 = *(s32 *)(r6 + 0); exit", 0xffffffff968f8881},
     {"load_over_base", RW "r6 = *(u64 *)(r6 + 0); r0 = r6; exit", 0xb2aba49d968f8881},
-    {"load_every_base", RW "r0 = r6; r0 = *(u8 *)(r0 + 0); r2 = r6; r2 = *(u8 *)(r2 + 0); r0 += r2; r3 = r6;"
+    {"load_every_base",
+     RW
+     "r0 = r6; r0 = *(u8 *)(r0 + 0); r2 = r6; r2 = *(u8 *)(r2 + 0); r0 += r2; r3 = r6;"
      "r3 = *(u8 *)(r3 + 0); r0 += r3; r4 = r6; r4 = *(u8 *)(r4 + 0); r0 += r4; r5 = r6; r5 = *(u8 *)(r5 + 0); r0 += r5;"
      "r7 = r6; r7 = *(u8 *)(r7 + 0); r0 += r7; r8 = r6; r8 = *(u8 *)(r8 + 0); r0 += r8; r9 = r6; r9 = *(u8 *)(r9 + 0);"
-     "r0 += r9; exit", 8 * 0x81},
+     "r0 += r9; exit",
+     8 * 0x81},
     {"store8", RW "r2 = 0x1234; *(u8 *)(r6 + 3) = r2; r0 = *(u32 *)(r6 + 0); exit", 0x348f8881},
     {"store16", RW "r2 = 0x12345; *(u16 *)(r6 + 2) = r2; r0 = *(u32 *)(r6 + 0); exit", 0x23458881},
     {"store32", RW "r2 = -1; *(u32 *)(r6 + 4) = r2; r0 = *(u64 *)(r6 + 0); exit", 0xffffffff968f8881},
     {"store64", RW "r2 = -2; *(u64 *)(r6 + 8) = r2; r0 = *(u64 *)(r6 + 8); exit", u64(-2)},
-    {"store_from_every_register", RW "r0 = 1; *(u8 *)(r6 + 0) = r0; r1 = 2; *(u8 *)(r6 + 1) = r1; r2 = 3;"
+    {"store_from_every_register",
+     RW
+     "r0 = 1; *(u8 *)(r6 + 0) = r0; r1 = 2; *(u8 *)(r6 + 1) = r1; r2 = 3;"
      "*(u8 *)(r6 + 2) = r2; r3 = 4; *(u8 *)(r6 + 3) = r3; r4 = 5; *(u8 *)(r6 + 4) = r4; r5 = 6; *(u8 *)(r6 + 5) = r5;"
-     "r7 = 8; *(u8 *)(r6 + 6) = r7; r8 = 9; *(u8 *)(r6 + 7) = r8; r0 = *(u64 *)(r6 + 0); exit", 0x0908060504030201},
+     "r7 = 8; *(u8 *)(r6 + 6) = r7; r8 = 9; *(u8 *)(r6 + 7) = r8; r0 = *(u64 *)(r6 + 0); exit",
+     0x0908060504030201},
     {"store_imm8", RW "*(u8 *)(r6 + 0) = -1; r0 = *(u16 *)(r6 + 0); exit", 0x88ff},
     {"store_imm16", RW "*(u16 *)(r6 + 0) = -2; r0 = *(u32 *)(r6 + 0); exit", 0x968ffffe},
     {"store_imm32", RW "*(u32 *)(r6 + 0) = 5; r0 = *(u64 *)(r6 + 0); exit", 0xb2aba49d00000005},
     {"store_imm64_sign_extends", RW "*(u64 *)(r6 + 0) = -5; r0 = *(u64 *)(r6 + 0); exit", u64(-5)},
-    {"stack", "r1 = 5; *(u64 *)(r10 - 8) = r1; *(u64 *)(r10 - 512) = 6; r0 = *(u64 *)(r10 - 8); r2 = *(u64 *)(r10 - 512);"
-     "r0 += r2; exit", 11},
+    {"stack",
+     "r1 = 5; *(u64 *)(r10 - 8) = r1; *(u64 *)(r10 - 512) = 6; r0 = *(u64 *)(r10 - 8); r2 = *(u64 *)(r10 - 512);"
+     "r0 += r2; exit",
+     11},
     {"stack_by_copy", "r2 = r10; r2 += -16; *(u32 *)(r2 + 4) = 7; r0 = *(u32 *)(r10 - 12); exit", 7},
     {"stack_variable", "r2 = r10; r3 = 24; r2 -= r3; *(u32 *)(r2 + 4) = 7; r0 = *(u32 *)(r10 - 20); exit", 7},
     {"read_only_is_readable", "r6 = *(u64 *)(r1 + 8); r0 = *(u8 *)(r6 + 1); exit", 0x93},
     {"load_acquire64", RW "r0 = load_acquire(*(u64 *)(r6 + 0)); exit", 0xb2aba49d968f8881},
     {"load_acquire8", RW "r0 = load_acquire(*(u8 *)(r6 + 1)); exit", 0x88},
-    {"store_release32", RW "r2 = 9; store_release(*(u32 *)(r6 + 0), r2); r0 = *(u64 *)(r6 + 0); exit", 0xb2aba49d00000009},
+    {"store_release32", RW "r2 = 9; store_release(*(u32 *)(r6 + 0), r2); r0 = *(u64 *)(r6 + 0); exit",
+     0xb2aba49d00000009},
     {"store_release16", RW "r2 = 9; store_release(*(u16 *)(r6 + 0), r2); r0 = *(u32 *)(r6 + 0); exit", 0x968f0009},
     {"arena_cast", "r6 = *(u64 *)(r1 + 48); r6 = addr_space_cast(r6, 0, 1); r0 = *(u8 *)(r6 + 1); exit", 65},
-    {"arena_cast_ignores_high_half", "r6 = 0x7700000040 ll; r6 = addr_space_cast(r6, 0, 1); r0 = *(u8 *)(r6 + 1); exit", 65},
+    {"arena_cast_ignores_high_half", "r6 = 0x7700000040 ll; r6 = addr_space_cast(r6, 0, 1); r0 = *(u8 *)(r6 + 1); exit",
+     65},
     {"arena_cast_keeps_null", "r6 = 0x7700000000 ll; r0 = addr_space_cast(r6, 0, 1); exit", 0},
-    {"arena_cast_user", "r6 = 64; r7 = addr_space_cast(r6, 1, 0); r6 = addr_space_cast(r6, 0, 1); r7 -= r6; r0 = r7; exit", 0},
+    {"arena_cast_user",
+     "r6 = 64; r7 = addr_space_cast(r6, 1, 0); r6 = addr_space_cast(r6, 0, 1); r7 -= r6; r0 = r7; exit", 0},
     {"arena_store", "r6 = 64; r6 = addr_space_cast(r6, 0, 1); *(u8 *)(r6 + 2) = 9; r0 = *(u8 *)(r6 + 2); exit", 9},
 };
 
@@ -203,17 +216,24 @@ constexpr Case kAtomics[] = {
     {"fetch_add_r0", BUF64 "r0 = 3; r0 = fetch_add *(u64 *)(r6 + 8); exit", 0x1111111122222222},
     {"fetch_or64", BUF64 "r2 = 1; r2 = fetch_or *(u64 *)(r6 + 8); r0 = *(u64 *)(r6 + 8); r0 ^= r2; exit", 1},
     {"fetch_or64_r0", BUF64 "r0 = 1; r0 = fetch_or *(u64 *)(r6 + 8); r2 = *(u64 *)(r6 + 8); r0 ^= r2; exit", 1},
-    {"fetch_or_base_r0", BUF64 "r0 = r6; r2 = 1; r2 = fetch_or *(u64 *)(r0 + 8); r0 -= r6; r0 += r2; exit", 0x1111111122222222},
+    {"fetch_or_base_r0", BUF64 "r0 = r6; r2 = 1; r2 = fetch_or *(u64 *)(r0 + 8); r0 -= r6; r0 += r2; exit",
+     0x1111111122222222},
     {"fetch_or32", BUF64 "r3 = -1; w3 = fetch_or *(u32 *)(r6 + 8); r0 = r3; exit", 0x22222222},
-    {"fetch_and64", BUF64 "r2 = 0xff; r2 = fetch_and *(u64 *)(r6 + 8); r0 = *(u64 *)(r6 + 8); r0 += r2; exit", 0x1111111122222244},
-    {"fetch_and32", BUF64 "r0 = 0xff; w0 = fetch_and *(u32 *)(r6 + 8); r2 = *(u64 *)(r6 + 8); r0 += r2; exit", 0x1111111122222244},
+    {"fetch_and64", BUF64 "r2 = 0xff; r2 = fetch_and *(u64 *)(r6 + 8); r0 = *(u64 *)(r6 + 8); r0 += r2; exit",
+     0x1111111122222244},
+    {"fetch_and32", BUF64 "r0 = 0xff; w0 = fetch_and *(u32 *)(r6 + 8); r2 = *(u64 *)(r6 + 8); r0 += r2; exit",
+     0x1111111122222244},
     {"fetch_xor64", BUF64 "r9 = -1; r9 = fetch_xor *(u64 *)(r6 + 8); r0 = *(u64 *)(r6 + 8); r0 += r9; exit", ~0ull},
-    {"fetch_xor32", BUF64 "r9 = -1; w9 = fetch_xor *(u32 *)(r6 + 8); r0 = *(u32 *)(r6 + 8); r0 += r9; exit", 0xffffffff},
-    {"xchg64", BUF64 "r2 = 5; r2 = fetch_xchg *(u64 *)(r6 + 8); r0 = *(u64 *)(r6 + 8); r0 += r2; exit", 0x1111111122222227},
+    {"fetch_xor32", BUF64 "r9 = -1; w9 = fetch_xor *(u32 *)(r6 + 8); r0 = *(u32 *)(r6 + 8); r0 += r9; exit",
+     0xffffffff},
+    {"xchg64", BUF64 "r2 = 5; r2 = fetch_xchg *(u64 *)(r6 + 8); r0 = *(u64 *)(r6 + 8); r0 += r2; exit",
+     0x1111111122222227},
     {"xchg32", BUF64 "r2 = -1; w2 = fetch_xchg *(u32 *)(r6 + 8); r0 = r2; exit", 0x22222222},
-    {"cmpxchg64_hits", BUF64 "r0 = r2; r3 = 7; r3 = fetch_cmpxchg *(u64 *)(r6 + 8); r1 = *(u64 *)(r6 + 8); r0 -= r1; exit",
+    {"cmpxchg64_hits",
+     BUF64 "r0 = r2; r3 = 7; r3 = fetch_cmpxchg *(u64 *)(r6 + 8); r1 = *(u64 *)(r6 + 8); r0 -= r1; exit",
      0x111111112222221b},
-    {"cmpxchg64_misses", BUF64 "r0 = 1; r3 = 7; r3 = fetch_cmpxchg *(u64 *)(r6 + 8); r1 = *(u64 *)(r6 + 8); r0 -= r1; exit", 0},
+    {"cmpxchg64_misses",
+     BUF64 "r0 = 1; r3 = 7; r3 = fetch_cmpxchg *(u64 *)(r6 + 8); r1 = *(u64 *)(r6 + 8); r0 -= r1; exit", 0},
     {"cmpxchg64_keeps_source", BUF64 "r0 = 1; r3 = 7; r3 = fetch_cmpxchg *(u64 *)(r6 + 8); r0 = r3; exit", 7},
     {"cmpxchg32_hits", BUF64 "r0 = 0x7722222222 ll; r3 = 7; w3 = fetch_cmpxchg *(u32 *)(r6 + 8); exit", 0x22222222},
     {"cmpxchg32_misses", BUF64 "r0 = -1; r3 = 7; w3 = fetch_cmpxchg *(u32 *)(r6 + 8); exit", 0x22222222},
@@ -230,22 +250,38 @@ constexpr Case kFlow[] = {
     {"jump_over_ld_imm64", "r0 = 1; if r0 == 1 goto out; r0 = 0x1111111111 ll; out: ; exit", 1},
     {"call_one_argument", "r1 = 20; callsub f; exit; f: ; r0 = r1; r0 += 1; exit", 21},
     {"call_five_arguments", "r1=1;r2=2;r3=3;r4=4;r5=5;callsub f;exit;f: ;r0=r1;r0+=r2;r0+=r3;r0+=r4;r0+=r5;exit", 15},
-    {"call_keeps_r6_to_r9", "r6=1;r7=2;r8=3;r9=4;callsub f;r0=r6;r0+=r7;r0+=r8;r0+=r9;exit;"
-     "f: ;r6=0;r7=0;r8=0;r9=0;r0=0;exit", 10},
-    {"call_separates_stacks", "*(u64 *)(r10 - 8) = 1; callsub f; r0 = *(u64 *)(r10 - 8); exit;"
-     "f: ; *(u64 *)(r10 - 8) = 2; r0 = 0; exit", 1},
-    {"call_gives_stack_pointer", "r1 = r10; r1 += -8; callsub f; r0 = *(u64 *)(r10 - 8); exit;"
-     "f: ; *(u64 *)(r1 + 0) = 2; r0 = 0; exit", 2},
-    {"call_in_loop", "r6 = 3; r7 = 0; again: ; r1 = r6; callsub f; r7 += r0; r6 -= 1; if r6 != 0 goto again; r0 = r7; exit;"
-     "f: ; r0 = r1; r0 *= r0; exit", 14},
-    {"call_nested", "r1 = 1; callsub f; exit; f: ; r6 = r1; r1 += 1; callsub g; r0 += r6; exit; g: ; r6 = 100; r0 = r1; r0 += r6; exit", 103},
-    {"call_eight_deep", "r1 = 7; callsub f; exit; f: ; r0 = 1; r1 -= 1; if r1 == 0 goto out; callsub f; r0 += 1; out: ; exit", 7},
-    {"call_back_in_loops", "r0 = 0; r6 = 2; again: ; r1 = 5; callsub f; r6 -= 1; if r6 != 0 goto again; exit;"
-     "f: ; r0 = 0; more: ; r0 += r1; r1 -= 1; if r1 != 0 goto more; exit", 15},
+    {"call_keeps_r6_to_r9",
+     "r6=1;r7=2;r8=3;r9=4;callsub f;r0=r6;r0+=r7;r0+=r8;r0+=r9;exit;"
+     "f: ;r6=0;r7=0;r8=0;r9=0;r0=0;exit",
+     10},
+    {"call_separates_stacks",
+     "*(u64 *)(r10 - 8) = 1; callsub f; r0 = *(u64 *)(r10 - 8); exit;"
+     "f: ; *(u64 *)(r10 - 8) = 2; r0 = 0; exit",
+     1},
+    {"call_gives_stack_pointer",
+     "r1 = r10; r1 += -8; callsub f; r0 = *(u64 *)(r10 - 8); exit;"
+     "f: ; *(u64 *)(r1 + 0) = 2; r0 = 0; exit",
+     2},
+    {"call_in_loop",
+     "r6 = 3; r7 = 0; again: ; r1 = r6; callsub f; r7 += r0; r6 -= 1; if r6 != 0 goto again; r0 = r7; exit;"
+     "f: ; r0 = r1; r0 *= r0; exit",
+     14},
+    {"call_nested",
+     "r1 = 1; callsub f; exit; f: ; r6 = r1; r1 += 1; callsub g; r0 += r6; exit; g: ; r6 = 100; r0 = r1; r0 += r6; "
+     "exit",
+     103},
+    {"call_eight_deep",
+     "r1 = 7; callsub f; exit; f: ; r0 = 1; r1 -= 1; if r1 == 0 goto out; callsub f; r0 += 1; out: ; exit", 7},
+    {"call_back_in_loops",
+     "r0 = 0; r6 = 2; again: ; r1 = 5; callsub f; r6 -= 1; if r6 != 0 goto again; exit;"
+     "f: ; r0 = 0; more: ; r0 += r1; r1 -= 1; if r1 != 0 goto more; exit",
+     15},
     {"unset_registers_are_zero", "r0 += r6; r0 += r9; r0 += r3; exit", 0},
-    {"unset_after_call_are_zero", "r1=1;r2=2;r3=3;r4=4;r5=5;callsub f;r0=r1;r0+=r2;r0+=r3;r0+=r4;r0+=r5;exit;f: ;r0=1;exit", 0},
+    {"unset_after_call_are_zero",
+     "r1=1;r2=2;r3=3;r4=4;r5=5;callsub f;r0=r1;r0+=r2;r0+=r3;r0+=r4;r0+=r5;exit;f: ;r0=1;exit", 0},
     {"unset_in_callee_are_zero", "r6=1;r7=2;r0=9;callsub f;r0+=r6;exit;f: ;r0+=r6;r0+=r7;exit", 1},
-    {"may_goto_goes_on", "r0 = 0; r1 = 3; again: ; may_goto out; r0 += 1; r1 -= 1; if r1 != 0 goto again; out: ; exit", 3},
+    {"may_goto_goes_on", "r0 = 0; r1 = 3; again: ; may_goto out; r0 += 1; r1 -= 1; if r1 != 0 goto again; out: ; exit",
+     3},
 };
 
 Functions no_functions() { return {}; }
@@ -272,8 +308,19 @@ TEST(Conformance, Branches) {
   struct Pair {
     s64 a, b;
   };
-  constexpr Pair kPairs[] = {{0, 0}, {1, 0}, {0, 1}, {-1, 1}, {1, -1}, {-1, -1}, {-2, -1}, {6, 2}, {5, 2},
-                             {0x80000000ll, 1}, {0x100000000ll, 1}, {0x7fffffff, -1}, {s64(1ull << 63), 1}};
+  constexpr Pair kPairs[] = {{0, 0},
+                             {1, 0},
+                             {0, 1},
+                             {-1, 1},
+                             {1, -1},
+                             {-1, -1},
+                             {-2, -1},
+                             {6, 2},
+                             {5, 2},
+                             {0x80000000ll, 1},
+                             {0x100000000ll, 1},
+                             {0x7fffffff, -1},
+                             {s64(1ull << 63), 1}};
   const std::map<std::string, bool (*)(s64, s64, bool)> conds = {
       {"==", [](s64 a, s64 b, bool) { return a == b; }},
       {"!=", [](s64 a, s64 b, bool) { return a != b; }},
@@ -293,8 +340,9 @@ TEST(Conformance, Branches) {
         for (bool by_reg : {false, true}) {
           const char prefix = wide ? 'r' : 'w';
           const std::string b = by_reg ? fmt::format("{}2", prefix) : fmt::format("{}", pair.b);
-          const std::string text = fmt::format("r1 = {:#x} ll; r2 = {:#x} ll; r0 = 1; if {}1 {} {} goto out; r0 = 0; out: ; exit",
-                                               u64(pair.a), u64(pair.b), prefix, name, b);
+          const std::string text =
+              fmt::format("r1 = {:#x} ll; r2 = {:#x} ll; r0 = 1; if {}1 {} {} goto out; r0 = 0; out: ; exit",
+                          u64(pair.a), u64(pair.b), prefix, name, b);
           SCOPED_TRACE(text);
           auto program = build(Assembler::assemble(text), no_functions());
           const s64 left = wide ? pair.a : s32(pair.a), right = wide ? pair.b : s32(pair.b);
@@ -318,10 +366,11 @@ TEST(Conformance, ArithmeticAtTheEdges) {
         int slot = 0;
         for (u64 a : values) {
           for (u64 b : {values[slot % 11], values[(slot + 4) % 11], values[(slot + 7) % 11]}) {
-            text += fmt::format("r0=11;r2=12;r3=13;r4=14;r5=15;r6=16;r9=19;r{} = {:#x} ll; r{} = {:#x} ll; {}{} {} {}{};"
-                                "r1 = *(u64 *)(r10 - 8); *(u64 *)(r1 + {}) = r{}; r7 += r0; r7 += r2; r7 += r3;"
-                                "r7 += r4; r7 += r5; r7 += r6; r7 += r9;",
-                                dst, a, src, b, prefix, dst, op, prefix, src, slot % 32 * 8, dst);
+            text += fmt::format(
+                "r0=11;r2=12;r3=13;r4=14;r5=15;r6=16;r9=19;r{} = {:#x} ll; r{} = {:#x} ll; {}{} {} {}{};"
+                "r1 = *(u64 *)(r10 - 8); *(u64 *)(r1 + {}) = r{}; r7 += r0; r7 += r2; r7 += r3;"
+                "r7 += r4; r7 += r5; r7 += r6; r7 += r9;",
+                dst, a, src, b, prefix, dst, op, prefix, src, slot % 32 * 8, dst);
             slot++;
           }
         }

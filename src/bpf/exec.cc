@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <vector>
 
 #include "bpf/exec_runtime.h"
 #include "bpf/jit.h"
@@ -17,34 +16,51 @@ constexpr size_t kStackBytes = kMaxCallDepth * kFrameBytes;
 constexpr ExecEnv kNoEnv;
 ExecMode g_default_mode = ExecMode::kJit;
 
-// BPF stacks of one host thread, reused last in, first out: the same nesting gives the same addresses.
-class StackPool {
- public:
-  ~StackPool() {
-    for (void *stack : free_) Region::get().free_pages(stack);
-  }
-  char *take() {
-    if (free_.empty()) return static_cast<char *>(Region::get().alloc_pages(Half::kReadWrite, kStackBytes, true));
-    char *stack = free_.back();
-    free_.pop_back();
-    return stack;
-  }
-  void give_back(char *stack) { free_.push_back(stack); }
+// BPF stacks of one host thread, reused last in, first out: the same nesting gives the same addresses. A free stack
+// is linked through memory beside it, not through itself, so that its contents stay as the last program left them.
+struct FreeStack {
+  char *stack;
+  FreeStack *next;
+};
+thread_local constinit FreeStack *t_free_stacks = nullptr;
 
- private:
-  std::vector<char *> free_;
+// Gives a thread's stacks back when it ends.
+struct StackReturner {
+  bool armed = false;
+  ~StackReturner() {
+    while (FreeStack *spare = t_free_stacks) {
+      t_free_stacks = spare->next;
+      Region::get().free_pages(spare->stack);
+      delete spare;
+    }
+  }
 };
 
-StackPool &stacks() {
-  static thread_local StackPool pool;
-  return pool;
+[[gnu::noinline]] FreeStack *new_stack() {
+  static thread_local StackReturner returner;
+  returner.armed = true;
+  char *stack = static_cast<char *>(Region::get().alloc_pages(Half::kReadWrite, kStackBytes, true));
+  return new FreeStack{stack, nullptr};
+}
+
+FreeStack *take_stack() {
+  FreeStack *spare = t_free_stacks;
+  if (spare == nullptr) return new_stack();
+  t_free_stacks = spare->next;
+  return spare;
+}
+
+void give_back_stack(FreeStack *stack) {
+  stack->next = t_free_stacks;
+  t_free_stacks = stack;
 }
 
 std::string describe(const Abort &abort, unsigned size, const std::string &detail) {
   const std::string place = abort.program->place(abort.insn);
   switch (abort.reason) {
     case AbortReason::kWildStore:
-      return fmt::format("store of {} bytes to {:#x}, which is no memory of the program, at {}", size, abort.address, place);
+      return fmt::format("store of {} bytes to {:#x}, which is no memory of the program, at {}", size, abort.address,
+                         place);
     case AbortReason::kReadOnlyStore:
       return fmt::format("store of {} bytes to read-only memory at {:#x} at {}", size, abort.address, place);
     case AbortReason::kStoreFault:
@@ -61,8 +77,8 @@ std::string describe(const Abort &abort, unsigned size, const std::string &detai
 }  // namespace
 
 const char *abort_reason_name(AbortReason reason) {
-  static constexpr std::array kNames = {"none",   "wild store", "read-only store", "store fault",
-                                        "budget", "call depth", "trap",            "violation"};
+  static constexpr std::array kNames = {"none",       "wild store", "read-only store", "store fault", "budget",
+                                        "call depth", "trap",       "violation"};
   return kNames[size_t(reason)];
 }
 
@@ -89,7 +105,8 @@ void Invocation::raise(AbortReason reason, u32 insn, u64 address, std::string de
 }
 
 void Invocation::unwind() {
-  CHECK(current_ == this && nesting_ > 0 && state_.aborted, "unwinding an invocation that does not run or is not aborted");
+  CHECK(current_ == this && nesting_ > 0 && state_.aborted,
+        "unwinding an invocation that does not run or is not aborted");
   if (landing_ != nullptr) _longjmp(*landing_, 1);
   JitCode::unwind(state_.entry_rsp);
 }
@@ -117,8 +134,8 @@ u64 run_landed(const Program &program, u32 subprog, const u64 args[5], u64 top, 
 
 // Aborts of the interpreter land here by longjmp. Translated code unwinds by itself, except under ThreadSanitizer,
 // which must see frames being left.
-[[gnu::noinline]] u64 run_with_landing(jmp_buf &landing, const Program &program, u32 subprog, const u64 args[5], u64 top,
-                                       Invocation &invocation, ExecMode mode) {
+[[gnu::noinline]] u64 run_with_landing(jmp_buf &landing, const Program &program, u32 subprog, const u64 args[5],
+                                       u64 top, Invocation &invocation, ExecMode mode) {
   if (_setjmp(landing) != 0) return 0;
   return run_landed(program, subprog, args, top, invocation, mode);
 }
@@ -153,8 +170,8 @@ RunResult ExecAccess::run(const Program &program, u32 subprog, const u64 args[5]
   } else if (state.budget < 0) {
     inv.raise(AbortReason::kBudget, program.subprogs()[subprog].start, 0, {});
   } else {
-    char *stack = stacks().take();
-    const u64 top = reinterpret_cast<u64>(stack) + kStackBytes;
+    FreeStack *stack = take_stack();
+    const u64 top = reinterpret_cast<u64>(stack->stack) + kStackBytes;
     // Frames of the runs around this one count too, one each.
     state.stack_low = top - (kMaxCallDepth - inv.nesting_) * kFrameBytes;
     if (mode == ExecMode::kJit && !kJitNeedsLanding) {
@@ -165,7 +182,7 @@ RunResult ExecAccess::run(const Program &program, u32 subprog, const u64 args[5]
       inv.landing_ = &landing;
       r0 = run_with_landing(landing, program, subprog, args, top, inv, mode);
     }
-    stacks().give_back(stack);
+    give_back_stack(stack);
   }
   inv.nesting_--;
   inv.landing_ = outer_landing;
@@ -189,7 +206,8 @@ RunResult run(const Program &program, u64 ctx, Invocation &invocation, ExecMode 
   return ExecAccess::run(program, 0, args, invocation, mode);
 }
 
-RunResult run(const Program &program, u32 subprog, std::initializer_list<u64> args, Invocation &invocation, ExecMode mode) {
+RunResult run(const Program &program, u32 subprog, std::initializer_list<u64> args, Invocation &invocation,
+              ExecMode mode) {
   CHECK(args.size() <= 5);
   u64 all[5] = {};
   std::copy(args.begin(), args.end(), all);

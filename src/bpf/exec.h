@@ -39,8 +39,8 @@ enum class AbortReason : u8 {
   kStoreFault,     // to unmapped memory inside the region
   kBudget,
   kCallDepth,
-  kTrap,           // an instruction that must never run
-  kViolation,      // raised by a helper or kfunc
+  kTrap,       // an instruction that must never run
+  kViolation,  // raised by a helper or kfunc
 };
 const char *abort_reason_name(AbortReason reason);
 
@@ -69,11 +69,11 @@ class Ledger {
 
 // The part that translated code reaches through a register. Offsets are used by the JIT.
 struct ExecState {
-  u64 entry_rsp = 0;      // where an abort unwinds to
-  s64 budget = 0;         // what is left
-  u64 stack_low = 0;      // lowest r10 that a frame may have
+  u64 entry_rsp = 0;  // where an abort unwinds to
+  s64 budget = 0;     // what is left
+  u64 stack_low = 0;  // lowest r10 that a frame may have
   const ExecEnv *env = nullptr;
-  u32 insn = 0;           // the call instruction that runs a helper or kfunc
+  u32 insn = 0;  // the call instruction that runs a helper or kfunc
   u32 aborted = 0;
   Invocation *owner = nullptr;
 };

@@ -27,10 +27,12 @@ TEST(Program, RefusesBadInstructions) {
   EXPECT_EQ(refusal({}), "the program has no instructions");
   EXPECT_EQ(refusal({ok, raw(0xff), exit}),
             "insn 1: opcode 0xff (src 0, off 0, imm 0) is not an instruction that uscx runs");
-  EXPECT_EQ(refusal({raw(0x20), exit}), "insn 0: opcode 0x20 (src 0, off 0, imm 0) is not an instruction that uscx runs");
+  EXPECT_EQ(refusal({raw(0x20), exit}),
+            "insn 0: opcode 0x20 (src 0, off 0, imm 0) is not an instruction that uscx runs");
   EXPECT_EQ(refusal({raw(0xd3, 0, 0, 0, 0), exit}),
             "insn 0: opcode 0xd3 (src 0, off 0, imm 0) is not an instruction that uscx runs");
-  EXPECT_EQ(refusal({raw(0x8d), exit}), "insn 0: opcode 0x8d (src 0, off 0, imm 0) is not an instruction that uscx runs");
+  EXPECT_EQ(refusal({raw(0x8d), exit}),
+            "insn 0: opcode 0x8d (src 0, off 0, imm 0) is not an instruction that uscx runs");
   EXPECT_EQ(refusal({raw(0xb7, 11), exit}), "insn 0: there is no such destination register");
   EXPECT_EQ(refusal({raw(0xbf, 1, 12), exit}), "insn 0: there is no such source register");
   EXPECT_EQ(refusal({raw(0xb7, 10), exit}), "insn 0: writes r10, the frame pointer");
@@ -49,8 +51,10 @@ TEST(Program, RefusesBadStructure) {
   EXPECT_EQ(refusal({raw(0x05, 0, 0, -2), exit}), "insn 0: jumps out of the program");
   EXPECT_EQ(refusal({raw(0x05, 0, 0, 1), raw(0x18), raw(0), exit}), "insn 0: jumps into the middle of ld_imm64 at 2");
   EXPECT_EQ(refusal({ok, raw(0x18)}), "insn 1: second half of ld_imm64 is missing");
-  EXPECT_EQ(refusal({raw(0x18), raw(0, 1), exit}), "insn 0: second half of ld_imm64 has reserved fields that are not zero");
-  EXPECT_EQ(refusal({raw(0x18, 1, kImm64MapFd), raw(0), exit}), "insn 0: ld_imm64 of kind 1 was not resolved by the loader");
+  EXPECT_EQ(refusal({raw(0x18), raw(0, 1), exit}),
+            "insn 0: second half of ld_imm64 has reserved fields that are not zero");
+  EXPECT_EQ(refusal({raw(0x18, 1, kImm64MapFd), raw(0), exit}),
+            "insn 0: ld_imm64 of kind 1 was not resolved by the loader");
   EXPECT_EQ(refusal({ok}), "insn 0: runs past the end of its function ");
   EXPECT_EQ(refusal({raw(0x85, 0, 0, 0, 14), exit}), "insn 0: helper 14 is not resolved");
   EXPECT_EQ(refusal({raw(0x85, 0, 2, 0, 99), exit}), "insn 0: kfunc 99 is not resolved");
@@ -80,7 +84,8 @@ TEST(Program, LeavesOutOnlyProvenChecks) {
     std::string letters;
     for (u32 i = 0; i < program->insns().size(); i++) {
       const OpInfo *op = program->insns()[i].info;
-      if (op && (op->reads_memory() || op->writes_memory())) letters += program->access(i) == Access::kUnchecked ? 'u' : 'c';
+      if (op && (op->reads_memory() || op->writes_memory()))
+        letters += program->access(i) == Access::kUnchecked ? 'u' : 'c';
     }
     return letters;
   };
@@ -88,8 +93,11 @@ TEST(Program, LeavesOutOnlyProvenChecks) {
   EXPECT_EQ(accesses("*(u64 *)(r1 + 0) = 1; exit"), "c");
   EXPECT_EQ(accesses("r2 = *(u64 *)(r1 + 0); r0 = *(u64 *)(r2 + 0); r0 = *(u64 *)(r2 + 8); exit"), "ucu");
   EXPECT_EQ(accesses("r2 = *(u64 *)(r1 + 0); r0 = *(u64 *)(r2 + 0); r2 += r0; r0 = *(u64 *)(r2 + 8); exit"), "ucc");
-  EXPECT_EQ(accesses("r2 = *(u64 *)(r1 + 0); *(u64 *)(r2 + 0) = 1; *(u64 *)(r2 + 8) = 1; r0 = *(u64 *)(r2 + 0); exit"), "uccu");
-  EXPECT_EQ(accesses("r2 = *(u64 *)(r1 + 0); if r2 == 0 goto out; r0 = *(u8 *)(r2 + 0); out: ; r0 = *(u8 *)(r2 + 0); exit"), "ucc");
+  EXPECT_EQ(accesses("r2 = *(u64 *)(r1 + 0); *(u64 *)(r2 + 0) = 1; *(u64 *)(r2 + 8) = 1; r0 = *(u64 *)(r2 + 0); exit"),
+            "uccu");
+  EXPECT_EQ(
+      accesses("r2 = *(u64 *)(r1 + 0); if r2 == 0 goto out; r0 = *(u8 *)(r2 + 0); out: ; r0 = *(u8 *)(r2 + 0); exit"),
+      "ucc");
   EXPECT_EQ(accesses("r2 = r10; again: ; *(u8 *)(r2 - 1) = 1; r2 -= 1; if r2 != 0 goto again; exit"), "c");
   EXPECT_EQ(accesses("r2 = r10; w2 = w2; *(u8 *)(r2 - 1) = 1; exit"), "c");
   EXPECT_EQ(accesses("r2 = r10; r2 += 60001; *(u8 *)(r2 - 1) = 1; exit"), "c");

@@ -69,7 +69,8 @@ u64 percpu_lookup(u64 map, u64 key) {
 
 constexpr CallDesc kSum5{"sum5", 5}, kSeven{"seven", 0}, kObject{"object", 0, Returns::kReadWritePtr},
     kCpuId{"cpu_id", 0}, kTask{"current_task", 0}, kRejectZero{"reject_zero", 1}, kCharge{"charge", 1},
-    kWhere{"where", 0}, kLoop{"loop_callback", 3}, kNested{"nested_run", 1}, kLookup{"lookup", 2, Returns::kReadWritePtr};
+    kWhere{"where", 0}, kLoop{"loop_callback", 3}, kNested{"nested_run", 1},
+    kLookup{"lookup", 2, Returns::kReadWritePtr};
 
 template <typename F>
 CallTarget target(F *function, const CallDesc &desc, InlineOp inline_op = {}) {
@@ -120,19 +121,22 @@ void expect_abort(const std::string &text, AbortReason reason, u32 insn, s64 bud
 // ---- loads ----
 
 TEST(Exec, WildLoadReadsZeroAndIsCounted) {
-  const Outcome out = both("r2 = *(u64 *)(r1 + 24); r0 = 5; r0 = *(u64 *)(r2 + 0); r3 = *(u64 *)(r2 + 0); r0 += r3; r0 += 1; exit");
+  const Outcome out =
+      both("r2 = *(u64 *)(r1 + 24); r0 = 5; r0 = *(u64 *)(r2 + 0); r3 = *(u64 *)(r2 + 0); r0 += r3; r0 += 1; exit");
   EXPECT_EQ(out.r0, 1u);
   EXPECT_EQ(out.wild, "2:1 3:1 ");
   EXPECT_EQ(out.reason, AbortReason::kNone);
 }
 
 TEST(Exec, NullLoadReadsZero) {
-  EXPECT_EQ(both("r2 = *(u64 *)(r1 + 40); r0 = *(u32 *)(r2 + 8); r3 = *(u8 *)(r2 + 100); r0 += r3; exit").wild, "1:1 2:1 ");
+  EXPECT_EQ(both("r2 = *(u64 *)(r1 + 40); r0 = *(u32 *)(r2 + 8); r3 = *(u8 *)(r2 + 100); r0 += r3; exit").wild,
+            "1:1 2:1 ");
   EXPECT_EQ(both("r2 = 0; r0 = *(u32 *)(r2 - 8); exit").wild, "1:1 ");
 }
 
 TEST(Exec, LoadOfUnmappedMemoryInsideReadsZero) {
-  const Outcome out = both("r2 = *(u64 *)(r1 + 16); r0 = 9; r0 = *(u64 *)(r2 + 0); r3 = 9; r3 = *(s8 *)(r2 + 1); r0 += r3; exit");
+  const Outcome out =
+      both("r2 = *(u64 *)(r1 + 16); r0 = 9; r0 = *(u64 *)(r2 + 0); r3 = 9; r3 = *(s8 *)(r2 + 1); r0 += r3; exit");
   EXPECT_EQ(out.r0, 0u);
   EXPECT_EQ(out.wild, "2:1 4:1 ");
 }
@@ -148,31 +152,36 @@ TEST(Exec, LoadFromScalarsReadsZero) {
 
 // A base outside of the region stays suspect, whatever was proven on the straight path before.
 TEST(Exec, WildBaseIsNotTrustedLater) {
-  const Outcome out = both("r6 = *(u64 *)(r1 + 24); r7 = *(u64 *)(r1 + 0); r0 = *(u64 *)(r6 + 0); if r7 == 0 goto out;"
-                           "r2 = *(u64 *)(r6 + 0); r0 += r2; r2 = *(u8 *)(r7 + 0); r0 += r2; out: ; exit");
+  const Outcome out = both(
+      "r6 = *(u64 *)(r1 + 24); r7 = *(u64 *)(r1 + 0); r0 = *(u64 *)(r6 + 0); if r7 == 0 goto out;"
+      "r2 = *(u64 *)(r6 + 0); r0 += r2; r2 = *(u8 *)(r7 + 0); r0 += r2; out: ; exit");
   EXPECT_EQ(out.r0, 0x81u);
   EXPECT_EQ(out.wild, "2:1 4:1 ");
 }
 
 TEST(Exec, WildLoadInLoopAndCalleeGoesOn) {
-  const Outcome out = both("r6 = *(u64 *)(r1 + 24); r7 = 3; r8 = 0; again: ; r1 = r6; callsub f; r8 += r0; r7 -= 1;"
-                           "if r7 != 0 goto again; r0 = r8; exit; f: ; r6 = 4; r7 = *(u64 *)(r1 + 0); more: ; r6 -= 1;"
-                           "r7 += 1; if r6 != 0 goto more; r0 = r7; exit");
+  const Outcome out = both(
+      "r6 = *(u64 *)(r1 + 24); r7 = 3; r8 = 0; again: ; r1 = r6; callsub f; r8 += r0; r7 -= 1;"
+      "if r7 != 0 goto again; r0 = r8; exit; f: ; r6 = 4; r7 = *(u64 *)(r1 + 0); more: ; r6 -= 1;"
+      "r7 += 1; if r6 != 0 goto more; r0 = r7; exit");
   EXPECT_EQ(out.r0, 12u);
   EXPECT_EQ(out.wild, "11:3 ");
 }
 
 TEST(Exec, MayGotoCounterSurvivesWildLoad) {
-  const Outcome out = both("r6 = *(u64 *)(r1 + 24); r0 = 0; again: ; may_goto out; r0 += 1; if r0 != 3 goto skip;"
-                           "r2 = *(u64 *)(r6 + 0); skip: ; goto again; out: ; exit", 1ll << 40);
+  const Outcome out = both(
+      "r6 = *(u64 *)(r1 + 24); r0 = 0; again: ; may_goto out; r0 += 1; if r0 != 3 goto skip;"
+      "r2 = *(u64 *)(r6 + 0); skip: ; goto again; out: ; exit",
+      1ll << 40);
   EXPECT_EQ(out.r0, kMayGotoSteps);
 }
 
 TEST(Exec, AddressesAroundTheRegionAreOutside) {
   for (u64 base : {kRegionBase, kRegionBase + kRegionBytes, kRoBase}) {
     for (int off : {-9, -8, -1, 0, 8, -32768, 32767}) {
-      const std::string text = fmt::format("r2 = {:#x} ll; r3 = *(u64 *)(r1 + 0); r2 += r3; r2 -= r3; r0 = *(u64 *)(r2 {} {}); exit",
-                                           base, off < 0 ? '-' : '+', std::abs(off));
+      const std::string text =
+          fmt::format("r2 = {:#x} ll; r3 = *(u64 *)(r1 + 0); r2 += r3; r2 -= r3; r0 = *(u64 *)(r2 {} {}); exit", base,
+                      off < 0 ? '-' : '+', std::abs(off));
       EXPECT_EQ(both(text).wild, "5:1 ");
     }
   }
@@ -203,18 +212,23 @@ TEST(Exec, ReadOnlyStoreAborts) {
 }
 
 TEST(Exec, WritableFieldIsStoredTo) {
-  const Outcome out = both("r2 = *(u64 *)(r1 + 32); *(u64 *)(r2 + 0) = 5; r3 = 4; r3 = fetch_add *(u64 *)(r2 + 0); r0 = *(u64 *)(r2 + 0); exit");
+  const Outcome out = both(
+      "r2 = *(u64 *)(r1 + 32); *(u64 *)(r2 + 0) = 5; r3 = 4; r3 = fetch_add *(u64 *)(r2 + 0); r0 = *(u64 *)(r2 + 0); "
+      "exit");
   EXPECT_EQ(out.reason, AbortReason::kNone) << out.message;
   EXPECT_EQ(out.r0, 9u);
 }
 
 TEST(Exec, StoreBesideWritableFieldAborts) {
-  expect_abort("r2 = *(u64 *)(r1 + 32); *(u64 *)(r2 + 0) = 5; *(u64 *)(r2 + 8) = 5; exit", AbortReason::kReadOnlyStore, 2);
+  expect_abort("r2 = *(u64 *)(r1 + 32); *(u64 *)(r2 + 0) = 5; *(u64 *)(r2 + 8) = 5; exit", AbortReason::kReadOnlyStore,
+               2);
   expect_abort("r2 = *(u64 *)(r1 + 32); *(u32 *)(r2 + 0) = 5; exit", AbortReason::kReadOnlyStore, 1);
 }
 
 TEST(Exec, StoreThroughBaseOutsideIntoTheRegionIsDone) {
-  const Outcome out = both("r2 = 0x7e7fffffff00 ll; r3 = *(u64 *)(r1 + 0); r2 = r3; r3 -= 100; r6 = r2; *(u8 *)(r3 + 100) = 7; r0 = *(u8 *)(r6 + 0); exit");
+  const Outcome out = both(
+      "r2 = 0x7e7fffffff00 ll; r3 = *(u64 *)(r1 + 0); r2 = r3; r3 -= 100; r6 = r2; *(u8 *)(r3 + 100) = 7; r0 = *(u8 "
+      "*)(r6 + 0); exit");
   EXPECT_EQ(out.r0, 7u);
 }
 
@@ -230,8 +244,9 @@ TEST(Exec, StoreFaultInLoopKeepsTheCharge) {
 }
 
 TEST(Exec, AbortInCalleeLeavesAllFrames) {
-  expect_abort("r6 = 1; r7 = 2; callsub f; exit; f: ; r6 = 3; callsub g; exit; g: ; r9 = 1; r1 = 0; *(u64 *)(r1 + 0) = r1; exit",
-               AbortReason::kWildStore, 9);
+  expect_abort(
+      "r6 = 1; r7 = 2; callsub f; exit; f: ; r6 = 3; callsub g; exit; g: ; r9 = 1; r1 = 0; *(u64 *)(r1 + 0) = r1; exit",
+      AbortReason::kWildStore, 9);
 }
 
 TEST(Exec, MessageNamesSourceLine) {
@@ -271,12 +286,16 @@ TEST(Exec, MayGotoEndsEndlessLoop) {
 }
 
 TEST(Exec, MayGotoCountsByFrame) {
-  const Outcome out = both("callsub f; r6 = r0; callsub f; r0 += r6; exit; f: ; r0 = 0; again: ; may_goto out; r0 += 1; goto again; out: ; exit", 1ll << 40);
+  const Outcome out = both(
+      "callsub f; r6 = r0; callsub f; r0 += r6; exit; f: ; r0 = 0; again: ; may_goto out; r0 += 1; goto again; out: ; "
+      "exit",
+      1ll << 40);
   EXPECT_EQ(out.r0, 2 * kMayGotoSteps);
 }
 
 TEST(Exec, MayGotoBackward) {
-  EXPECT_EQ(both("r0 = 1; goto in; back: ; exit; in: ; again: ; r0 += 1; may_goto back; goto again", 1ll << 40).r0, kMayGotoSteps + 2);
+  EXPECT_EQ(both("r0 = 1; goto in; back: ; exit; in: ; again: ; r0 += 1; may_goto back; goto again", 1ll << 40).r0,
+            kMayGotoSteps + 2);
 }
 
 TEST(Exec, RecursionIsStopped) {
@@ -358,21 +377,26 @@ TEST(Exec, InlineEnvironment) {
 }
 
 TEST(Exec, CallbackRuns) {
-  const char *text = "*(u64 *)(r10 - 8) = 0; r1 = 4; r2 = func f; r3 = r10; r3 += -8; call loop_callback;"
-                     "r6 = *(u64 *)(r10 - 8); r6 *= 100; r0 += r6; exit;"
-                     "f: ; r3 = *(u64 *)(r2 + 0); r3 += r1; *(u64 *)(r2 + 0) = r3; r0 = 0; exit";
+  const char *text =
+      "*(u64 *)(r10 - 8) = 0; r1 = 4; r2 = func f; r3 = r10; r3 += -8; call loop_callback;"
+      "r6 = *(u64 *)(r10 - 8); r6 *= 100; r0 += r6; exit;"
+      "f: ; r3 = *(u64 *)(r2 + 0); r3 += r1; *(u64 *)(r2 + 0) = r3; r0 = 0; exit";
   EXPECT_EQ(both(text).r0, 604u);
 }
 
 TEST(Exec, CallbackAbortEndsTheProgram) {
-  expect_abort("r1 = 4; r2 = func f; call loop_callback; r0 = 1; exit; f: ; if r1 != 2 goto ok; *(u64 *)(r1 + 0) = r1;"
-               "ok: ; r0 = 0; exit", AbortReason::kWildStore, 7);
+  expect_abort(
+      "r1 = 4; r2 = func f; call loop_callback; r0 = 1; exit; f: ; if r1 != 2 goto ok; *(u64 *)(r1 + 0) = r1;"
+      "ok: ; r0 = 0; exit",
+      AbortReason::kWildStore, 7);
   expect_abort("r1 = 4; r2 = 5; call loop_callback; exit", AbortReason::kViolation, 2);
-  expect_abort("r1 = 1; r2 = func f; call loop_callback; exit; f: ; again: ; goto again", AbortReason::kBudget, 5, 1000);
+  expect_abort("r1 = 1; r2 = func f; call loop_callback; exit; f: ; again: ; goto again", AbortReason::kBudget, 5,
+               1000);
 }
 
 TEST(Exec, CallbackRecursionIsStopped) {
-  const Outcome out = both("r1 = 1; r2 = func f; call loop_callback; exit; f: ; r1 = 1; r2 = func f; call loop_callback; exit");
+  const Outcome out =
+      both("r1 = 1; r2 = func f; call loop_callback; exit; f: ; r1 = 1; r2 = func f; call loop_callback; exit");
   EXPECT_EQ(out.reason, AbortReason::kCallDepth);
 }
 

@@ -98,7 +98,8 @@ struct sigaction g_previous_bus;
 
 void chain(int number, siginfo_t *info, void *context) {
   const struct sigaction &previous = number == SIGBUS ? g_previous_bus : g_previous_segv;
-  if ((previous.sa_flags & SA_SIGINFO) && previous.sa_sigaction != nullptr) return previous.sa_sigaction(number, info, context);
+  if ((previous.sa_flags & SA_SIGINFO) && previous.sa_sigaction != nullptr)
+    return previous.sa_sigaction(number, info, context);
   if (previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN) return previous.sa_handler(number);
   // The default action: reinstall it and let the instruction fault again.
   ::signal(number, SIG_DFL);

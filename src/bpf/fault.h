@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Memory faults of BPF programs. A SIGSEGV or SIGBUS inside translated code, or inside one of the probing functions
-// below, is turned into a value or an abort; any other one goes to the handler that was there before (AddressSanitizer's
-// report, a core dump).
+// below, is turned into a value or an abort; any other one goes to the handler that was there before
+// (AddressSanitizer's report, a core dump).
 //
 // The handler is installed with the first program or by install_fault_handler(), after the sanitizers' own, which is
 // how it comes to sit in front of them; sanitizer builds need no option for that (allow_user_segv_handler is on by

@@ -7,11 +7,24 @@ namespace {
 
 // Encoding facts of the instruction set.
 enum : u8 {
-  kClsLd = 0, kClsLdx = 1, kClsSt = 2, kClsStx = 3, kClsAlu = 4, kClsJmp = 5, kClsJmp32 = 6, kClsAlu64 = 7,
+  kClsLd = 0,
+  kClsLdx = 1,
+  kClsSt = 2,
+  kClsStx = 3,
+  kClsAlu = 4,
+  kClsJmp = 5,
+  kClsJmp32 = 6,
+  kClsAlu64 = 7,
   kSrcReg = 0x08,
-  kModeMem = 0x60, kModeMemSx = 0x80, kModeAtomic = 0xc0,
-  kAluNeg = 0x80, kAluMov = 0xb0, kAluEnd = 0xd0,
-  kJmpCall = 0x80, kJmpExit = 0x90, kJmpCond = 0xe0,
+  kModeMem = 0x60,
+  kModeMemSx = 0x80,
+  kModeAtomic = 0xc0,
+  kAluNeg = 0x80,
+  kAluMov = 0xb0,
+  kAluEnd = 0xd0,
+  kJmpCall = 0x80,
+  kJmpExit = 0x90,
+  kJmpCond = 0xe0,
 };
 enum : s32 { kAtomicFetch = 0x01, kImmLoadAcquire = 0x100, kImmStoreRelease = 0x110 };
 
@@ -28,79 +41,150 @@ struct Table {
 constexpr u8 size_code(u8 size) { return size == 4 ? 0x00 : size == 2 ? 0x08 : size == 1 ? 0x10 : 0x18; }
 
 constexpr void add_alu(Table &t) {
-  struct Row { u8 code; AluOp op; const char *name; s32 off; };
+  struct Row {
+    u8 code;
+    AluOp op;
+    const char *name;
+    s32 off;
+  };
   constexpr Row kOps[] = {
-      {0x00, AluOp::kAdd, "+=", 0},   {0x10, AluOp::kSub, "-=", 0},    {0x20, AluOp::kMul, "*=", 0},
-      {0x30, AluOp::kDiv, "/=", 0},   {0x30, AluOp::kSdiv, "s/=", 1},  {0x40, AluOp::kOr, "|=", 0},
-      {0x50, AluOp::kAnd, "&=", 0},   {0x60, AluOp::kLsh, "<<=", 0},   {0x70, AluOp::kRsh, ">>=", 0},
-      {0x90, AluOp::kMod, "%=", 0},   {0x90, AluOp::kSmod, "s%=", 1},  {0xa0, AluOp::kXor, "^=", 0},
+      {0x00, AluOp::kAdd, "+=", 0},    {0x10, AluOp::kSub, "-=", 0},   {0x20, AluOp::kMul, "*=", 0},
+      {0x30, AluOp::kDiv, "/=", 0},    {0x30, AluOp::kSdiv, "s/=", 1}, {0x40, AluOp::kOr, "|=", 0},
+      {0x50, AluOp::kAnd, "&=", 0},    {0x60, AluOp::kLsh, "<<=", 0},  {0x70, AluOp::kRsh, ">>=", 0},
+      {0x90, AluOp::kMod, "%=", 0},    {0x90, AluOp::kSmod, "s%=", 1}, {0xa0, AluOp::kXor, "^=", 0},
       {0xc0, AluOp::kArsh, "s>>=", 0},
   };
   for (u8 cls : {kClsAlu, kClsAlu64}) {
     const bool is64 = cls == kClsAlu64;
     for (u8 reg : {u8{0}, u8{kSrcReg}}) {
       for (const Row &op : kOps) {
-        t.add({.code = u8(op.code | cls | reg), .kind = OpKind::kAlu, .sub = u8(op.op), .is64 = is64,
-               .reg_src = reg != 0, .selector = Selector::kOff, .selected = op.off,
-               .fields = u8(kUsesDst | (reg ? kUsesSrc : kUsesImm)), .name = op.name});
+        t.add({.code = u8(op.code | cls | reg),
+               .kind = OpKind::kAlu,
+               .sub = u8(op.op),
+               .is64 = is64,
+               .reg_src = reg != 0,
+               .selector = Selector::kOff,
+               .selected = op.off,
+               .fields = u8(kUsesDst | (reg ? kUsesSrc : kUsesImm)),
+               .name = op.name});
       }
-      t.add({.code = u8(kAluMov | cls | reg), .kind = OpKind::kMov, .is64 = is64, .reg_src = reg != 0,
-             .selector = Selector::kOff, .selected = 0, .fields = u8(kUsesDst | (reg ? kUsesSrc : kUsesImm)),
+      t.add({.code = u8(kAluMov | cls | reg),
+             .kind = OpKind::kMov,
+             .is64 = is64,
+             .reg_src = reg != 0,
+             .selector = Selector::kOff,
+             .selected = 0,
+             .fields = u8(kUsesDst | (reg ? kUsesSrc : kUsesImm)),
              .name = "="});
     }
     t.add({.code = u8(kAluNeg | cls), .kind = OpKind::kNeg, .is64 = is64, .fields = kUsesDst, .name = "-"});
     for (u8 size : {1, 2, 4}) {
       if (size == 4 && !is64) continue;
-      t.add({.code = u8(kAluMov | cls | kSrcReg), .kind = OpKind::kMovSx, .is64 = is64, .reg_src = true, .size = size,
-             .selector = Selector::kOff, .selected = size * 8, .fields = kUsesDst | kUsesSrc, .name = "s="});
+      t.add({.code = u8(kAluMov | cls | kSrcReg),
+             .kind = OpKind::kMovSx,
+             .is64 = is64,
+             .reg_src = true,
+             .size = size,
+             .selector = Selector::kOff,
+             .selected = size * 8,
+             .fields = kUsesDst | kUsesSrc,
+             .name = "s="});
     }
     for (u8 size : {2, 4, 8}) {
       for (u8 reg : {u8{0}, u8{kSrcReg}}) {
         if (is64 && reg) continue;
         const EndianOp op = is64 ? EndianOp::kSwap : reg ? EndianOp::kBig : EndianOp::kLittle;
-        t.add({.code = u8(kAluEnd | cls | reg), .kind = OpKind::kEndian, .sub = u8(op), .is64 = true, .size = size,
-               .selector = Selector::kImm, .selected = size * 8, .fields = kUsesDst,
-               .name = is64 ? "bswap" : reg ? "be" : "le"});
+        t.add({.code = u8(kAluEnd | cls | reg),
+               .kind = OpKind::kEndian,
+               .sub = u8(op),
+               .is64 = true,
+               .size = size,
+               .selector = Selector::kImm,
+               .selected = size * 8,
+               .fields = kUsesDst,
+               .name = is64  ? "bswap"
+                       : reg ? "be"
+                             : "le"});
       }
     }
   }
   for (s32 direction : {1, 1 << 16}) {
-    t.add({.code = u8(kAluMov | kClsAlu64 | kSrcReg), .kind = OpKind::kAddrSpaceCast, .sub = u8(direction != 1),
-           .is64 = true, .reg_src = true, .selector = Selector::kOff, .selected = 1,
-           .fields = kUsesDst | kUsesSrc | kUsesImm, .name = "addr_space_cast"});
+    t.add({.code = u8(kAluMov | kClsAlu64 | kSrcReg),
+           .kind = OpKind::kAddrSpaceCast,
+           .sub = u8(direction != 1),
+           .is64 = true,
+           .reg_src = true,
+           .selector = Selector::kOff,
+           .selected = 1,
+           .fields = kUsesDst | kUsesSrc | kUsesImm,
+           .name = "addr_space_cast"});
   }
 }
 
 constexpr void add_memory(Table &t) {
   for (u8 size : {1, 2, 4, 8}) {
     const u8 sc = size_code(size);
-    t.add({.code = u8(kClsLdx | kModeMem | sc), .kind = OpKind::kLoad, .size = size,
+    t.add({.code = u8(kClsLdx | kModeMem | sc),
+           .kind = OpKind::kLoad,
+           .size = size,
            .fields = kUsesDst | kUsesSrc | kUsesOff});
     if (size != 8) {
-      t.add({.code = u8(kClsLdx | kModeMemSx | sc), .kind = OpKind::kLoad, .sign = true, .size = size,
+      t.add({.code = u8(kClsLdx | kModeMemSx | sc),
+             .kind = OpKind::kLoad,
+             .sign = true,
+             .size = size,
              .fields = kUsesDst | kUsesSrc | kUsesOff});
     }
-    t.add({.code = u8(kClsStx | kModeMem | sc), .kind = OpKind::kStore, .reg_src = true, .size = size,
+    t.add({.code = u8(kClsStx | kModeMem | sc),
+           .kind = OpKind::kStore,
+           .reg_src = true,
+           .size = size,
            .fields = kUsesDst | kUsesSrc | kUsesOff});
-    t.add({.code = u8(kClsSt | kModeMem | sc), .kind = OpKind::kStoreImm, .size = size,
+    t.add({.code = u8(kClsSt | kModeMem | sc),
+           .kind = OpKind::kStoreImm,
+           .size = size,
            .fields = kUsesDst | kUsesOff | kUsesImm});
     const u8 atomic_code = kClsStx | kModeAtomic | sc;
     const u8 all = kUsesDst | kUsesSrc | kUsesOff;
-    t.add({.code = atomic_code, .kind = OpKind::kLoadAcquire, .reg_src = true, .size = size,
-           .selector = Selector::kImm, .selected = kImmLoadAcquire, .fields = all, .name = "load_acquire"});
-    t.add({.code = atomic_code, .kind = OpKind::kStoreRelease, .reg_src = true, .size = size,
-           .selector = Selector::kImm, .selected = kImmStoreRelease, .fields = all, .name = "store_release"});
+    t.add({.code = atomic_code,
+           .kind = OpKind::kLoadAcquire,
+           .reg_src = true,
+           .size = size,
+           .selector = Selector::kImm,
+           .selected = kImmLoadAcquire,
+           .fields = all,
+           .name = "load_acquire"});
+    t.add({.code = atomic_code,
+           .kind = OpKind::kStoreRelease,
+           .reg_src = true,
+           .size = size,
+           .selector = Selector::kImm,
+           .selected = kImmStoreRelease,
+           .fields = all,
+           .name = "store_release"});
     if (size < 4) continue;
-    struct Row { s32 imm; AtomicOp op; const char *name; };
-    constexpr Row kOps[] = {{0x00, AtomicOp::kAdd, "add"}, {0x40, AtomicOp::kOr, "or"}, {0x50, AtomicOp::kAnd, "and"},
-                            {0xa0, AtomicOp::kXor, "xor"}, {0xe1, AtomicOp::kXchg, "xchg"},
-                            {0xf1, AtomicOp::kCmpxchg, "cmpxchg"}};
+    struct Row {
+      s32 imm;
+      AtomicOp op;
+      const char *name;
+    };
+    constexpr Row kOps[] = {{0x00, AtomicOp::kAdd, "add"},   {0x40, AtomicOp::kOr, "or"},
+                            {0x50, AtomicOp::kAnd, "and"},   {0xa0, AtomicOp::kXor, "xor"},
+                            {0xe1, AtomicOp::kXchg, "xchg"}, {0xf1, AtomicOp::kCmpxchg, "cmpxchg"}};
     for (const Row &op : kOps) {
       for (s32 fetch : {0, s32{kAtomicFetch}}) {
         if ((op.imm & kAtomicFetch) && fetch) continue;
-        t.add({.code = atomic_code, .kind = OpKind::kAtomic, .sub = u8(op.op), .is64 = size == 8, .reg_src = true,
-               .fetch = ((op.imm | fetch) & kAtomicFetch) != 0, .size = size, .selector = Selector::kImm,
-               .selected = op.imm | fetch, .fields = all, .name = op.name});
+        t.add({.code = atomic_code,
+               .kind = OpKind::kAtomic,
+               .sub = u8(op.op),
+               .is64 = size == 8,
+               .reg_src = true,
+               .fetch = ((op.imm | fetch) & kAtomicFetch) != 0,
+               .size = size,
+               .selector = Selector::kImm,
+               .selected = op.imm | fetch,
+               .fields = all,
+               .name = op.name});
       }
     }
   }
@@ -108,17 +192,26 @@ constexpr void add_memory(Table &t) {
 }
 
 constexpr void add_jumps(Table &t) {
-  struct Row { u8 code; Cond cond; const char *name; };
+  struct Row {
+    u8 code;
+    Cond cond;
+    const char *name;
+  };
   constexpr Row kConds[] = {
-      {0x10, Cond::kEq, "=="},   {0x20, Cond::kGt, ">"},   {0x30, Cond::kGe, ">="}, {0x40, Cond::kSet, "&"},
-      {0x50, Cond::kNe, "!="},   {0x60, Cond::kSgt, "s>"}, {0x70, Cond::kSge, "s>="}, {0xa0, Cond::kLt, "<"},
-      {0xb0, Cond::kLe, "<="},   {0xc0, Cond::kSlt, "s<"}, {0xd0, Cond::kSle, "s<="},
+      {0x10, Cond::kEq, "=="}, {0x20, Cond::kGt, ">"},   {0x30, Cond::kGe, ">="},   {0x40, Cond::kSet, "&"},
+      {0x50, Cond::kNe, "!="}, {0x60, Cond::kSgt, "s>"}, {0x70, Cond::kSge, "s>="}, {0xa0, Cond::kLt, "<"},
+      {0xb0, Cond::kLe, "<="}, {0xc0, Cond::kSlt, "s<"}, {0xd0, Cond::kSle, "s<="},
   };
   for (u8 cls : {kClsJmp, kClsJmp32}) {
     for (u8 reg : {u8{0}, u8{kSrcReg}}) {
       for (const Row &c : kConds) {
-        t.add({.code = u8(c.code | cls | reg), .kind = OpKind::kBranch, .sub = u8(c.cond), .is64 = cls == kClsJmp,
-               .reg_src = reg != 0, .fields = u8(kUsesDst | kUsesOff | (reg ? kUsesSrc : kUsesImm)), .name = c.name});
+        t.add({.code = u8(c.code | cls | reg),
+               .kind = OpKind::kBranch,
+               .sub = u8(c.cond),
+               .is64 = cls == kClsJmp,
+               .reg_src = reg != 0,
+               .fields = u8(kUsesDst | kUsesOff | (reg ? kUsesSrc : kUsesImm)),
+               .name = c.name});
       }
     }
   }
@@ -127,8 +220,13 @@ constexpr void add_jumps(Table &t) {
   t.add({.code = kClsJmp | kJmpCond, .kind = OpKind::kMayGoto, .fields = kUsesOff, .name = "may_goto"});
   for (u8 src : {kCallHelper, kCallSubprog, kCallKfunc}) {
     const u8 off_use = src == kCallKfunc ? u8{kUsesOff} : u8{0};
-    t.add({.code = kClsJmp | kJmpCall, .kind = OpKind::kCall, .sub = src, .selector = Selector::kSrc, .selected = src,
-           .fields = u8(kUsesSrc | kUsesImm | off_use), .name = "call"});
+    t.add({.code = kClsJmp | kJmpCall,
+           .kind = OpKind::kCall,
+           .sub = src,
+           .selector = Selector::kSrc,
+           .selected = src,
+           .fields = u8(kUsesSrc | kUsesImm | off_use),
+           .name = "call"});
   }
   t.add({.code = kClsJmp | kJmpExit, .kind = OpKind::kExit, .name = "exit"});
 }
@@ -165,11 +263,16 @@ bool selects(const OpInfo &row, const bpf_insn &insn) {
 
 bool writes_dst(const OpInfo &op) {
   switch (op.kind) {
-    case OpKind::kAlu: case OpKind::kNeg: case OpKind::kMov: case OpKind::kMovSx: case OpKind::kEndian:
-    case OpKind::kAddrSpaceCast: case OpKind::kLoad: case OpKind::kLoadAcquire: case OpKind::kLoadImm64:
-      return true;
-    default:
-      return false;
+    case OpKind::kAlu:
+    case OpKind::kNeg:
+    case OpKind::kMov:
+    case OpKind::kMovSx:
+    case OpKind::kEndian:
+    case OpKind::kAddrSpaceCast:
+    case OpKind::kLoad:
+    case OpKind::kLoadAcquire:
+    case OpKind::kLoadImm64: return true;
+    default: return false;
   }
 }
 
@@ -188,8 +291,8 @@ const char *field_error(const bpf_insn &raw, const OpInfo &op) {
   if (writes_dst(op) && raw.dst_reg == 10) return "writes r10, the frame pointer";
   if (op.kind == OpKind::kAtomic && op.fetch && op.atomic() != AtomicOp::kCmpxchg && raw.src_reg == 10)
     return "writes r10, the frame pointer";
-  const bool shift = op.kind == OpKind::kAlu && (op.alu() == AluOp::kLsh || op.alu() == AluOp::kRsh ||
-                                                 op.alu() == AluOp::kArsh);
+  const bool shift =
+      op.kind == OpKind::kAlu && (op.alu() == AluOp::kLsh || op.alu() == AluOp::kRsh || op.alu() == AluOp::kArsh);
   if (shift && !op.reg_src && (raw.imm < 0 || raw.imm >= (op.is64 ? 64 : 32))) return "shifts by more than the width";
   const bool divides = op.kind == OpKind::kAlu && (op.alu() == AluOp::kDiv || op.alu() == AluOp::kMod ||
                                                    op.alu() == AluOp::kSdiv || op.alu() == AluOp::kSmod);
@@ -199,7 +302,9 @@ const char *field_error(const bpf_insn &raw, const OpInfo &op) {
 
 bool has_target(const OpInfo &op, const bpf_insn &raw) {
   switch (op.kind) {
-    case OpKind::kJump: case OpKind::kBranch: case OpKind::kMayGoto: return true;
+    case OpKind::kJump:
+    case OpKind::kBranch:
+    case OpKind::kMayGoto: return true;
     case OpKind::kCall: return op.sub == kCallSubprog;
     case OpKind::kLoadImm64: return raw.src_reg == kImm64Func;
     default: return false;
@@ -244,9 +349,12 @@ Result<std::vector<Insn>> decode(std::span<const bpf_insn> raw) {
   for (u32 i = 0; i < raw.size(); i++) {
     if (out[i].info == nullptr || !has_target(*out[i].info, raw[i])) continue;
     const s64 target = s64{i} + 1 + displacement(*out[i].info, raw[i]);
-    const char *what = out[i].info->kind == OpKind::kCall || out[i].info->kind == OpKind::kLoadImm64 ? "refers to a function" : "jumps";
+    const char *what = out[i].info->kind == OpKind::kCall || out[i].info->kind == OpKind::kLoadImm64
+                           ? "refers to a function"
+                           : "jumps";
     if (target < 0 || target >= s64(raw.size())) return Status::error("insn {}: {} out of the program", i, what);
-    if (out[target].info == nullptr) return Status::error("insn {}: {} into the middle of ld_imm64 at {}", i, what, target);
+    if (out[target].info == nullptr)
+      return Status::error("insn {}: {} into the middle of ld_imm64 at {}", i, what, target);
     out[i].target = u32(target);
   }
   return out;
@@ -267,7 +375,8 @@ std::string disassemble_atomic(const Insn &insn) {
   const OpInfo &op = *insn.info;
   const char reg = op.is64 ? 'r' : 'w';
   const std::string where = memory(op, insn.dst, insn.off);
-  if (op.atomic() == AtomicOp::kCmpxchg) return fmt::format("{}0 = atomic_cmpxchg({}, {}0, {}{})", reg, where, reg, reg, insn.src);
+  if (op.atomic() == AtomicOp::kCmpxchg)
+    return fmt::format("{}0 = atomic_cmpxchg({}, {}0, {}{})", reg, where, reg, reg, insn.src);
   if (op.fetch) return fmt::format("{}{} = atomic_{}({}, {}{})", reg, insn.src, op.name, where, reg, insn.src);
   return fmt::format("lock {} {}, {}{}", op.name, where, reg, insn.src);
 }
@@ -285,7 +394,8 @@ std::string disassemble(const Insn &insn, u32 index) {
   const char reg = op.is64 ? 'r' : 'w';
   (void)index;
   switch (op.kind) {
-    case OpKind::kAlu: case OpKind::kMov: return fmt::format("{}{} {} {}", reg, insn.dst, op.name, operand(insn, reg));
+    case OpKind::kAlu:
+    case OpKind::kMov: return fmt::format("{}{} {} {}", reg, insn.dst, op.name, operand(insn, reg));
     case OpKind::kNeg: return fmt::format("{}{} = -{}{}", reg, insn.dst, reg, insn.dst);
     case OpKind::kMovSx: return fmt::format("{}{} = (s{}){}{}", reg, insn.dst, op.size * 8, reg, insn.src);
     case OpKind::kEndian: return fmt::format("r{} = {}{} r{}", insn.dst, op.name, op.size * 8, insn.dst);
@@ -298,7 +408,8 @@ std::string disassemble(const Insn &insn, u32 index) {
     case OpKind::kStoreRelease: return fmt::format("store_release({}, r{})", memory(op, insn.dst, insn.off), insn.src);
     case OpKind::kAtomic: return disassemble_atomic(insn);
     case OpKind::kLoadImm64: return disassemble_imm64(insn);
-    case OpKind::kJump: case OpKind::kMayGoto: return fmt::format("{} {}", op.name, insn.target);
+    case OpKind::kJump:
+    case OpKind::kMayGoto: return fmt::format("{} {}", op.name, insn.target);
     case OpKind::kBranch:
       return fmt::format("if {}{} {} {} goto {}", reg, insn.dst, op.name, operand(insn, reg), insn.target);
     case OpKind::kCall:

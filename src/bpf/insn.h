@@ -19,30 +19,30 @@
 
 namespace uscx::bpf {
 
-inline constexpr u32 kNumRegs = 11;        // r0..r10
-inline constexpr u32 kFrameBytes = 512;    // of BPF stack below r10
-inline constexpr u32 kMaxCallDepth = 8;    // frames, that of the entry included
+inline constexpr u32 kNumRegs = 11;      // r0..r10
+inline constexpr u32 kFrameBytes = 512;  // of BPF stack below r10
+inline constexpr u32 kMaxCallDepth = 8;  // frames, that of the entry included
 inline constexpr u64 kMayGotoSteps = 8u << 20;
 
 // What an instruction does. Size, width and operation are in other fields of its row.
 enum class OpKind : u8 {
-  kAlu,           // dst = dst <alu> (src or imm)
-  kNeg,           // dst = -dst
-  kMov,           // dst = src or imm
-  kMovSx,         // dst = sign extension of the low `size` bytes of src
-  kEndian,        // to little (a truncation here), to big, or an unconditional swap, of `size` bytes of dst
-  kAddrSpaceCast, // dst = src as a pointer of the arena (imm tells the direction)
-  kLoad,          // dst = *(size *)(src + off), zero or sign extended
-  kStore,         // *(size *)(dst + off) = src
-  kStoreImm,      // *(size *)(dst + off) = imm
-  kAtomic,        // read-modify-write of *(size *)(dst + off) with src
-  kLoadAcquire,   // dst = *(size *)(src + off), ordered
-  kStoreRelease,  // *(size *)(dst + off) = src, ordered
-  kLoadImm64,     // dst = 64 bits of immediate; takes two slots
-  kJump,          // unconditional (ja, gotol)
-  kBranch,        // if dst <cond> (src or imm)
-  kMayGoto,       // jumps when the frame's step counter has run out
-  kCall,          // helper (src 0), subprogram (src 1), kfunc (src 2)
+  kAlu,            // dst = dst <alu> (src or imm)
+  kNeg,            // dst = -dst
+  kMov,            // dst = src or imm
+  kMovSx,          // dst = sign extension of the low `size` bytes of src
+  kEndian,         // to little (a truncation here), to big, or an unconditional swap, of `size` bytes of dst
+  kAddrSpaceCast,  // dst = src as a pointer of the arena (imm tells the direction)
+  kLoad,           // dst = *(size *)(src + off), zero or sign extended
+  kStore,          // *(size *)(dst + off) = src
+  kStoreImm,       // *(size *)(dst + off) = imm
+  kAtomic,         // read-modify-write of *(size *)(dst + off) with src
+  kLoadAcquire,    // dst = *(size *)(src + off), ordered
+  kStoreRelease,   // *(size *)(dst + off) = src, ordered
+  kLoadImm64,      // dst = 64 bits of immediate; takes two slots
+  kJump,           // unconditional (ja, gotol)
+  kBranch,         // if dst <cond> (src or imm)
+  kMayGoto,        // jumps when the frame's step counter has run out
+  kCall,           // helper (src 0), subprogram (src 1), kfunc (src 2)
   kExit,
 };
 
@@ -68,8 +68,8 @@ struct OpInfo {
   u8 size = 0;           // bytes of memory, or of the operand of kMovSx and kEndian
   Selector selector = Selector::kNone;
   s32 selected = 0;
-  u8 fields = 0;         // FieldUse bits
-  const char *name = ""; // mnemonic or operator, for the disassembler
+  u8 fields = 0;          // FieldUse bits
+  const char *name = "";  // mnemonic or operator, for the disassembler
 
   AluOp alu() const { return static_cast<AluOp>(sub); }
   Cond cond() const { return static_cast<Cond>(sub); }

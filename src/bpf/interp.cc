@@ -85,7 +85,11 @@ U atomic(const Insn &insn, U *place, U value, U expected) {
 class Frame {
  public:
   Frame(const Program &program, Invocation &invocation, u32 pc, u64 *regs, s64 may_goto_left)
-      : program_(program), inv_(invocation), state_(ExecAccess::state(invocation)), pc_(pc), r_(regs),
+      : program_(program),
+        inv_(invocation),
+        state_(ExecAccess::state(invocation)),
+        pc_(pc),
+        r_(regs),
         may_goto_left_(may_goto_left) {}
 
   u64 run() {
@@ -131,8 +135,10 @@ class Frame {
         // What would run past the function's end came back from a call that must not return.
         if (pc_ + 1 == program_.subprog_of(pc_).end) abort(AbortReason::kTrap);
         break;
-      case OpKind::kLoad: case OpKind::kLoadAcquire: load(insn); break;
-      case OpKind::kStore: case OpKind::kStoreRelease: store(insn, r_[insn.src]); break;
+      case OpKind::kLoad:
+      case OpKind::kLoadAcquire: load(insn); break;
+      case OpKind::kStore:
+      case OpKind::kStoreRelease: store(insn, r_[insn.src]); break;
       case OpKind::kStoreImm: store(insn, u64(s64{insn.imm})); break;
       case OpKind::kAtomic: do_atomic(insn); break;
       default: compute(insn); break;
@@ -148,7 +154,9 @@ class Frame {
     u64 &dst = r_[insn.dst];
     const u64 b = operand(insn);
     switch (op.kind) {
-      case OpKind::kAlu: dst = op.is64 ? alu<u64, s64>(op.alu(), dst, b) : alu<u32, s32>(op.alu(), u32(dst), u32(b)); break;
+      case OpKind::kAlu:
+        dst = op.is64 ? alu<u64, s64>(op.alu(), dst, b) : alu<u32, s32>(op.alu(), u32(dst), u32(b));
+        break;
       case OpKind::kNeg: dst = op.is64 ? 0 - dst : u32(0 - u32(dst)); break;
       case OpKind::kMov: dst = op.is64 ? b : u32(b); break;
       case OpKind::kMovSx: dst = op.is64 ? u64(sign_extend(b, op.size)) : u32(sign_extend(b, op.size)); break;

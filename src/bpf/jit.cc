@@ -54,7 +54,8 @@ class CodeArena {
   void release(u64 address, size_t bytes) {
     std::lock_guard hold(lock_);
     const size_t offset = address - exec_;
-    for (size_t at = offset; at < offset + bytes; at += kCodePage) owners_[at / kCodePage].store(nullptr, std::memory_order_release);
+    for (size_t at = offset; at < offset + bytes; at += kCodePage)
+      owners_[at / kCodePage].store(nullptr, std::memory_order_release);
     std::memset(write_ + offset, 0xcc, bytes);
     used_.erase(offset);
   }
@@ -189,9 +190,7 @@ bool JitCode::handle_fault(void *machine_context) {
       machine->gregs[kContextReg[it->reg]] = 0;
       machine->gregs[REG_RIP] = greg_t(jit->base_ + it->resume);
       return true;
-    case FaultKind::kResume:
-      machine->gregs[REG_RIP] = greg_t(jit->base_ + it->resume);
-      return true;
+    case FaultKind::kResume: machine->gregs[REG_RIP] = greg_t(jit->base_ + it->resume); return true;
     case FaultKind::kStore: break;
   }
   if (it->saves_budget) reinterpret_cast<ExecState *>(machine->gregs[REG_R12])->budget = machine->gregs[REG_R9];

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Translation to x86-64.
 //
-// Registers: r0 rax, r1-r5 rdi rsi rdx rcx r8 (the C ABI's own order, so a helper call moves nothing), r6-r9 rbx r13 r14
-// r15, r10 rbp. r12 holds the ExecState, r10 and r11 are scratch. r9 holds the budget in functions that jump backward,
-// so that a loop's charge is one subtraction; it is written back around calls and at exits.
+// Registers: r0 rax, r1-r5 rdi rsi rdx rcx r8 (the C ABI's own order, so a helper call moves nothing), r6-r9 rbx r13
+// r14 r15, r10 rbp. r12 holds the ExecState, r10 and r11 are scratch. r9 holds the budget in functions that jump
+// backward, so that a loop's charge is one subtraction; it is written back around calls and at exits.
 //
 // Checks: a load or store that the analysis could not prove tests its base register against the region (or the
 // read-write half) by a shift and a compare; guards make the offset irrelevant. What fails leaves the straight path: a
@@ -48,6 +48,7 @@ class Translator {
 
   Status run() {
     positions_.assign(insns_.size(), 0);
+    e_.reserve(insns_.size() * 16);
     for (u32 i = 0; i < program_.subprogs().size(); i++) function(program_.subprogs()[i]);
     for (const Fixup &call : subprog_calls_) e_.patch(call.at, out_->entries[call.target]);
     std::sort(out_->faults.begin(), out_->faults.end(), [](const auto &a, const auto &b) { return a.pc < b.pc; });
@@ -64,7 +65,7 @@ class Translator {
   // Code off the straight path, emitted behind the function.
   struct Cold {
     enum class Kind : u8 { kLoad, kStore, kBudget, kDepth, kNullLookup, kCallFallback } kind;
-    u32 from;    // displacement to patch
+    u32 from;  // displacement to patch
     u32 insn;
     u32 again;   // where a store that is fine goes on
     u32 behind;  // behind the instruction
@@ -156,8 +157,11 @@ class Translator {
       case OpKind::kMovSx: e_.movsx(op.is64, dst, kMap[insn.src], op.size); break;
       case OpKind::kEndian: endian(op, dst); break;
       case OpKind::kAddrSpaceCast: cast(insn, dst); break;
-      case OpKind::kLoad: case OpKind::kLoadAcquire: load(index); break;
-      case OpKind::kStore: case OpKind::kStoreRelease: case OpKind::kStoreImm: store(index); break;
+      case OpKind::kLoad:
+      case OpKind::kLoadAcquire: load(index); break;
+      case OpKind::kStore:
+      case OpKind::kStoreRelease:
+      case OpKind::kStoreImm: store(index); break;
       case OpKind::kAtomic: atomic(index); break;
       case OpKind::kLoadImm64: load_imm64(insn, dst); break;
       case OpKind::kJump: jump(index); break;
@@ -169,8 +173,10 @@ class Translator {
   }
 
   void mov(const Insn &insn, Reg dst) {
-    if (insn.info->reg_src) e_.mov(insn.info->is64, dst, kMap[insn.src]);
-    else e_.mov_imm(dst, insn.info->is64 ? u64(s64{insn.imm}) : u64{u32(insn.imm)});
+    if (insn.info->reg_src)
+      e_.mov(insn.info->is64, dst, kMap[insn.src]);
+    else
+      e_.mov_imm(dst, insn.info->is64 ? u64(s64{insn.imm}) : u64{u32(insn.imm)});
   }
 
   void load_imm64(const Insn &insn, Reg dst) {
@@ -191,20 +197,27 @@ class Translator {
       case AluOp::kLsh: return shift(insn, kShl, dst);
       case AluOp::kRsh: return shift(insn, kShr, dst);
       case AluOp::kArsh: return shift(insn, kSar, dst);
-      case AluOp::kDiv: case AluOp::kMod: case AluOp::kSdiv: case AluOp::kSmod: return divide(insn, dst);
+      case AluOp::kDiv:
+      case AluOp::kMod:
+      case AluOp::kSdiv:
+      case AluOp::kSmod: return divide(insn, dst);
     }
   }
 
   void simple(const Insn &insn, Alu op, Reg dst) {
-    if (insn.info->reg_src) e_.alu(insn.info->is64, op, dst, kMap[insn.src]);
-    else e_.alu_imm(insn.info->is64, op, dst, insn.imm);
+    if (insn.info->reg_src)
+      e_.alu(insn.info->is64, op, dst, kMap[insn.src]);
+    else
+      e_.alu_imm(insn.info->is64, op, dst, insn.imm);
   }
 
   void shift(const Insn &insn, Shift op, Reg dst) {
     const bool w = insn.info->is64;
     if (!insn.info->reg_src) {
-      if (insn.imm != 0) e_.shift_imm(w, op, dst, u8(insn.imm));
-      else if (!w) e_.mov(false, dst, dst);
+      if (insn.imm != 0)
+        e_.shift_imm(w, op, dst, u8(insn.imm));
+      else if (!w)
+        e_.mov(false, dst, dst);
       return;
     }
     const Reg src = kMap[insn.src];
@@ -225,8 +238,10 @@ class Translator {
     const bool is_signed = op.alu() == AluOp::kSdiv || op.alu() == AluOp::kSmod;
     const bool wants_rest = op.alu() == AluOp::kMod || op.alu() == AluOp::kSmod;
     if (!op.reg_src && !is_signed && divide_by_power(insn, dst, wants_rest)) return;
-    if (op.reg_src) e_.mov(w, r11, kMap[insn.src]);
-    else e_.mov_imm(r11, w ? u64(s64{insn.imm}) : u64{u32(insn.imm)});
+    if (op.reg_src)
+      e_.mov(w, r11, kMap[insn.src]);
+    else
+      e_.mov_imm(r11, w ? u64(s64{insn.imm}) : u64{u32(insn.imm)});
     std::optional<u32> by_zero, by_minus_one;
     if (op.reg_src) {
       e_.test(w, r11, r11);
@@ -239,8 +254,10 @@ class Translator {
     if (dst != rax) e_.mov(true, r10, rax);
     if (dst != rdx) e_.push(rdx);
     if (dst != rax) e_.mov(w, rax, dst);
-    if (is_signed) e_.cdq(w), e_.idiv(w, r11);
-    else e_.alu(false, kXor, rdx, rdx), e_.div(w, r11);
+    if (is_signed)
+      e_.cdq(w), e_.idiv(w, r11);
+    else
+      e_.alu(false, kXor, rdx, rdx), e_.div(w, r11);
     const Reg result = wants_rest ? rdx : rax;
     if (result != dst) e_.mov(w, dst, result);
     if (dst != rdx) e_.pop(rdx);
@@ -255,8 +272,10 @@ class Translator {
     }
     if (by_zero) {
       e_.patch8(*by_zero);
-      if (!wants_rest) e_.alu(false, kXor, dst, dst);
-      else if (!w) e_.mov(false, dst, dst);
+      if (!wants_rest)
+        e_.alu(false, kXor, dst, dst);
+      else if (!w)
+        e_.mov(false, dst, dst);
     }
     e_.patch8(done);
     if (done_minus_one) e_.patch8(*done_minus_one);
@@ -266,9 +285,12 @@ class Translator {
     const u64 by = insn.info->is64 ? u64(s64{insn.imm}) : u64{u32(insn.imm)};
     if (!std::has_single_bit(by) || by > 0x40000000) return false;
     const bool w = insn.info->is64;
-    if (wants_rest) e_.alu_imm(w, kAnd, dst, s32(by - 1));
-    else if (by > 1) e_.shift_imm(w, kShr, dst, u8(std::countr_zero(by)));
-    else if (!w) e_.mov(false, dst, dst);
+    if (wants_rest)
+      e_.alu_imm(w, kAnd, dst, s32(by - 1));
+    else if (by > 1)
+      e_.shift_imm(w, kShr, dst, u8(std::countr_zero(by)));
+    else if (!w)
+      e_.mov(false, dst, dst);
     return true;
   }
 
@@ -319,8 +341,12 @@ class Translator {
   }
 
   void store_fault(u32 pc, u32 index, Mem mem) {
-    out_->faults.push_back({.pc = pc, .insn = index, .kind = FaultKind::kStore, .reg = mem.base,
-                            .saves_budget = counts_, .disp = mem.disp});
+    out_->faults.push_back({.pc = pc,
+                            .insn = index,
+                            .kind = FaultKind::kStore,
+                            .reg = mem.base,
+                            .saves_budget = counts_,
+                            .disp = mem.disp});
   }
 
   void store(u32 index) {
@@ -329,8 +355,10 @@ class Translator {
     std::optional<u32> fails;
     if (program_.access(index) == Access::kChecked) fails = range_check(mem.base, true);
     const u32 pc = e_.pos();
-    if (insn.info->kind == OpKind::kStoreImm) e_.store_imm(mem, insn.imm, insn.info->size);
-    else e_.store(mem, kMap[insn.src], insn.info->size);
+    if (insn.info->kind == OpKind::kStoreImm)
+      e_.store_imm(mem, insn.imm, insn.info->size);
+    else
+      e_.store(mem, kMap[insn.src], insn.info->size);
     store_fault(pc, index, mem);
     if (fails) cold_.push_back({Cold::Kind::kStore, *fails, index, pc, e_.pos(), mem});
   }
@@ -364,9 +392,7 @@ class Translator {
         e_.cmpxchg(w, mem, src);
         if (!w) e_.mov(false, rax, rax);
         break;
-      default:
-        e_.lock();
-        e_.alu_to_mem(w, logic_op(op.atomic()), mem, src);
+      default: e_.lock(); e_.alu_to_mem(w, logic_op(op.atomic()), mem, src);
     }
   }
 
@@ -384,8 +410,10 @@ class Translator {
     e_.load(rax, {r10, 0}, insn.info->size);
     const u32 again = e_.pos();
     e_.mov(true, r11, rax);
-    if (src == rax) e_.alu_mem(w, op, r11, {rsp, 0});
-    else e_.alu(w, op, r11, src);
+    if (src == rax)
+      e_.alu_mem(w, op, r11, {rsp, 0});
+    else
+      e_.alu(w, op, r11, src);
     store_fault(e_.pos(), index, {r10, 0});
     e_.lock();
     e_.cmpxchg(w, {r10, 0}, r11);
@@ -425,7 +453,8 @@ class Translator {
   static Cc condition(Cond cond) {
     switch (cond) {
       case Cond::kEq: return kEqual;
-      case Cond::kNe: case Cond::kSet: return kNotEqual;
+      case Cond::kNe:
+      case Cond::kSet: return kNotEqual;
       case Cond::kGt: return kAbove;
       case Cond::kGe: return kAboveEq;
       case Cond::kLt: return kBelow;
@@ -443,10 +472,14 @@ class Translator {
     const OpInfo &op = *insn.info;
     const Reg a = kMap[insn.dst];
     const bool bits = op.cond() == Cond::kSet;
-    if (op.reg_src) bits ? e_.test(op.is64, a, kMap[insn.src]) : e_.alu(op.is64, kCmp, a, kMap[insn.src]);
-    else if (bits) e_.test_imm(op.is64, a, u32(insn.imm));
-    else if (insn.imm == 0) e_.test(op.is64, a, a);
-    else e_.alu_imm(op.is64, kCmp, a, insn.imm);
+    if (op.reg_src)
+      bits ? e_.test(op.is64, a, kMap[insn.src]) : e_.alu(op.is64, kCmp, a, kMap[insn.src]);
+    else if (bits)
+      e_.test_imm(op.is64, a, u32(insn.imm));
+    else if (insn.imm == 0)
+      e_.test(op.is64, a, a);
+    else
+      e_.alu_imm(op.is64, kCmp, a, insn.imm);
     go_if(index, insn.target, condition(op.cond()));
   }
 
@@ -460,8 +493,10 @@ class Translator {
   void call_subprog(u32 index) {
     const u32 target = program_.subprog_index_of(insns_[index].target);
     const s32 cost = s32(program_.subprogs()[target].cost());
-    if (counts_) e_.alu_imm(true, kSub, kBudget, cost);
-    else e_.alu_mem_imm(true, kSub, STATE(budget), cost);
+    if (counts_)
+      e_.alu_imm(true, kSub, kBudget, cost);
+    else
+      e_.alu_mem_imm(true, kSub, STATE(budget), cost);
     cold_.push_back({Cold::Kind::kBudget, e_.jcc(kSign), index, 0, 0});
     if (counts_) store_budget();
     e_.alu_imm(true, kSub, rbp, s32(kFrameBytes));
@@ -490,8 +525,10 @@ class Translator {
     e_.store_imm(STATE(insn), s32(index), 4);
     if (counts_) store_budget();
     const u64 function = reinterpret_cast<u64>(program_.call_target(index).fn);
-    if (reachable_from_code(function)) e_.call_external(function);
-    else e_.mov_imm(r11, function), e_.call_reg(r11);
+    if (reachable_from_code(function))
+      e_.call_external(function);
+    else
+      e_.mov_imm(r11, function), e_.call_reg(r11);
     if (counts_) load_budget();
   }
 
@@ -536,9 +573,7 @@ class Translator {
         if (counts_) store_budget();
         return abort_at(cold.insn, JitCode::stubs().abort_budget);
       case Cold::Kind::kDepth: return abort_at(cold.insn, JitCode::stubs().abort_depth);
-      case Cold::Kind::kNullLookup:
-        e_.alu(false, kXor, rax, rax);
-        return e_.jmp_to(cold.behind);
+      case Cold::Kind::kNullLookup: e_.alu(false, kXor, rax, rax); return e_.jmp_to(cold.behind);
       case Cold::Kind::kCallFallback:
         out_->faults.push_back({.pc = cold.again, .resume = e_.pos(), .insn = cold.insn, .kind = FaultKind::kResume});
         call_out(cold.insn);
@@ -594,7 +629,7 @@ class Translator {
   const Subprog *sub_ = nullptr;
   bool counts_ = false;  // the budget is in its register
   std::vector<Reg> saved_;
-  size_t locals_ = 0;    // bytes below the saved registers; the may_goto counter is at rsp
+  size_t locals_ = 0;  // bytes below the saved registers; the may_goto counter is at rsp
   std::vector<Cold> cold_;
   std::vector<Fixup> jumps_;
   std::vector<u32> deopt_jumps_;

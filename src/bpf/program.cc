@@ -104,7 +104,8 @@ void Program::find_traits() {
     Subprog &sub = subprogs_[subprog_of_[i]];
     switch (insns_[i].info->kind) {
       case OpKind::kMayGoto: sub.has_may_goto = true; [[fallthrough]];
-      case OpKind::kJump: case OpKind::kBranch: sub.has_backward_jump |= insns_[i].target <= i; break;
+      case OpKind::kJump:
+      case OpKind::kBranch: sub.has_backward_jump |= insns_[i].target <= i; break;
       case OpKind::kCall:
         if (insns_[i].info->sub != kCallSubprog) break;
         sub.calls_subprog = true;

@@ -43,10 +43,11 @@ struct InlineArrayLookup {
   const void *values = nullptr;  // in the read-write half
   u32 value_stride = 0;
   u32 max_entries = 0;
-  u64 cpu_stride = 0;            // 0: not per CPU
+  u64 cpu_stride = 0;  // 0: not per CPU
 };
 
-// A call whose result is one word of the invocation's environment (ExecEnv in exec.h): the CPU number, the current task.
+// A call whose result is one word of the invocation's environment (ExecEnv in exec.h): the CPU number, the current
+// task.
 struct InlineEnvLoad {
   u16 env_offset = 0;
   u8 size = 0;  // 4 or 8
@@ -84,9 +85,9 @@ struct Subprog {
   bool has_backward_jump = false;
   bool has_may_goto = false;
   bool calls_subprog = false;
-  bool is_called = false;   // by a call of this program (a callback alone does not count)
-  u16 live_in = 0;          // registers that it may read before it writes them
-  u16 written = 0;          // registers that it writes
+  bool is_called = false;  // by a call of this program (a callback alone does not count)
+  u16 live_in = 0;         // registers that it may read before it writes them
+  u16 written = 0;         // registers that it writes
   u32 cost() const { return end - start; }
 };
 
@@ -98,15 +99,15 @@ enum class Access : u8 {
 
 struct ProgramOptions {
   std::string name;
-  std::map<u32, CallTarget> calls;       // by slot of the call instruction (helpers and kfuncs)
-  std::vector<u32> traps;                // slots that must never run (poisoned or unreachable instructions)
-  std::map<u32, std::string> subprogs;   // known starts and names, from .BTF.ext; others are found from calls
-  std::vector<SourceLine> lines;         // sorted by insn
-  u64 arena_base = 0;                    // where addr_space_cast leads to; a multiple of 4 GiB
-  u64 arena_user_base = 0;               // base of the same arena as user space sees it
-  bool ctx_is_region_ptr = true;         // r1 at entry points into the region: loads through it need no check
-  u32 ctx_pointer_words = 0;             // bit i: 64-bit word i of the context is NULL or points into the region
-  bool jit = true;                       // translate now; else the program runs on the interpreter alone
+  std::map<u32, CallTarget> calls;      // by slot of the call instruction (helpers and kfuncs)
+  std::vector<u32> traps;               // slots that must never run (poisoned or unreachable instructions)
+  std::map<u32, std::string> subprogs;  // known starts and names, from .BTF.ext; others are found from calls
+  std::vector<SourceLine> lines;        // sorted by insn
+  u64 arena_base = 0;                   // where addr_space_cast leads to; a multiple of 4 GiB
+  u64 arena_user_base = 0;              // base of the same arena as user space sees it
+  bool ctx_is_region_ptr = true;        // r1 at entry points into the region: loads through it need no check
+  u32 ctx_pointer_words = 0;            // bit i: 64-bit word i of the context is NULL or points into the region
+  bool jit = true;                      // translate now; else the program runs on the interpreter alone
 };
 
 struct WildLoad {

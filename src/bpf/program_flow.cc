@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Two analyses of a program's flow that the JIT rests on: which registers may be read before they are written, and which
-// memory accesses need no range check. Both are conservative: an instruction they know nothing of gets the check.
+// Two analyses of a program's flow that the JIT rests on: which registers may be read before they are written, and
+// which memory accesses need no range check. Both are conservative: an instruction they know nothing of gets the check.
 #include <algorithm>
 
 #include "bpf/program.h"
@@ -23,10 +23,16 @@ Effects effects_of(const Insn &insn) {
   const u16 src = op.reg_src ? bit(insn.src) : 0;
   switch (op.kind) {
     case OpKind::kAlu: return {u16(bit(insn.dst) | src), bit(insn.dst)};
-    case OpKind::kNeg: case OpKind::kEndian: return {bit(insn.dst), bit(insn.dst)};
-    case OpKind::kMov: case OpKind::kMovSx: case OpKind::kAddrSpaceCast: return {src, bit(insn.dst)};
-    case OpKind::kLoad: case OpKind::kLoadAcquire: return {bit(insn.src), bit(insn.dst)};
-    case OpKind::kStore: case OpKind::kStoreImm: case OpKind::kStoreRelease: return {u16(bit(insn.dst) | src), 0};
+    case OpKind::kNeg:
+    case OpKind::kEndian: return {bit(insn.dst), bit(insn.dst)};
+    case OpKind::kMov:
+    case OpKind::kMovSx:
+    case OpKind::kAddrSpaceCast: return {src, bit(insn.dst)};
+    case OpKind::kLoad:
+    case OpKind::kLoadAcquire: return {bit(insn.src), bit(insn.dst)};
+    case OpKind::kStore:
+    case OpKind::kStoreImm:
+    case OpKind::kStoreRelease: return {u16(bit(insn.dst) | src), 0};
     case OpKind::kAtomic:
       if (op.atomic() == AtomicOp::kCmpxchg) return {u16(bit(insn.dst) | src | 1), 1};
       return {u16(bit(insn.dst) | src), op.fetch ? src : u16{0}};
@@ -34,7 +40,8 @@ Effects effects_of(const Insn &insn) {
     case OpKind::kBranch: return {u16(bit(insn.dst) | src), 0};
     case OpKind::kCall: return {0, u16(kArgRegs | 1)};
     case OpKind::kExit: return {1, 0};
-    case OpKind::kJump: case OpKind::kMayGoto: break;
+    case OpKind::kJump:
+    case OpKind::kMayGoto: break;
   }
   return {};
 }
@@ -141,11 +148,18 @@ class PointerFlow {
     switch (op.kind) {
       case OpKind::kMov: regs[insn.dst] = op.reg_src && op.is64 ? regs[insn.src] : Pointer{}; break;
       case OpKind::kAlu: step_alu(regs[insn.dst], insn); break;
-      case OpKind::kNeg: case OpKind::kEndian: case OpKind::kMovSx: regs[insn.dst] = {}; break;
+      case OpKind::kNeg:
+      case OpKind::kEndian:
+      case OpKind::kMovSx: regs[insn.dst] = {}; break;
       case OpKind::kLoadImm64: regs[insn.dst] = constant(insn); break;
-      case OpKind::kAddrSpaceCast: regs[insn.dst] = cast(op.sub ? options_.arena_user_base : options_.arena_base); break;
-      case OpKind::kLoad: case OpKind::kLoadAcquire: return step_load(state, insn);
-      case OpKind::kStore: case OpKind::kStoreImm: case OpKind::kStoreRelease: return step_store(state, insn);
+      case OpKind::kAddrSpaceCast:
+        regs[insn.dst] = cast(op.sub ? options_.arena_user_base : options_.arena_base);
+        break;
+      case OpKind::kLoad:
+      case OpKind::kLoadAcquire: return step_load(state, insn);
+      case OpKind::kStore:
+      case OpKind::kStoreImm:
+      case OpKind::kStoreRelease: return step_store(state, insn);
       case OpKind::kAtomic: return step_store(state, insn);
       case OpKind::kCall: return step_call(state, index);
       default: break;
@@ -194,8 +208,7 @@ class PointerFlow {
     // code only with a base inside the region: so the base may be loaded through, but not stored through, unchecked.
     if (access == Access::kChecked && base.level == 0) base = {1};
     const OpInfo &op = *insn.info;
-    if (op.kind == OpKind::kAtomic && op.fetch)
-      state.regs[op.atomic() == AtomicOp::kCmpxchg ? 0 : insn.src] = {};
+    if (op.kind == OpKind::kAtomic && op.fetch) state.regs[op.atomic() == AtomicOp::kCmpxchg ? 0 : insn.src] = {};
     return access;
   }
 
@@ -207,7 +220,8 @@ class PointerFlow {
       const CallTarget &target = program_.call_target(index);
       if (target.inline_op.kind == InlineOp::Kind::kArrayLookup && reaches(state.regs[2], 1, 0))
         access = Access::kUnchecked;
-      if (target.desc->returns != Returns::kScalar) result = {u8(target.desc->returns == Returns::kReadWritePtr ? 2 : 1)};
+      if (target.desc->returns != Returns::kScalar)
+        result = {u8(target.desc->returns == Returns::kReadWritePtr ? 2 : 1)};
     }
     for (u32 r = 1; r <= 5; r++) state.regs[r] = {};
     state.regs[0] = result;
@@ -233,24 +247,28 @@ void Program::analyse_pointers() {
     if (i + 1 < count) leader[i + 1] = true;
   }
   const PointerFlow flow(*this, options_);
-  std::vector<State> at(count);  // meaningful at leaders
+  std::vector<u32> number(count, 0);  // of each leader
+  u32 leaders = 0;
+  for (u32 i = 0; i < count; i++)
+    if (leader[i]) number[i] = leaders++;
+  std::vector<State> at(leaders);
   std::vector<u32> work;
   for (u32 s = 0; s < subprogs_.size(); s++) {
     State entry{.reached = true};
     entry.regs[10] = {2};
     if (s == 0 && options_.ctx_is_region_ptr && !subprogs_[0].is_called) entry.regs[1] = {1, true};
-    at[subprogs_[s].start] = entry;
+    at[number[subprogs_[s].start]] = entry;
     work.push_back(subprogs_[s].start);
   }
   auto flows_to = [&](u32 target, const State &state) {
-    if (merge(at[target], state)) work.push_back(target);
+    if (merge(at[number[target]], state)) work.push_back(target);
   };
   // A leader is walked again whenever less becomes known there, so the last walk leaves the final answer.
   while (!work.empty()) {
     u32 i = work.back();
     work.pop_back();
     const u32 end = subprog_of(i).end;
-    State state = at[i];
+    State state = at[number[i]];
     for (bool first = true; i < end; first = false) {
       if (leader[i] && !first) {
         flows_to(i, state);
@@ -260,7 +278,8 @@ void Program::analyse_pointers() {
       const OpKind kind = insns_[i].info->kind;
       access_[i] = flow.step(state, i);
       if (kind == OpKind::kExit) break;
-      if (kind == OpKind::kBranch || kind == OpKind::kMayGoto || kind == OpKind::kJump) flows_to(insns_[i].target, state);
+      if (kind == OpKind::kBranch || kind == OpKind::kMayGoto || kind == OpKind::kJump)
+        flows_to(insns_[i].target, state);
       if (kind == OpKind::kJump) break;
       i += kind == OpKind::kLoadImm64 ? 2 : 1;
     }

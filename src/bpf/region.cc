@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Reservation and allocation of the addresses that programs see (see region.h). The system call is made directly: the
-// sanitizers' mmap would clear shadow memory for the whole reservation, and a process under our own shim redirects mmap.
+// sanitizers' mmap would clear shadow memory for the whole reservation, and a process under our own shim redirects
+// mmap.
 #include "bpf/region.h"
 
 #include <sys/mman.h>
@@ -36,8 +37,10 @@ Region::Region() {
   const u64 start = kRegionBase - kGuardBytes;
   const size_t bytes = kRegionBytes + 2 * kGuardBytes;
   void *got = map_at(start, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1);
-  CHECK(got == reinterpret_cast<void *>(start), "cannot reserve {} GiB of addresses at {:#x} for BPF (errno {}); is "
-        "an address space limit (ulimit -v) set?", bytes >> 30, start, errno);
+  CHECK(got == reinterpret_cast<void *>(start),
+        "cannot reserve {} GiB of addresses at {:#x} for BPF (errno {}); is "
+        "an address space limit (ulimit -v) set?",
+        bytes >> 30, start, errno);
   next_[0] = kRwBase + kGuardBytes;
   next_[1] = kRoBase + kGuardBytes;
 }
@@ -69,8 +72,8 @@ void *Region::alloc_pages(Half half, size_t bytes, bool guard) {
   const size_t size = round_up(bytes ? bytes : 1, kPageBytes);
   const size_t margin = guard ? kPageBytes : 0;
   const u64 start = take(half, size + 2 * margin, kPageBytes);
-  void *got = map_at(start + margin, size, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1);
+  void *got =
+      map_at(start + margin, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1);
   CHECK(got != MAP_FAILED, "mmap of {} bytes: errno {}", size, errno);
   return remember(start + margin, start, size + 2 * margin, half, size);
 }
@@ -129,8 +132,11 @@ void Region::free_pages(void *address) {
 }
 
 RegionPool::RegionPool(Half half, size_t object_bytes, size_t align)
-    : half_(half), object_bytes_(object_bytes), stride_(round_up(object_bytes ? object_bytes : 1, align)),
-      slab_objects_(std::max<size_t>(1, 65536 / stride_)), next_in_slab_(slab_objects_) {}
+    : half_(half),
+      object_bytes_(object_bytes),
+      stride_(round_up(object_bytes ? object_bytes : 1, align)),
+      slab_objects_(std::max<size_t>(1, 65536 / stride_)),
+      next_in_slab_(slab_objects_) {}
 
 RegionPool::~RegionPool() {
   for (char *slab : slabs_) Region::get().free_pages(slab);

@@ -76,7 +76,7 @@ class Region {
 
  private:
   struct Block {
-    u64 start;   // of the reservation, guards included
+    u64 start;  // of the reservation, guards included
     size_t bytes;
     Half half;
     size_t mapped;
@@ -88,8 +88,8 @@ class Region {
 
   std::mutex lock_;  // a leaf: nothing is called under it but mmap
   u64 next_[2];
-  std::map<u64, Block> blocks_;                                       // by the address given out; guarded by lock_
-  std::map<std::pair<int, size_t>, std::vector<u64>> free_;           // by half and size; guarded by lock_
+  std::map<u64, Block> blocks_;                              // by the address given out; guarded by lock_
+  std::map<std::pair<int, size_t>, std::vector<u64>> free_;  // by half and size; guarded by lock_
   size_t mapped_bytes_ = 0;
   StoreOkFn store_ok_ = nullptr;
 };
@@ -121,9 +121,9 @@ class RegionPool {
   const size_t object_bytes_;
   const size_t stride_;
   const size_t slab_objects_;
-  std::vector<char *> slabs_;          // guarded by lock_
+  std::vector<char *> slabs_;  // guarded by lock_
   size_t next_in_slab_;
-  std::vector<void *> free_;           // a queue: free_head_ is the oldest
+  std::vector<void *> free_;  // a queue: free_head_ is the oldest
   size_t free_head_ = 0;
   size_t live_ = 0;
 };

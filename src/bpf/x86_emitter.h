@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Encodes x86-64 instructions into a buffer. It knows encodings and nothing of BPF; positions are offsets into the
-// buffer. Code refers to itself by relative displacements, so the buffer may be copied to its place afterwards; calls to
-// absolute addresses are recorded and resolved then.
+// buffer. Code refers to itself by relative displacements, so the buffer may be copied to its place afterwards; calls
+// to absolute addresses are recorded and resolved then.
 #ifndef USCX_BPF_X86_EMITTER_H_
 #define USCX_BPF_X86_EMITTER_H_
 
@@ -15,8 +15,20 @@ namespace uscx::bpf::x86 {
 
 enum Reg : u8 { rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15 };
 // Condition codes, as in the low nibble of jcc.
-enum Cc : u8 { kBelow = 2, kAboveEq = 3, kEqual = 4, kNotEqual = 5, kBelowEq = 6, kAbove = 7, kSign = 8, kNotSign = 9,
-               kLess = 12, kGreaterEq = 13, kLessEq = 14, kGreater = 15 };
+enum Cc : u8 {
+  kBelow = 2,
+  kAboveEq = 3,
+  kEqual = 4,
+  kNotEqual = 5,
+  kBelowEq = 6,
+  kAbove = 7,
+  kSign = 8,
+  kNotSign = 9,
+  kLess = 12,
+  kGreaterEq = 13,
+  kLessEq = 14,
+  kGreater = 15
+};
 // The eight classic two-operand operations, by their opcode number.
 enum Alu : u8 { kAdd = 0, kOr = 1, kAnd = 4, kSub = 5, kXor = 6, kCmp = 7 };
 enum Shift : u8 { kRor = 1, kShl = 4, kShr = 5, kSar = 7 };
@@ -30,6 +42,7 @@ inline Cc inverse(Cc cc) { return Cc(cc ^ 1); }
 
 class Emitter {
  public:
+  void reserve(size_t bytes) { code_.reserve(bytes); }
   u32 pos() const { return u32(code_.size()); }
   const std::vector<u8> &code() const { return code_; }
 
@@ -48,7 +61,9 @@ class Emitter {
     byte(small ? 0x83 : 0x81), modrm_reg(op, dst);
     small ? byte(u8(imm)) : word32(u32(imm));
   }
-  void alu_mem(bool w, Alu op, Reg dst, Mem m) { opt_rex(w, dst, m.base, false), byte(u8(op << 3 | 3)), modrm_mem(dst, m); }
+  void alu_mem(bool w, Alu op, Reg dst, Mem m) {
+    opt_rex(w, dst, m.base, false), byte(u8(op << 3 | 3)), modrm_mem(dst, m);
+  }
   void alu_mem_imm(bool w, Alu op, Mem m, s32 imm) {
     opt_rex(w, 0, m.base, false);
     const bool small = imm == s8(imm);
@@ -64,7 +79,10 @@ class Emitter {
   }
   void div(bool w, Reg by) { opt_rex(w, 0, by, false), byte(0xf7), modrm_reg(6, by); }
   void idiv(bool w, Reg by) { opt_rex(w, 0, by, false), byte(0xf7), modrm_reg(7, by); }
-  void cdq(bool w) { if (w) byte(0x48); byte(0x99); }
+  void cdq(bool w) {
+    if (w) byte(0x48);
+    byte(0x99);
+  }
   void shift_imm(bool w, Shift op, Reg r, u8 by) { opt_rex(w, 0, r, false), byte(0xc1), modrm_reg(op, r), byte(by); }
   void shift_cl(bool w, Shift op, Reg r) { opt_rex(w, 0, r, false), byte(0xd3), modrm_reg(op, r); }
   void ror16(Reg r, u8 by) { byte(0x66), shift_imm(false, kRor, r, by); }
@@ -81,16 +99,21 @@ class Emitter {
   }
   void movsx(bool w, Reg dst, Reg src, u8 size) {
     opt_rex(w, dst, src, size == 1 && src >= 4);
-    if (size == 4) byte(0x63);
-    else byte(0x0f), byte(size == 1 ? 0xbe : 0xbf);
+    if (size == 4)
+      byte(0x63);
+    else
+      byte(0x0f), byte(size == 1 ? 0xbe : 0xbf);
     modrm_reg(dst, src);
   }
   void lea(Reg dst, Mem m) { opt_rex(true, dst, m.base, false), byte(0x8d), modrm_mem(dst, m); }
   void load(Reg dst, Mem m, u8 size, bool sign = false) {
     opt_rex(sign || size == 8, dst, m.base, false);
-    if (sign && size == 4) byte(0x63);
-    else if (size >= 4) byte(0x8b);
-    else byte(0x0f), byte(u8((sign ? 0xbe : 0xb6) | (size == 2)));
+    if (sign && size == 4)
+      byte(0x63);
+    else if (size >= 4)
+      byte(0x8b);
+    else
+      byte(0x0f), byte(u8((sign ? 0xbe : 0xb6) | (size == 2)));
     modrm_mem(dst, m);
   }
   void store(Mem m, Reg src, u8 size) {
@@ -102,40 +125,75 @@ class Emitter {
     if (size == 2) byte(0x66);
     opt_rex(size == 8, 0, m.base, false);
     byte(size == 1 ? 0xc6 : 0xc7), modrm_mem(0, m);
-    if (size == 1) byte(u8(imm));
-    else if (size == 2) byte(u8(imm)), byte(u8(imm >> 8));
-    else word32(u32(imm));
+    if (size == 1)
+      byte(u8(imm));
+    else if (size == 2)
+      byte(u8(imm)), byte(u8(imm >> 8));
+    else
+      word32(u32(imm));
   }
   void lock() { byte(0xf0); }
-  void alu_to_mem(bool w, Alu op, Mem m, Reg src) { opt_rex(w, src, m.base, false), byte(u8(op << 3 | 1)), modrm_mem(src, m); }
+  void alu_to_mem(bool w, Alu op, Mem m, Reg src) {
+    opt_rex(w, src, m.base, false), byte(u8(op << 3 | 1)), modrm_mem(src, m);
+  }
   void xadd(bool w, Mem m, Reg src) { opt_rex(w, src, m.base, false), byte(0x0f), byte(0xc1), modrm_mem(src, m); }
   void cmpxchg(bool w, Mem m, Reg src) { opt_rex(w, src, m.base, false), byte(0x0f), byte(0xb1), modrm_mem(src, m); }
   void xchg_mem(bool w, Mem m, Reg src) { opt_rex(w, src, m.base, false), byte(0x87), modrm_mem(src, m); }
   void inc_mem64(Mem m) { opt_rex(true, 0, m.base, false), byte(0xff), modrm_mem(0, m); }
   void dec_mem64(Mem m) { opt_rex(true, 0, m.base, false), byte(0xff), modrm_mem(1, m); }
-  void push(Reg r) { if (r & 8) byte(0x41); byte(u8(0x50 | (r & 7))); }
-  void pop(Reg r) { if (r & 8) byte(0x41); byte(u8(0x58 | (r & 7))); }
+  void push(Reg r) {
+    if (r & 8) byte(0x41);
+    byte(u8(0x50 | (r & 7)));
+  }
+  void pop(Reg r) {
+    if (r & 8) byte(0x41);
+    byte(u8(0x58 | (r & 7)));
+  }
   void ret() { byte(0xc3); }
-  void call_reg(Reg r) { if (r & 8) byte(0x41); byte(0xff), modrm_reg(2, r); }
+  void call_reg(Reg r) {
+    if (r & 8) byte(0x41);
+    byte(0xff), modrm_reg(2, r);
+  }
   void trap() { byte(0x0f), byte(0x0b); }
 
   // Jumps return the position of their displacement, for patch(); those to a known place choose the short form.
-  u32 jcc(Cc cc) { byte(0x0f), byte(u8(0x80 | cc)), word32(0); return pos() - 4; }
-  u32 jmp() { byte(0xe9), word32(0); return pos() - 4; }
-  u32 call() { byte(0xe8), word32(0); return pos() - 4; }
+  u32 jcc(Cc cc) {
+    byte(0x0f), byte(u8(0x80 | cc)), word32(0);
+    return pos() - 4;
+  }
+  u32 jmp() {
+    byte(0xe9), word32(0);
+    return pos() - 4;
+  }
+  u32 call() {
+    byte(0xe8), word32(0);
+    return pos() - 4;
+  }
   void jcc_to(Cc cc, u32 target) {
     const s32 near = s32(target) - s32(pos()) - 2;
-    if (near == s8(near)) { byte(u8(0x70 | cc)), byte(u8(near)); return; }
+    if (near == s8(near)) {
+      byte(u8(0x70 | cc)), byte(u8(near));
+      return;
+    }
     patch(jcc(cc), target);
   }
   void jmp_to(u32 target) {
     const s32 near = s32(target) - s32(pos()) - 2;
-    if (near == s8(near)) { byte(0xeb), byte(u8(near)); return; }
+    if (near == s8(near)) {
+      byte(0xeb), byte(u8(near));
+      return;
+    }
     patch(jmp(), target);
   }
   // A forward jump over a few bytes; the result is for patch8().
-  u32 jcc8(Cc cc) { byte(u8(0x70 | cc)), byte(0); return pos() - 1; }
-  u32 jmp8() { byte(0xeb), byte(0); return pos() - 1; }
+  u32 jcc8(Cc cc) {
+    byte(u8(0x70 | cc)), byte(0);
+    return pos() - 1;
+  }
+  u32 jmp8() {
+    byte(0xeb), byte(0);
+    return pos() - 1;
+  }
   void patch8(u32 at) {
     const u32 distance = pos() - at - 1;
     CHECK(distance < 128);
@@ -178,7 +236,9 @@ class Emitter {
     if (mode == 2) word32(u32(m.disp));
   }
   void rr(bool w, u8 opcode, Reg reg, Reg rm) { opt_rex(w, reg, rm, false), byte(opcode), modrm_reg(reg, rm); }
-  void r_imm32(u8 opcode, u8 ext, Reg rm, u32 imm) { opt_rex(true, 0, rm, false), byte(opcode), modrm_reg(ext, rm), word32(imm); }
+  void r_imm32(u8 opcode, u8 ext, Reg rm, u32 imm) {
+    opt_rex(true, 0, rm, false), byte(opcode), modrm_reg(ext, rm), word32(imm);
+  }
 
   std::vector<u8> code_;
   std::vector<External> externals_;
