@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Where tasks may run: changes of affinity, disabled migration, and moving a task from one rq to another.
 //
-// Threading: any CPU or host context, no locks held unless said otherwise. A running task is moved by migration/N of its
-// CPU, because only a task that is off its CPU can be queued elsewhere. p.cpus is what was asked for; ts.cpus_ptr is what
-// is in force: the same, or the one CPU on which the task was when it left the CPU with migration disabled.
+// Threading: any CPU or host context, no locks held unless said otherwise. A running task is moved by migration/N of
+// its CPU, because only a task that is off its CPU can be queued elsewhere. p.cpus is what was asked for; ts.cpus_ptr
+// is what is in force: the same, or the one CPU on which the task was when it left the CPU with migration disabled.
 #include <cerrno>
 #include <memory>
 
@@ -154,8 +154,7 @@ void Kernel::migrate_enable(Task &p) {
   SpinGuard guard(p.pi_lock);
   Rq *rq = &task_rq(p);
   rq_lock(*rq);
-  if (p.ts.on_rq == kOnRqQueued && !p.allowed_on(p.cpu))
-    rq = &move_queued_task(*rq, p, pick_distributed(*p.cpus));
+  if (p.ts.on_rq == kOnRqQueued && !p.allowed_on(p.cpu)) rq = &move_queued_task(*rq, p, pick_distributed(*p.cpus));
   rq_unlock(*rq);
 }
 

@@ -44,8 +44,8 @@ class KthreadApi {
   virtual ~KthreadApi() = default;
   virtual Kernel &kernel() = 0;
   virtual Task &self() = 0;
-  virtual void run(u64 ns) = 0;    // Use CPU time.
-  virtual void block() = 0;        // Until woken; wakeups since the last block are not lost. Callers re-test conditions.
+  virtual void run(u64 ns) = 0;  // Use CPU time.
+  virtual void block() = 0;      // Until woken; wakeups since the last block are not lost. Callers re-test conditions.
   virtual void sleep(u64 ns) = 0;
 };
 std::unique_ptr<Behavior> make_fiber_behavior(std::function<void(KthreadApi &)> body);

@@ -15,12 +15,29 @@ class Kernel;
 
 // Core flags (the kernel's values, reference/constants.md).
 enum : u64 {
-  ENQUEUE_WAKEUP = 0x1, ENQUEUE_RESTORE = 0x2, ENQUEUE_MOVE = 0x4, ENQUEUE_NOCLOCK = 0x8, ENQUEUE_MIGRATING = 0x10,
-  ENQUEUE_CLASS = 0x40, ENQUEUE_HEAD = 0x10000, ENQUEUE_MIGRATED = 0x40000, ENQUEUE_INITIAL = 0x80000,
+  ENQUEUE_WAKEUP = 0x1,
+  ENQUEUE_RESTORE = 0x2,
+  ENQUEUE_MOVE = 0x4,
+  ENQUEUE_NOCLOCK = 0x8,
+  ENQUEUE_MIGRATING = 0x10,
+  ENQUEUE_CLASS = 0x40,
+  ENQUEUE_HEAD = 0x10000,
+  ENQUEUE_MIGRATED = 0x40000,
+  ENQUEUE_INITIAL = 0x80000,
   ENQUEUE_RQ_SELECTED = 0x100000,
-  DEQUEUE_SLEEP = 0x1, DEQUEUE_SAVE = 0x2, DEQUEUE_MOVE = 0x4, DEQUEUE_NOCLOCK = 0x8, DEQUEUE_MIGRATING = 0x10,
-  DEQUEUE_CLASS = 0x40, DEQUEUE_SPECIAL = 0x10000,
-  WF_EXEC = 0x2, WF_FORK = 0x4, WF_TTWU = 0x8, WF_SYNC = 0x10, WF_MIGRATED = 0x20, WF_RQ_SELECTED = 0x80,
+  DEQUEUE_SLEEP = 0x1,
+  DEQUEUE_SAVE = 0x2,
+  DEQUEUE_MOVE = 0x4,
+  DEQUEUE_NOCLOCK = 0x8,
+  DEQUEUE_MIGRATING = 0x10,
+  DEQUEUE_CLASS = 0x40,
+  DEQUEUE_SPECIAL = 0x10000,
+  WF_EXEC = 0x2,
+  WF_FORK = 0x4,
+  WF_TTWU = 0x8,
+  WF_SYNC = 0x10,
+  WF_MIGRATED = 0x20,
+  WF_RQ_SELECTED = 0x80,
 };
 
 class SchedClass {
@@ -49,13 +66,13 @@ class SchedClass {
   virtual void task_woken(Rq &, Task &) {}
   virtual void task_tick(Rq &rq, Task &p) = 0;
   virtual void update_curr(Rq &rq) = 0;
-  virtual void task_dead(Task &) {}              // After the final switch away, no rq lock.
-  virtual void switching_from(Rq &, Task &) {}   // Still queued and perhaps running in this class.
-  virtual void switching_to(Rq &, Task &) {}     // Before it is enqueued in this class.
+  virtual void task_dead(Task &) {}             // After the final switch away, no rq lock.
+  virtual void switching_from(Rq &, Task &) {}  // Still queued and perhaps running in this class.
+  virtual void switching_to(Rq &, Task &) {}    // Before it is enqueued in this class.
   virtual void switched_from(Rq &, Task &) {}
   virtual void switched_to(Rq &, Task &) {}
-  virtual void reweight_task(Rq &, Task &) {}    // Nice changed.
-  virtual void set_cpus_allowed(Task &) {}       // ts.cpus_ptr has its new value; rq lock and pi_lock held.
+  virtual void reweight_task(Rq &, Task &) {}  // Nice changed.
+  virtual void set_cpus_allowed(Task &) {}     // ts.cpus_ptr has its new value; rq lock and pi_lock held.
   virtual void rq_online(Rq &) {}
   virtual void rq_offline(Rq &) {}
 

@@ -222,6 +222,8 @@ void Kernel::on_segment_end() {
   stop_user(rq);
   const u64 limit_ns = exec().segment_start_ns + kMaxSegmentNs;
   for (;;) {
+    // schedule() has not returned yet: it waits for other CPUs (SCX_KICK_WAIT). An irq_work ends that.
+    if (ext_->cpu_held(rq)) break;
     Task &p = *rq.curr;
     const bool must_go_on = rq.need_resched || (&p != rq.idle && p.run_left_ns == 0);
     if (must_go_on && now_ns() >= limit_ns) return leave_segment(rq);
@@ -244,9 +246,7 @@ void Kernel::take_step(Rq &rq, Task &p) {
   const Step step = p.behavior->next(*this, p);
   CHECK(rq.curr == &p && p.ts.__state == TASK_RUNNING, "{} [{}] left its CPU while it chose a step", p.comm(), p.pid());
   switch (step.kind) {
-    case Step::Kind::kRun:
-      p.run_left_ns = step.ns;
-      break;
+    case Step::Kind::kRun: p.run_left_ns = step.ns; break;
     case Step::Kind::kSleepUntil:
       if (step.ns <= now_ns()) break;
       p.sleep_timer.cpu = rq.cpu;
@@ -259,12 +259,8 @@ void Kernel::take_step(Rq &rq, Task &p) {
       else
         block_current(p);
       break;
-    case Step::Kind::kYield:
-      yield_current(rq, p);
-      break;
-    case Step::Kind::kExit:
-      exit_current(p);
-      break;
+    case Step::Kind::kYield: yield_current(rq, p); break;
+    case Step::Kind::kExit: exit_current(p); break;
   }
 }
 

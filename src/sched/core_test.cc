@@ -29,14 +29,10 @@ TEST(Steps, RunSleepBlockExit) {
   Task &p = m.script("steps", [&](Kernel &, Task &) {
     times.push_back(machine::now_ns());
     switch (step++) {
-      case 0:
-        return Step::run(kNsPerMs);
-      case 1:
-        return Step::sleep_until(10 * kNsPerMs);
-      case 2:
-        return Step::block();
-      default:
-        return Step::exit();
+      case 0: return Step::run(kNsPerMs);
+      case 1: return Step::sleep_until(10 * kNsPerMs);
+      case 2: return Step::block();
+      default: return Step::exit();
     }
   });
   const int pid = p.pid();
@@ -125,7 +121,8 @@ TEST(Affinity, RunningTaskIsMovedByTheStopper) {
   EXPECT_EQ(m.kernel.rq(to).curr, &p);
   bool stopper_ran = false;
   for (const trace::Event &e : counter.events)
-    stopper_ran |= e.type == trace::EventType::sched_switch && e.args[2] == static_cast<u64>(m.kernel.rq(from).stop->pid());
+    stopper_ran |=
+        e.type == trace::EventType::sched_switch && e.args[2] == static_cast<u64>(m.kernel.rq(from).stop->pid());
   EXPECT_TRUE(stopper_ran);
   m.kernel.verify_all();
 }
@@ -153,7 +150,8 @@ TEST(Affinity, QueuedTaskMovesAtOnceAndSleepingOneAtWakeup) {
   const machine::CpuMask first = m.mask({0}), second = m.mask({1});
   m.hog(0, &first);
   m.hog(0, &first);
-  Task &sleeper = m.spawn("sleeper", std::make_unique<Script>([](Kernel &, Task &) { return Step::block(); }), 0, &first);
+  Task &sleeper =
+      m.spawn("sleeper", std::make_unique<Script>([](Kernel &, Task &) { return Step::block(); }), 0, &first);
   m.run_for(10 * kNsPerMs);
   // Whichever of the two hogs waits now is the queued one.
   Task *waiting = nullptr;
@@ -208,7 +206,8 @@ TEST(Rt, HigherPriorityRunsFirstAndPreemptedGoesOn) {
   m.run_for(10 * kNsPerMs);
   const u64 fair_time = fair.ts.utime;
   int step = 0;
-  m.spawn("high", std::make_unique<Script>([&](Kernel &, Task &) { return step++ ? Step::exit() : Step::run(kNsPerMs); }), 0,
+  m.spawn("high",
+          std::make_unique<Script>([&](Kernel &, Task &) { return step++ ? Step::exit() : Step::run(kNsPerMs); }), 0,
           nullptr, SCHED_FIFO, 50);
   m.run_for(10 * kNsPerMs);
   EXPECT_EQ(step, 2);
@@ -271,12 +270,13 @@ TEST(Life, DeadTaskIsFreedAfterReferencesAndGracePeriod) {
     Kernel kernel(machine, space);
     int child_pid = 0;
     TaskSpec spec{.comm = "parent", .behavior = std::make_unique<Script>([&](Kernel &k, Task &self) {
-                    if (child_pid) return Step::exit();
-                    Task *child = k.create_task(TaskSpec{.comm = "child", .behavior = std::make_unique<Hog>(), .parent = &self});
-                    EXPECT_EQ(child->ts.real_parent, &self.ts);
-                    child_pid = child->pid();
-                    return Step::run(1000);
-                  })};
+                                      if (child_pid) return Step::exit();
+                                      Task *child = k.create_task(TaskSpec{
+                                          .comm = "child", .behavior = std::make_unique<Hog>(), .parent = &self});
+                                      EXPECT_EQ(child->ts.real_parent, &self.ts);
+                                      child_pid = child->pid();
+                                      return Step::run(1000);
+                                    })};
     Task *p = kernel.create_task(std::move(spec));
     kernel.get_task(*p);
     machine.run_until(100 * kNsPerMs);
@@ -302,10 +302,12 @@ TEST(Rcu, GracePeriodWaitsForEveryCpu) {
   m.hog(), m.hog();
   m.run_for(10 * kNsPerMs);
   u64 done_ns = 0;
-  m.machine.run_on(1, [&] { m.kernel.rcu().call([&] {
-                             EXPECT_EQ(machine::this_cpu(), 1u);
-                             done_ns = machine::now_ns();
-                           }); });
+  m.machine.run_on(1, [&] {
+    m.kernel.rcu().call([&] {
+      EXPECT_EQ(machine::this_cpu(), 1u);
+      done_ns = machine::now_ns();
+    });
+  });
   EXPECT_EQ(done_ns, 0u);
   const u64 start = m.machine.loop_now_ns();
   m.run_for(100 * kNsPerMs);
@@ -427,23 +429,19 @@ class Chaos {
     Task *p = any(kernel);
     if (!p) return;
     switch (rng_.below(6)) {
-      case 0:
-        kernel.set_user_nice(*p, static_cast<int>(rng_.below(40)) - 20);
-        break;
-      case 1:
-        EXPECT_EQ(kernel.set_cpus_allowed(*p, random_mask()), 0);
-        break;
+      case 0: kernel.set_user_nice(*p, static_cast<int>(rng_.below(40)) - 20); break;
+      case 1: EXPECT_EQ(kernel.set_cpus_allowed(*p, random_mask()), 0); break;
       case 2: {
         const int policies[] = {SCHED_NORMAL, SCHED_BATCH, SCHED_IDLE, SCHED_EXT, SCHED_FIFO};
         const int policy = policies[rng_.below(5)];
-        EXPECT_EQ(kernel.set_scheduler(*p, policy, policy == SCHED_FIFO ? 1 + static_cast<u32>(rng_.below(99)) : 0, 0), 0);
+        EXPECT_EQ(kernel.set_scheduler(*p, policy, policy == SCHED_FIFO ? 1 + static_cast<u32>(rng_.below(99)) : 0, 0),
+                  0);
         break;
       }
       case 3:
         if (kernel.nr_tasks() < 60) add();
         break;
-      default:
-        kernel.wake(*p, rng_.below(2) ? u64{WF_SYNC} : 0);
+      default: kernel.wake(*p, rng_.below(2) ? u64{WF_SYNC} : 0);
     }
   }
   Step next(Kernel &kernel, Task &self) {
@@ -455,19 +453,15 @@ class Chaos {
       kernel.migrate_disable(self);
     }
     switch (rng_.below(12)) {
-      case 0:
-        return Step::block();
-      case 1:
-        return Step::yield();
+      case 0: return Step::block();
+      case 1: return Step::yield();
       case 2:
         if (kernel.nr_tasks() > 40 && !self.ts.migration_disabled) return Step::exit();
         return Step::run(1);
       case 3:
       case 4:
-      case 5:
-        return Step::sleep_until(machine::now_ns() + rng_.below(2 * kNsPerMs));
-      default:
-        return Step::run(rng_.below(kNsPerMs));
+      case 5: return Step::sleep_until(machine::now_ns() + rng_.below(2 * kNsPerMs));
+      default: return Step::run(rng_.below(kNsPerMs));
     }
   }
   TestMachine &m_;
@@ -527,7 +521,8 @@ TEST(Scale, EightThousandCpusBootQuickly) {
   const auto start = std::chrono::steady_clock::now();
   TestMachine m(machine::Topology::parse("16n:256l:4096c:2t").take());
   m.run_for(10 * kNsPerMs);
-  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - start).count();
+  const auto ms =
+      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - start).count();
   RecordProperty("boot_ms", static_cast<int>(ms));
   EXPECT_EQ(m.kernel.nr_tasks(), 8192u + 5);
   // The target is 100 ms in a release build; sanitizers and busy machines need more.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // The fair class: one queue. See fair.h.
 //
-// Invariants: a queued task is in the tree exactly if it is not rq.fair.curr; tree_load and tree_key_sum are the sums over
-// the tree; the slice timer is armed while the current task is fair and another fair task waits.
+// Invariants: a queued task is in the tree exactly if it is not rq.fair.curr; tree_load and tree_key_sum are the sums
+// over the tree; the slice timer is armed while the current task is fair and another fair task waits.
 #include "sched/fair.h"
 
 #include <algorithm>
@@ -91,8 +91,8 @@ void FairClass::place(Rq &rq, Task &p, u64 flags) {
   const Sums s = sums(rq);
   __int128 lag = p.fair.vlag_ns;
   if (lag < 0 && p.fair.vlag_cpu == static_cast<s32>(rq.cpu)) {
-    // FIDELITY: Linux leaves a task that is in debt on the queue until it is eligible, so that sleep does not preserve
-    // a debt longer than that. Here the debt is what the average has not yet caught up with.
+    // FIDELITY: fair-debt. Linux leaves a task that is in debt on the queue until it is eligible, so that sleep does
+    // not preserve a debt longer than that. Here the debt is what the average has not yet caught up with.
     const s64 still = static_cast<s64>(average(rq) - p.fair.vruntime_ns);
     lag = std::clamp<__int128>(still, lag, 0);
   }

@@ -46,7 +46,9 @@ class FairClass final : public SchedClass {
   Sums sums(Rq &rq) const;
   u64 average(Rq &rq) const;
   bool eligible(Rq &rq, const Task &p) const;
-  bool is_protected(const Task &p) const { return static_cast<s64>(p.fair.protect_vruntime_ns - p.fair.vruntime_ns) > 0; }
+  bool is_protected(const Task &p) const {
+    return static_cast<s64>(p.fair.protect_vruntime_ns - p.fair.vruntime_ns) > 0;
+  }
   void rebase(Rq &rq);
   void insert(Rq &rq, Task &p);
   void erase(Rq &rq, Task &p);

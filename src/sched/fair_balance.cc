@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // The fair class: which CPU a task goes to, and how waiting tasks get to CPUs that have time for them. See fair.h.
 //
-// A CPU that is about to be idle takes a waiting task; a busy one evens out loads at some ticks; and a CPU on which tasks
-// wait wakes an idle one that could take them. Only waiting tasks are moved. FIDELITY: Linux balances between groups of
-// CPUs by utilisation and load averages; here queues are compared by the weights of their tasks.
+// A CPU that is about to be idle takes a waiting task; a busy one evens out loads at some ticks; and a CPU on which
+// tasks wait wakes an idle one that could take them. Only waiting tasks are moved. FIDELITY: fair-balance. Linux
+// balances between groups of CPUs by utilisation and load averages; here queues are compared by the weights of their
+// tasks.
 #include "sched/fair.h"
 
 namespace uscx::sched {
@@ -12,7 +13,7 @@ using machine::MaskView;
 
 namespace {
 
-constexpr u64 kBalanceIntervalTicks = 8;     // Within the LLC.
+constexpr u64 kBalanceIntervalTicks = 8;      // Within the LLC.
 constexpr u64 kFarBalanceIntervalTicks = 64;  // Over the whole machine.
 constexpr u32 kMaxScannedTasks = 32;          // Tasks of a queue that are tried for a move.
 

@@ -2,14 +2,14 @@
 // The fair class against what Linux 7.2 did on a machine of one CPU at 250 Hz, and against what fairness means on many.
 #include <gtest/gtest.h>
 
-#include <cmath>
-
 #include "sched/test_machine.h"
 
 namespace uscx::sched {
 namespace {
 
-double share_percent(const Task &p, u64 ns) { return 100.0 * static_cast<double>(p.ts.utime) / static_cast<double>(ns); }
+double share_percent(const Task &p, u64 ns) {
+  return 100.0 * static_cast<double>(p.ts.utime) / static_cast<double>(ns);
+}
 
 TEST(Fair, SharesFollowNiceWeights) {
   TestMachine m(1);
@@ -43,7 +43,8 @@ TEST(Fair, HeavyTaskRunsUntilItIsAheadOfTheAverage) {
   m.run_for(kNsPerSec);
   const u64 before = high.ts.nivcsw, time = high.ts.utime;
   m.run_for(10 * kNsPerSec);
-  const double stint_us = static_cast<double>(high.ts.utime - time) / static_cast<double>(high.ts.nivcsw - before) / 1e3;
+  const double stint_us =
+      static_cast<double>(high.ts.utime - time) / static_cast<double>(high.ts.nivcsw - before) / 1e3;
   EXPECT_NEAR(stint_us, 1610, 30);
 }
 
@@ -147,7 +148,9 @@ TEST(Fair, YieldLetsTheOtherRun) {
   u64 yields = 0, others = 0;
   m.script("yielder", [&](Kernel &, Task &) { return yields++ % 2 ? Step::yield() : Step::run(1000); });
   Task &hog = m.hog();
-  m.script("waiter", [&](Kernel &, Task &) { return others++ % 2 ? Step::sleep_until(machine::now_ns() + 500000) : Step::run(1000); });
+  m.script("waiter", [&](Kernel &, Task &) {
+    return others++ % 2 ? Step::sleep_until(machine::now_ns() + 500000) : Step::run(1000);
+  });
   m.run_for(kNsPerSec);
   EXPECT_GT(hog.ts.utime, 600 * kNsPerMs);
   EXPECT_GT(yields, 100u);

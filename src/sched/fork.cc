@@ -19,7 +19,7 @@ using trace::EventType;
 
 namespace {
 
-// What belongs to a task's process: every task is a process of one thread.
+// What belongs to a task's process. FIDELITY: task-per-process. Every task is a process of one thread.
 struct Process {
   mm_struct mm;
   signal_struct signal;
@@ -63,8 +63,8 @@ Task &Kernel::alloc_task(TaskSpec &spec, SchedClass *fixed_class) {
   ts.policy = static_cast<u32>(spec.policy);
   ts.static_prio = DEFAULT_PRIO + spec.nice;
   p.rt_priority = spec.rt_priority;
-  ts.prio = ts.normal_prio = is_rt_policy(spec.policy) ? MAX_RT_PRIO - 1 - static_cast<int>(spec.rt_priority)
-                                                       : ts.static_prio;
+  ts.prio = ts.normal_prio =
+      is_rt_policy(spec.policy) ? MAX_RT_PRIO - 1 - static_cast<int>(spec.rt_priority) : ts.static_prio;
   std::memcpy(ts.comm, spec.comm.data(), std::min<size_t>(spec.comm.size(), TASK_COMM_LEN - 1));
   p.cpus = spec.cpus ? intern_mask(*spec.cpus) : possible_mask_;
   use_mask(p, p.cpus);
@@ -147,7 +147,8 @@ Task &Kernel::create_kthread(const std::string &comm, std::function<void(Kthread
 }
 
 Task &Kernel::make_idle_task(u32 cpu) {
-  TaskSpec spec{.comm = fmt::format("swapper/{}", cpu), .kind = TaskKind::kKthread, .extra_flags = PF_KTHREAD | PF_IDLE};
+  TaskSpec spec{
+      .comm = fmt::format("swapper/{}", cpu), .kind = TaskKind::kKthread, .extra_flags = PF_KTHREAD | PF_IDLE};
   spec.cpus = single_cpu_mask(cpu);
   Task &p = alloc_task(spec, &idle_class());
   p.ts.__state = TASK_RUNNING;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The idle class: swapper/N, which is never queued. It tells sched_ext and the machine when a CPU is idle, and stops the
-// tick there.
+// The idle class: swapper/N, which is never queued. It tells sched_ext and the machine when a CPU is idle, and stops
+// the tick there.
 #include "sched/classes.h"
 #include "sched/ext/ext.h"
 #include "sched/kernel.h"

@@ -149,13 +149,15 @@ void Kernel::log(const std::string &line) {
 // --- interrupts ---
 
 void Kernel::on_tick() {
-  charge(Cost::tick);
   Rq &rq = this_rq();
   {
     RqGuard guard(rq);
     update_rq_clock(rq);
     rq.curr->sched_class->task_tick(rq, *rq.curr);
   }
+  // The handler looks at the clock when it begins, so a task picked at its end starts a little after the tick, and a
+  // slice of whole ticks has not quite run out that many ticks later.
+  charge(Cost::tick);
   rcu_.tick(rq.cpu);
   ext_->tick_check();
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Kernel: the machine's operating system, as far as scheduling goes. It owns run queues, tasks, classes, kernel threads,
-// RCU and the sched_ext state, and is the entry point for interrupts (MachineClient) and for the host.
+// Kernel: the machine's operating system, as far as scheduling goes. It owns run queues, tasks, classes, kernel
+// threads, RCU and the sched_ext state, and is the entry point for interrupts (MachineClient) and for the host.
 //
-// Lock order: task pi_lock, then rq lock(s) by CPU number, then DSQ locks (docs/LOCKING.md). Methods say which they need.
+// Lock order: task pi_lock, then rq lock(s) by CPU number, then DSQ locks (docs/LOCKING.md). Methods say which they
+// need.
 #ifndef USCX_SCHED_KERNEL_H_
 #define USCX_SCHED_KERNEL_H_
 
@@ -30,13 +31,13 @@ class Ext;  // sched/ext/ext.h
 struct TaskSpec {
   std::string comm;
   TaskKind kind = TaskKind::kWorkload;
-  int policy = SCHED_NORMAL;      // SCHED_FIFO takes rt_priority.
+  int policy = SCHED_NORMAL;  // SCHED_FIFO takes rt_priority.
   int nice = 0;
   u32 rt_priority = 0;
   const machine::CpuMask *cpus = nullptr;  // nullptr: all.
   std::unique_ptr<Behavior> behavior;
-  Task *parent = nullptr;                  // nullptr: init (kthreadd for kernel threads).
-  u64 extra_flags = 0;                     // PF_*
+  Task *parent = nullptr;  // nullptr: init (kthreadd for kernel threads).
+  u64 extra_flags = 0;     // PF_*
 };
 
 struct KernelConfig {
@@ -76,10 +77,10 @@ class Kernel final : public machine::MachineClient {
   void put_task(Task &p);  // The last reference frees it after a grace period.
 
   // --- wakeups and changes; they take the locks themselves ---
-  bool wake(Task &p, u64 wake_flags = 0);            // try_to_wake_up; true if it was asleep.
+  bool wake(Task &p, u64 wake_flags = 0);  // try_to_wake_up; true if it was asleep.
   void set_user_nice(Task &p, int nice);
   int set_scheduler(Task &p, int policy, u32 rt_priority, int nice);  // sched_setscheduler(2): 0 or -errno.
-  int set_cpus_allowed(Task &p, const machine::CpuMask &cpus);  // sched_setaffinity(2): 0 or -EINVAL.
+  int set_cpus_allowed(Task &p, const machine::CpuMask &cpus);        // sched_setaffinity(2): 0 or -EINVAL.
   void migrate_disable(Task &p);
   void migrate_enable(Task &p);
   // Recomputes p's class (ext loaded, unloaded or policy changed) and moves it there. pi_lock is taken.
@@ -105,7 +106,7 @@ class Kernel final : public machine::MachineClient {
   // CPUs that run their idle task and have nothing queued. A hint: read without locks.
   const machine::CpuMask &idle_cpus() const { return idle_cpus_; }
   void set_cpu_idle(u32 cpu, bool idle) { idle ? idle_cpus_.set(cpu) : idle_cpus_.clear(cpu); }
-  void kick_idle_balance(u32 cpu);                   // Asks an idle CPU to look for work.
+  void kick_idle_balance(u32 cpu);  // Asks an idle CPU to look for work.
   // Dequeues, lets change() alter the task, and enqueues again: how every property of a queued task is changed.
   // Flags are DEQUEUE_SAVE | ...; calls put_prev/set_next for a running task. rq lock and pi_lock held.
   void sched_change(Rq &rq, Task &p, u64 flags, const std::function<void()> &change);
@@ -115,7 +116,7 @@ class Kernel final : public machine::MachineClient {
   }
   // Common accounting of the current task's execution; returns the time since the last call.
   u64 update_curr_common(Rq &rq);
-  void cpu_stop(u32 cpu, StopWork &work);            // Runs work on migration/N. No rq lock.
+  void cpu_stop(u32 cpu, StopWork &work);  // Runs work on migration/N. No rq lock.
   u32 select_fallback_rq(Task &p, u32 cpu);
   // A CPU of `mask` that is online, taken in turn so that tasks spread; nr_cpus() if there is none.
   u32 pick_distributed(machine::MaskView mask);
@@ -151,7 +152,9 @@ class Kernel final : public machine::MachineClient {
 
   // --- messages ---
   void log(const std::string &line);  // The kernel log: traced with its time, and handed to the listener.
-  void set_log_listener(std::function<void(u64 time_ns, const std::string &)> listener) { on_log_ = std::move(listener); }
+  void set_log_listener(std::function<void(u64 time_ns, const std::string &)> listener) {
+    on_log_ = std::move(listener);
+  }
   bool smt_active() const { return machine_.topology().smt_active(); }
 
   // --- MachineClient ---
@@ -167,17 +170,17 @@ class Kernel final : public machine::MachineClient {
  private:
   friend class CoreTest;
   void boot();
-  void schedule(bool preempt);           // One pass of __schedule on this CPU; a preempted task does not block.
+  void schedule(bool preempt);  // One pass of __schedule on this CPU; a preempted task does not block.
   Task &pick_next_task(Rq &rq, Task &prev);
   void context_switch(Rq &rq, Task &prev, Task &next);
   void finish_dead(Task &p);
-  void take_step(Rq &rq, Task &p);       // Asks the current task what it does next, and does it.
+  void take_step(Rq &rq, Task &p);  // Asks the current task what it does next, and does it.
   void block_current(Task &p);
   void yield_current(Rq &rq, Task &p);
   void exit_current(Task &p);
   void start_user(Rq &rq, Task &p);
-  void stop_user(Rq &rq);                // Accounts the work done since start_user().
-  void leave_segment(Rq &rq);            // Goes on in an event of its own.
+  void stop_user(Rq &rq);      // Accounts the work done since start_user().
+  void leave_segment(Rq &rq);  // Goes on in an event of its own.
   void account_process_time(Task &p, u64 delta_ns);
   u32 select_task_rq(Task &p, u32 cpu, u64 *wake_flags);
   void ttwu_activate(Rq &rq, Task &p, u64 wake_flags);
@@ -196,7 +199,7 @@ class Kernel final : public machine::MachineClient {
   void set_load_weight(Task &p);
   void use_mask(Task &p, const machine::CpuMask *interned);  // ts.cpus_ptr
   void migrate_disable_switch(Task &prev);
-  void request_migration(Task &p);       // migration/N is to move p, which runs where it may not. No locks.
+  void request_migration(Task &p);  // migration/N is to move p, which runs where it may not. No locks.
   static void migration_work(Kernel &kernel, StopWork &work);
   void verify_rq(Rq &rq);
   void verify_task(Task &p);
@@ -223,9 +226,9 @@ class Kernel final : public machine::MachineClient {
     cpumask *kernel = nullptr;
     u32 weight = 0;
   };
-  std::deque<Interned> masks_;                                // In order of first use.
+  std::deque<Interned> masks_;                                      // In order of first use.
   std::unordered_map<u64, std::vector<Interned *>> masks_by_hash_;  // Looked up only, never iterated.
-  std::vector<const machine::CpuMask *> single_masks_;  // Of one CPU each, made at first use.
+  std::vector<const machine::CpuMask *> single_masks_;              // Of one CPU each, made at first use.
   machine::CpuMask idle_cpus_;
   u32 distribute_cursor_ = 0;
   bool shutting_down_ = false;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// RCU. See rcu.h. All state is touched by atomic segments only; `requested` and the callback lists are what explore mode
-// and the threaded machine will have to guard.
+// RCU. See rcu.h. All state is touched by atomic segments only; `requested` and the callback lists are what explore
+// mode and the threaded machine will have to guard.
 #include "sched/rcu.h"
 
 #include <deque>

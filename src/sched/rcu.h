@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// RCU over the virtual CPUs: a grace period ends when every CPU has passed a quiescent state (a context switch, the idle
-// loop, or a tick outside of core code) since it began. The rcu_preempt kernel thread drives it; callbacks then run in
-// interrupt context on the CPU that queued them. Segments are read-side critical sections by themselves: code on a fiber
-// must not keep an RCU-protected pointer across a wait, unless it holds a reference.
+// RCU over the virtual CPUs: a grace period ends when every CPU has passed a quiescent state (a context switch, the
+// idle loop, or a tick outside of core code) since it began. The rcu_preempt kernel thread drives it; callbacks then
+// run in interrupt context on the CPU that queued them. Segments are read-side critical sections by themselves: code on
+// a fiber must not keep an RCU-protected pointer across a wait, unless it holds a reference.
 //
-// Nothing here takes an rq lock or pi_lock in call() and quiescent(), so both may be called with those held; the wakeups
-// that they owe happen in irq_work. Without rcu_preempt (boot_kthreads off) every irq_work ends a grace period.
+// Nothing here takes an rq lock or pi_lock in call() and quiescent(), so both may be called with those held; the
+// wakeups that they owe happen in irq_work. Without rcu_preempt (boot_kthreads off) every irq_work ends a grace period.
 #ifndef USCX_SCHED_RCU_H_
 #define USCX_SCHED_RCU_H_
 

@@ -31,11 +31,12 @@ struct FairMember {
   }
 };
 
-// Every queued task has a key, vruntime - base, and weights of the queue's tasks times their keys sum up to what tells the
-// weighted average vruntime. `base` follows that average, so that keys stay small. Sums are over the tree alone: the
-// current task's vruntime moves on without them.
+// Every queued task has a key, vruntime - base, and weights of the queue's tasks times their keys sum up to what tells
+// the weighted average vruntime. `base` follows that average, so that keys stay small. Sums are over the tree alone:
+// the current task's vruntime moves on without them.
 struct FairRq {
-  bi::set<Task, bi::function_hook<FairMember>, bi::compare<FairByDeadline>, bi::constant_time_size<false>> tree;  // Not curr.
+  bi::set<Task, bi::function_hook<FairMember>, bi::compare<FairByDeadline>, bi::constant_time_size<false>>
+      tree;           // Not curr.
   u64 nr_queued = 0;  // With curr.
   u64 load = 0;       // Sum of weights, with curr.
   u64 base_vruntime_ns = 0;
@@ -46,7 +47,8 @@ struct FairRq {
 };
 
 struct RtRq {
-  bi::list<Task, bi::member_hook<Task, ListHook, &Task::rt_node>, bi::constant_time_size<true>> queue;  // By priority, FIFO.
+  bi::list<Task, bi::member_hook<Task, ListHook, &Task::rt_node>, bi::constant_time_size<true>>
+      queue;  // By priority, FIFO.
 };
 
 // Work for migration/N. It may delete itself in fn; drop() is called instead if it never runs.
@@ -66,17 +68,17 @@ struct Rq {
   Task *stop = nullptr;  // migration/N
   u32 nr_running = 0;
   bool online = true;
-  bool need_resched = false;    // Set by resched_curr, which also interrupts the CPU if it is another.
-  bool user_running = false;    // The machine runs the current task's step. Only this CPU uses it, without the lock.
-  bool balance_kick = false;    // This idle CPU is asked to look for work.
+  bool need_resched = false;  // Set by resched_curr, which also interrupts the CPU if it is another.
+  bool user_running = false;  // The machine runs the current task's step. Only this CPU uses it, without the lock.
+  bool balance_kick = false;  // This idle CPU is asked to look for work.
   // Continues a chain of steps or reschedules that was cut so that interrupts get through.
   machine::SimEvent continuation;
   u64 clock_ns = 0;
-  bool clock_valid = false;     // Set by update_rq_clock, cleared when the lock is dropped.
+  bool clock_valid = false;  // Set by update_rq_clock, cleared when the lock is dropped.
   // The highest class that has had a task woken since the last pick: ext looks at it to see a higher class coming.
   SchedClass *next_class = nullptr;
   u64 nr_switches = 0;
-  u64 idle_ns = 0;              // Time in the idle task, up to idle_since_ns if it is idle now.
+  u64 idle_ns = 0;  // Time in the idle task, up to idle_since_ns if it is idle now.
   u64 idle_since_ns = 0;
   FairRq fair;
   RtRq rt;

@@ -2,7 +2,7 @@
 // The realtime class: SCHED_FIFO. Tasks wait by priority, then in order of arrival; the current one keeps its place in
 // the queue, so that it goes on after a higher one has run.
 //
-// FIDELITY: waiting tasks are not pushed to or pulled by other CPUs, and realtime tasks are not throttled.
+// FIDELITY: rt-in-place. Waiting tasks are not pushed to or pulled by other CPUs, and realtime tasks are not throttled.
 #include "sched/classes.h"
 #include "sched/kernel.h"
 
@@ -27,7 +27,9 @@ class RtClass final : public SchedClass {
  private:
   static void insert(Rq &rq, Task &p, bool head);
   // 0 for anything that a realtime task preempts.
-  static u32 level(const Task &p) { return p.sched_class->rank() < kRt ? 0 : p.sched_class->rank() > kRt ? ~0u : p.rt_priority; }
+  static u32 level(const Task &p) {
+    return p.sched_class->rank() < kRt ? 0 : p.sched_class->rank() > kRt ? ~0u : p.rt_priority;
+  }
 };
 
 void RtClass::insert(Rq &rq, Task &p, bool head) {

@@ -60,9 +60,9 @@ struct Task {
   Kernel *kernel = nullptr;
   TaskKind kind = TaskKind::kWorkload;
   SchedClass *sched_class = nullptr;
-  u32 cpu = 0;        // task_cpu(); valid also while sleeping.
+  u32 cpu = 0;  // task_cpu(); valid also while sleeping.
   u32 wake_cpu = 0;
-  u64 serial = 0;     // Creation order; the tie-breaker everywhere.
+  u64 serial = 0;  // Creation order; the tie-breaker everywhere.
   machine::SpinLock pi_lock;
   bool dead = false;
   u32 refs = 1;
@@ -77,27 +77,27 @@ struct Task {
   // Work left of the present kRun step. This is not CPU time: interrupts that hit the task are part of its CPU time
   // (se.sum_exec_runtime, as in a kernel without IRQ_TIME_ACCOUNTING), but do no work for it.
   u64 run_left_ns = 0;
-  u64 run_started_ns = 0;      // When it last went on to run user code.
+  u64 run_started_ns = 0;  // When it last went on to run user code.
   machine::SimEvent sleep_timer;
   bool wakeup_before_block = false;  // A wakeup came between deciding to block and blocking.
 
   FairEntity fair;
   ListHook rt_node;
-  u32 rt_priority = 0;         // 1..99 for SCHED_FIFO.
+  u32 rt_priority = 0;  // 1..99 for SCHED_FIFO.
 
   // sched_ext. ts.scx holds the kernel's fields; these are the links.
-  DsqNode dsq_node;            // In a DSQ's list (FIFO and PRIQ alike).
-  SetHook dsq_priq_node;       // In a DSQ's tree, ordered by vtime.
-  ListHook runnable_node;      // Rq::ext.runnable_list.
+  DsqNode dsq_node;             // In a DSQ's list (FIFO and PRIQ alike).
+  SetHook dsq_priq_node;        // In a DSQ's tree, ordered by vtime.
+  ListHook runnable_node;       // Rq::ext.runnable_list.
   ListHook ddsp_deferred_node;  // Rq::ext.ddsp_deferred_locals.
   struct Dsq *dsq = nullptr;
   struct ExtSched *ext_sched = nullptr;  // p->scx.sched: whose task this is while a scheduler is loaded.
 
-  ListHook tasks_node;         // Kernel's list of all tasks, in creation order.
+  ListHook tasks_node;  // Kernel's list of all tasks, in creation order.
 
   int pid() const { return ts.pid; }
-  bool is_kthread() const;     // PF_KTHREAD
-  bool is_exiting() const;     // PF_EXITING
+  bool is_kthread() const;  // PF_KTHREAD
+  bool is_exiting() const;  // PF_EXITING
   bool on_rq() const { return ts.on_rq != kNotOnRq; }
   int nice() const { return ts.static_prio - 120; }
   // May it run on `cpu` now (cpus_ptr, migration-disabled)?

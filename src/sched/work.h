@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Work queues and kthread workers. Work runs on kernel threads that are tasks like any other, under the scheduler that is
-// loaded: per-CPU workers (kworker/N:0), unbound workers (kworker/u:N), and dedicated FIFO workers as sched_ext has them.
+// Work queues and kthread workers. Work runs on kernel threads that are tasks like any other, under the scheduler that
+// is loaded: per-CPU workers (kworker/N:0), unbound workers (kworker/u:N), and dedicated FIFO workers as sched_ext has
+// them.
 #ifndef USCX_SCHED_WORK_H_
 #define USCX_SCHED_WORK_H_
 
@@ -37,11 +38,11 @@ struct DelayedWork {
 // A kernel thread that runs works in order (kthread_worker).
 class KthreadWorker {
  public:
-  KthreadWorker(Kernel &kernel, const std::string &comm, int policy, u32 rt_priority, const machine::CpuMask *cpus = nullptr,
-                u64 extra_flags = 0);
-  ~KthreadWorker();  // Asks the thread to exit once its queue is empty.
-  void queue(Work &work);             // No-op if it is pending.
-  void flush(KthreadApi &self);       // Waits until what is queued now has run.
+  KthreadWorker(Kernel &kernel, const std::string &comm, int policy, u32 rt_priority,
+                const machine::CpuMask *cpus = nullptr, u64 extra_flags = 0);
+  ~KthreadWorker();              // Asks the thread to exit once its queue is empty.
+  void queue(Work &work);        // No-op if it is pending.
+  void flush(KthreadApi &self);  // Waits until what is queued now has run.
   bool idle() const;
   size_t backlog() const;             // Works that are queued or running.
   bool runs(const Work &work) const;  // Is it running this work now?
@@ -64,7 +65,7 @@ class WorkQueues {
 
  private:
   Kernel &kernel_;
-  std::vector<std::unique_ptr<KthreadWorker>> per_cpu_;   // Created on first use.
+  std::vector<std::unique_ptr<KthreadWorker>> per_cpu_;  // Created on first use.
   std::vector<std::unique_ptr<KthreadWorker>> unbound_;
 };
 
