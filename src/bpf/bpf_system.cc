@@ -265,6 +265,12 @@ void BpfSystem::defer(std::function<void()> fn) {
 }
 
 void BpfSystem::quiescent() {
+  // No invocation is left that could hold anything: what an aborted one held is given back at the latest here.
+  for (const auto &held : holdings_) {
+    for (u32 *lock : held->locks)
+      *lock = 0;
+  }
+  holdings_.clear();
   // What runs here may defer more, and no invocation is on the stack: those run at once.
   std::vector<std::function<void()>> batch;
   batch.swap(deferred_);
