@@ -87,7 +87,7 @@ int guarded_dispatch(u64 *ctx) {
   if (!__SCX_SLICE_DFL)
     scx_bpf_if_enumerator_is_set();
   scx_bpf_created(3);
-  return shared(3) + shared(4);
+  return shared(3);
 }
 
 SEC("?fentry/bpf_scx_reg")
