@@ -22,6 +22,7 @@ void Ext::Impl::disable_work(KthreadApi &self, ExtSched &s) {
   s.armed.reset();
   idle.disable();
   kernel.works().cancel_delayed(watchdog);
+  machine.cancel_timer(check_in_timer);
   kernel.rcu().synchronize(self);
 
   log_disabled(s);

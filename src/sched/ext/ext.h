@@ -96,7 +96,7 @@ class Ext {
   static constexpr s32 kAnyNode = INT32_MIN;  // For idle_cpumask(): the kfuncs without a node argument.
 
   // --- what kfuncs call (reference/kfuncs.md); argument pointers are already checked. `sched` is the caller's. ---
-  ExtSched *sched_of(const ExtOps &ops);    // nullptr unless loaded.
+  static ExtSched *sched_of(const ExtOps &ops);  // nullptr unless loaded.
   bool dsq_insert(ExtSched &s, Task &p, u64 dsq_id, u64 slice, u64 enq_flags);
   bool dsq_insert_vtime(ExtSched &s, Task &p, u64 dsq_id, u64 slice, u64 vtime, u64 enq_flags);
   u32 dispatch_nr_slots(ExtSched &s);

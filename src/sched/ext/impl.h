@@ -234,6 +234,7 @@ struct Ext::Impl {
 
   // --- watchdog.cc ---
   void start_watchdog();
+  void watchdog_checked_in();
   void watchdog_work();
   bool check_runnable(ExtSched &s, Rq &rq);
   u64 watchdog_interval_ns() const;
@@ -277,6 +278,7 @@ struct Ext::Impl {
   DelayedWork bypass_lb;
 
   DelayedWork watchdog;
+  machine::SimEvent check_in_timer;
   u64 watchdog_at_jiffies = 0;
 
   std::vector<ExtSched *> all;        // Every scheduler that is not freed yet, oldest first.

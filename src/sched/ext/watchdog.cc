@@ -21,15 +21,25 @@ u64 Ext::Impl::watchdog_interval_ns() const {
   return std::max<u64>(root->timeout_jiffies / 2, 1) * machine.tick_ns();
 }
 
-void Ext::Impl::start_watchdog() {
+// Idle CPUs have stopped their ticks, and in a kernel it is the many timers of other subsystems that make them look. This
+// timer stands for those: it looks one tick after the watchdog should have run at the latest.
+void Ext::Impl::watchdog_checked_in() {
   watchdog_at_jiffies = kernel.jiffies();
+  check_in_timer.owner = this;
+  check_in_timer.cpu = this_cpu();
+  check_in_timer.fn = [](machine::SimEvent &event) { static_cast<Impl *>(event.owner)->tick_check(); };
+  machine.arm_timer(check_in_timer, (watchdog_at_jiffies + root->timeout_jiffies + 1) * machine.tick_ns());
+}
+
+void Ext::Impl::start_watchdog() {
+  watchdog_checked_in();
   watchdog.work.fn = [this](KthreadApi &) { watchdog_work(); };
   kernel.works().queue_delayed_unbound(watchdog, watchdog_interval_ns());
 }
 
 void Ext::Impl::watchdog_work() {
-  if (!root) return;
-  watchdog_at_jiffies = kernel.jiffies();
+  if (!root || root->exiting()) return;
+  watchdog_checked_in();
   for (u32 cpu = 0; cpu < kernel.nr_cpus(); cpu++)
     if (kernel.rq(cpu).online && check_runnable(*root, kernel.rq(cpu))) break;
   kernel.works().queue_delayed_unbound(watchdog, watchdog_interval_ns());
