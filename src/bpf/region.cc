@@ -34,8 +34,14 @@ Region &Region::get() {
 }
 
 Region::Region() {
-  const u64 start = kRegionBase - kGuardBytes;
-  const size_t bytes = kRegionBytes + 2 * kGuardBytes;
+#if defined(__SANITIZE_THREAD__)
+  // The application range of ThreadSanitizer begins where the region does; it keeps what lies below unmapped itself.
+  constexpr u64 kGuardBelow = 0;
+#else
+  constexpr u64 kGuardBelow = kGuardBytes;
+#endif
+  const u64 start = kRegionBase - kGuardBelow;
+  const size_t bytes = kGuardBelow + kRegionBytes + kGuardBytes;
   void *got = map_at(start, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1);
   CHECK(got == reinterpret_cast<void *>(start),
         "cannot reserve {} GiB of addresses at {:#x} for BPF (errno {}); is "
