@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// `uscx btf`: the BTF that programs are served as the kernel's.
-#include <bpf/btf.h>
-
-#include <cstdarg>
-#include <cstdio>
-
+// `uscx btf`: the kernel BTF that programs are served.
+#include "abi/btf_c.h"
 #include "bridge/host.h"
 #include "cli/command.h"
 #include "cli/run.h"
@@ -12,39 +8,12 @@
 namespace uscx::cli {
 namespace {
 
-// As programs expect a vmlinux.h: guarded, and with preserve_access_index on every record.
-constexpr const char *kProlog =
-    "#ifndef __VMLINUX_H__\n#define __VMLINUX_H__\n\n"
-    "#ifndef BPF_NO_PRESERVE_ACCESS_INDEX\n"
-    "#pragma clang attribute push (__attribute__((preserve_access_index)), apply_to = record)\n"
-    "#endif\n\n"
-    "#ifndef __ksym\n#define __ksym __attribute__((section(\".ksyms\")))\n#endif\n\n"
-    "#ifndef __weak\n#define __weak __attribute__((weak))\n#endif\n\n";
-constexpr const char *kEpilog =
-    "\n#ifndef BPF_NO_PRESERVE_ACCESS_INDEX\n#pragma clang attribute pop\n#endif\n\n#endif /* __VMLINUX_H__ */\n";
-
-void append(void *text, const char *format, va_list args) {
-  va_list again;
-  va_copy(again, args);
-  const int size = std::vsnprintf(nullptr, 0, format, again);
-  va_end(again);
-  if (size <= 0) return;
-  std::string &out = *static_cast<std::string *>(text);
-  const size_t old = out.size();
-  out.resize(old + static_cast<size_t>(size) + 1);
-  std::vsnprintf(out.data() + old, static_cast<size_t>(size) + 1, format, args);
-  out.pop_back();
-}
-
 Result<std::string> to_c(const btf *types) {
-  std::string text = kProlog;
-  btf_dump *dumper = btf_dump__new(types, append, &text, nullptr);
-  if (!dumper) return Status::error("out of memory");
+  std::string text;
   int error = 0;
-  for (u32 id = 1; error == 0 && id < btf__type_cnt(types); id++) error = btf_dump__dump_type(dumper, id);
-  btf_dump__free(dumper);
-  if (error != 0) return Status::error("a type cannot be written as C (errno {})", -error);
-  return text + kEpilog;
+  const u32 bad_type = abi::btf_as_c(types, &text, &error);
+  if (bad_type != 0) return Status::error("type {} cannot be written as C (errno {})", bad_type, -error);
+  return text;
 }
 
 int dump(const std::string &path) {
@@ -64,7 +33,7 @@ int dump(const std::string &path) {
 }  // namespace
 
 void add_btf_command(CLI::App &app, Action &action) {
-  CLI::App *btf = app.add_subcommand("btf", "Writes the BTF that programs are served as the kernel's.");
+  CLI::App *btf = app.add_subcommand("btf", "Writes the kernel BTF that programs are served.");
   const auto path = std::make_shared<std::string>();
   btf->add_option("--dump", *path, "The file to write: raw BTF, or C for a name that ends in .h")
       ->required()

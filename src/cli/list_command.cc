@@ -84,7 +84,7 @@ constexpr List kLists[] = {
     {"schedulers", "our own schedulers", list_schedulers},
     {"workloads", "built-in workloads and their parameters", list_workloads},
     {"kfuncs", "kernel functions that programs may call", list_kfuncs},
-    {"helpers", "BPF helpers that programs may call, with their numbers", list_helpers},
+    {"helpers", "BPF helpers, with their numbers", list_helpers},
     {"maps", "map types, with their numbers", list_maps},
 };
 

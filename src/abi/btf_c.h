@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// BTF written as a C header for BPF programs, in the form that programs expect of a vmlinux.h: guarded, and with
+// preserve_access_index on every record unless BPF_NO_PRESERVE_ACCESS_INDEX is defined. Header-only, because the
+// programs that use it link different variants of libbpf. Pure functions.
+#ifndef USCX_ABI_BTF_C_H_
+#define USCX_ABI_BTF_C_H_
+
+#include <bpf/btf.h>
+
+#include <cerrno>
+#include <cstdarg>
+#include <cstdio>
+#include <string>
+
+namespace uscx::abi {
+
+inline constexpr const char *kBtfProlog =
+    "#ifndef __VMLINUX_H__\n"
+    "#define __VMLINUX_H__\n"
+    "\n"
+    "#ifndef BPF_NO_PRESERVE_ACCESS_INDEX\n"
+    "#pragma clang attribute push (__attribute__((preserve_access_index)), apply_to = record)\n"
+    "#endif\n"
+    "\n"
+    "#ifndef __ksym\n"
+    "#define __ksym __attribute__((section(\".ksyms\")))\n"
+    "#endif\n"
+    "\n"
+    "#ifndef __weak\n"
+    "#define __weak __attribute__((weak))\n"
+    "#endif\n"
+    "\n";
+
+inline constexpr const char *kBtfEpilog =
+    "\n"
+    "#ifndef BPF_NO_PRESERVE_ACCESS_INDEX\n"
+    "#pragma clang attribute pop\n"
+    "#endif\n"
+    "\n"
+    "#endif /* __VMLINUX_H__ */\n";
+
+inline void append_btf_text(void *text, const char *format, va_list args) {
+  va_list again;
+  va_copy(again, args);
+  const int size = std::vsnprintf(nullptr, 0, format, again);
+  va_end(again);
+  if (size <= 0) return;
+  auto &out = *static_cast<std::string *>(text);
+  const size_t old = out.size();
+  out.resize(old + static_cast<size_t>(size) + 1);
+  std::vsnprintf(out.data() + old, static_cast<size_t>(size) + 1, format, args);
+  out.pop_back();
+}
+
+// All types in an order that C accepts. 0, or the id of the first type that cannot be written, with -errno in *error.
+inline __u32 btf_as_c(const btf *types, std::string *out, int *error) {
+  *out = kBtfProlog;
+  *error = 0;
+  btf_dump *dumper = btf_dump__new(types, append_btf_text, out, nullptr);
+  __u32 id = 1;
+  if (dumper == nullptr) *error = -errno;
+  while (*error == 0 && id < btf__type_cnt(types)) {
+    *error = btf_dump__dump_type(dumper, id);
+    if (*error == 0) id++;
+  }
+  btf_dump__free(dumper);
+  *out += kBtfEpilog;
+  return *error == 0 ? 0 : id;
+}
+
+}  // namespace uscx::abi
+
+#endif  // USCX_ABI_BTF_C_H_

@@ -1,0 +1,264 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""The command from outside: statuses, streams, files, and what a run's report says.
+
+Usage: cli_test.py USCX OTHER_OPS.bpf.o [unittest's arguments]
+"""
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+USCX = os.path.abspath(sys.argv[1])
+OTHER_OPS = os.path.abspath(sys.argv[2])
+TIMEOUT_S = 120
+
+
+class Case(unittest.TestCase):
+    """Each test runs in an empty folder of its own."""
+
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+
+    def uscx(self, *args):
+        return subprocess.run([USCX, *args], capture_output=True, text=True, cwd=self.folder.name, timeout=TIMEOUT_S)
+
+    def write(self, name, text):
+        with open(os.path.join(self.folder.name, name), "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def files(self):
+        return sorted(os.listdir(self.folder.name))
+
+    def report(self, *args, status=0):
+        result = self.uscx("run", "--report", "json", *args)
+        self.assertEqual(result.returncode, status, result.stderr)
+        return json.loads(result.stdout)
+
+
+class BadInput(Case):
+    """One line that says what and where, status 2, nothing written."""
+
+    def check(self, args, *parts):
+        before = self.files()
+        result = self.uscx(*args)
+        with self.subTest(args=args):
+            self.assertEqual(result.returncode, 2, result.stderr)
+            self.assertEqual(result.stdout, "")
+            self.assertRegex(result.stderr, r"\Auscx: [^\n]+\n\Z")
+            for part in parts:
+                self.assertIn(part, result.stderr)
+            self.assertEqual(self.files(), before)
+
+    def test_options(self):
+        short = ["--duration", "1ms"]
+        self.check(["run", *short], "SCHEDULER is missing")
+        self.check(["run", "--no-such-option", "fair"], "--no-such-option")
+        self.check(["run", "--cpus", "0", "fair"], "--cpus", "1 to 8192")
+        self.check(["run", "--cpus", "8193", "fair"], "--cpus", "1 to 8192")
+        self.check(["run", "--cpus", "four", "fair"], "--cpus", "'four'")
+        self.check(["run", "--topology", "2n:3l", "fair"], "--topology")
+        self.check(["run", "--topology", "9000c", "fair"], "--topology")
+        self.check(["run", "--topology", "2x", "fair"], "--topology")
+        self.check(["run", "--topology", "2n", "--cpus", "2", "fair"], "--topology", "--cpus")
+        self.check(["run", "--hz", "1", "fair"], "--hz", "10 to 10000")
+        self.check(["run", "--duration", "10", "fair"], "--duration", "unit")
+        self.check(["run", "--duration", "0", "fair"], "--duration", "out of range")
+        self.check(["run", "--seed", "-1", "fair"], "--seed")
+        self.check(["run", "--report", "xml", "fair"], "--report", "text or json")
+        self.check(["run", "--set", "novalue", "scx_simple"], "--set", "VAR=VALUE")
+        self.check(["run", "--set", "x=1", "fair"], "--set")
+        self.check(["run", *short, "fair", "-x"], "fair takes no arguments")
+        self.check(["list", "nothing"])
+        self.check(["list"])
+        self.check([])
+        self.check(["btf"], "--dump")
+        self.check(["btf", "--dump", "no/such/folder/x"], "no/such/folder/x", "No such file or directory")
+
+    def test_workloads(self):
+        run = ["run", "--duration", "1ms", "--workload"]
+        self.check([*run, "hog", "fair"], "--workload", "unknown workload 'hog'", "hogs, mixed, pingpong")
+        self.check([*run, "hogs:task=1", "fair"], "--workload: hogs: unknown key 'task'; it takes tasks, nice")
+        self.check([*run, "hogs:tasks=0", "fair"], "--workload: hogs: tasks: 0 is out of range")
+        self.check([*run, "./missing.json", "fair"], "./missing.json: No such file or directory")
+        self.write("bad.json", '{"tasks": {"t": {"run": 5, "slep": 3}}}')
+        self.check([*run, "bad.json", "fair"], "bad.json: tasks.t.slep: unknown key; it takes")
+        self.write("bad.json", '{"tasks": {"t": {"run": -5}}}')
+        self.check([*run, "bad.json", "fair"], "bad.json: tasks.t.run: -5 is out of range")
+        self.write("bad.json", '{"tasks": {"t": {"run": 5,}}}')
+        self.check([*run, "bad.json", "fair"], "bad.json: line 1, column 27: ")
+        self.write("bad.json", '{"tasks": {"t": {"run": 5, "cpus": [0, 8]}}}')
+        self.check([*run, "bad.json", "fair"], "bad.json: tasks.t.cpus: CPU 8 is not there")
+
+    def test_traces_of_refused_runs_are_not_left_behind(self):
+        self.check(["run", "--trace", "no/such/folder/t", "--duration", "1ms", "fair"], "no/such/folder/t")
+        self.write("bad.json", '{"tasks": {"t": {"run": 5, "cpus": [8]}}}')
+        self.check(["run", "--trace", "t", "--workload", "bad.json", "fair"], "CPU 8 is not there")
+        self.check(["run", "--trace", "t", "--set", "nothing=1", "scx_simple"], "nothing")
+
+    def test_schedulers(self):
+        self.check(["run", "scx_none"], "unknown scheduler 'scx_none'", "fair, scx_qmap, scx_simple")
+        self.check(["run", "./none.bpf.o"], "./none.bpf.o: No such file or directory")
+        self.check(["run", "none.bpf.o"], "none.bpf.o: No such file or directory")
+        self.write("text.bpf.o", "this is no object\n")
+        self.check(["run", "text.bpf.o"], "text.bpf.o")
+        self.check(["run", "/"], "/: Is a directory")
+        self.check(["run", OTHER_OPS], "sched_ext_ops")
+        self.check(["run", "text.bpf.o", "-s", "1"], "takes no arguments")
+        self.check(["run", "scx_qmap", "-s", "0x"], "option -s")
+        self.check(["run", "scx_qmap", "-Z"], "unknown option -Z")
+        self.check(["run", "--set", "nothing=1", "scx_simple"], "--set", "nothing")
+        self.check(["run", "--set", "fifo_sched=7", "scx_simple"], "--set", "fifo_sched")
+        self.check(["run", "--ops", "nothing=1", "scx_simple"], "--ops", "nothing")
+
+
+class Streams(Case):
+    def test_json_is_alone_on_stdout(self):
+        result = self.uscx("run", "--report", "json", "--duration", "2s", "--cpus", "2", "scx_simple")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        report = json.loads(result.stdout)
+        self.assertEqual(report["exit"]["kind"], 64)
+        self.assertEqual(report["exit"]["kind_name"], "SCX_EXIT_UNREG")
+        self.assertRegex(result.stderr, r'(?m)^\[ *\d+\.\d{6}\] sched_ext: BPF scheduler "simple" enabled$')
+        self.assertRegex(result.stderr, r"(?m)^local=\d+ global=\d+$")
+        self.assertIn("EXIT: unregistered from user space", result.stderr)
+        self.assertTrue(any("enabled" in line for line in report["log"]), report["log"])
+
+    def test_report_has_what_programs_read(self):
+        report = self.report("--duration", "100ms", "--cpus", "2", "--hz", "1000", "--seed", "7", "fair")
+        self.assertEqual((report["scheduler"], report["cpus"], report["hz"], report["seed"]), ("fair", 2, 1000, 7))
+        self.assertEqual(report["duration_ns"], 100_000_000)
+        self.assertEqual(report["exit"]["kind"], 0)
+        self.assertGreater(report["events"], 0)
+        self.assertGreater(report["wall_s"], 0)
+        self.assertEqual(len(report["cpus_busy"]), 2)
+        self.assertLessEqual({"p50", "p90", "p99", "max", "count"}, set(report["latency"]["wakeup_ns"]))
+        for task in report["tasks"] + report["kthreads"]:
+            self.assertLessEqual({"name", "pid", "nice", "cpu_time_ns", "share", "nvcsw", "nivcsw", "migrations",
+                                  "wakeups", "wakeup_ns"}, set(task))
+
+    def test_help_fits_a_terminal(self):
+        for args in (["--help"], ["run", "--help"], ["list", "--help"], ["btf", "--help"], ["list", "workloads"],
+                     ["list", "schedulers"], ["run", "scx_qmap", "-h"]):
+            result = self.uscx(*args)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertEqual(result.stderr, "")
+            if args[0] != "run" or args[1] == "--help":
+                self.assertLessEqual(max(map(len, result.stdout.splitlines())), 80, args)
+
+    def test_lists(self):
+        for what, sample in (("schedulers", "scx_qmap"), ("workloads", "pingpong"), ("kfuncs", "scx_bpf_dsq_insert("),
+                             ("helpers", "bpf_map_lookup_elem"), ("maps", "task_storage")):
+            result = self.uscx("list", what)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertIn(sample, result.stdout)
+
+    def test_btf_is_written_raw_or_as_c(self):
+        self.assertEqual(self.uscx("btf", "--dump", "x.btf").returncode, 0)
+        with open(os.path.join(self.folder.name, "x.btf"), "rb") as file:
+            self.assertEqual(file.read(2), b"\x9f\xeb")
+        self.assertEqual(self.uscx("btf", "--dump", "vmlinux.h").returncode, 0)
+        with open(os.path.join(self.folder.name, "vmlinux.h"), encoding="utf-8") as file:
+            self.assertIn("struct sched_ext_ops {", file.read())
+        self.assertEqual(self.files(), ["vmlinux.h", "x.btf"])
+
+    def test_trace_file_is_there_when_the_run_is(self):
+        result = self.uscx("run", "--trace", "t.pftrace", "--duration", "50ms", "--cpus", "2", "fair")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(self.files(), ["t.pftrace"])
+        self.assertGreater(os.path.getsize(os.path.join(self.folder.name, "t.pftrace")), 1000)
+
+    def test_interrupt_ends_the_run_with_a_report(self):
+        process = subprocess.Popen([USCX, "run", "--report", "json", "--duration", "100000s", "fair"],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        time.sleep(2)
+        process.send_signal(signal.SIGINT)
+        out, errors = process.communicate(timeout=TIMEOUT_S)
+        self.assertEqual(process.returncode, 0, errors)
+        self.assertLess(json.loads(out)["duration_ns"], 100_000 * 10**9)
+
+
+class Outcomes(Case):
+    def test_error_exit_has_status_3_and_tasks_go_on(self):
+        report = self.report("--cpus", "2", "--duration", "2s", "scx_qmap", "-e", "100", status=3)
+        self.assertEqual(report["exit"]["kind"], 1025)
+        self.assertEqual(report["exit"]["kind_name"], "SCX_EXIT_ERROR_BPF")
+        self.assertEqual(report["exit"]["reason"], "scx_bpf_error")
+        self.assertIn("triggering error", report["exit"]["message"])
+        self.assertEqual(report["duration_ns"] // 10**9, 2)
+
+    def test_stall_has_status_4(self):
+        report = self.report("--cpus", "1", "--duration", "20s", "--workload", "hogs:tasks=3", "--ops",
+                             "timeout_ms=2000", "scx_qmap", "-t", "50", status=4)
+        self.assertEqual(report["exit"]["kind"], 1026)
+        self.assertRegex(report["exit"]["message"], r"failed to run for \d+\.\d{3}s")
+
+
+class Repeatable(Case):
+    RUN = ["--cpus", "4", "--duration", "300ms"]
+
+    def hash_of(self, *args):
+        return self.report(*self.RUN, *args)["trace_hash"]
+
+    def test_same_input_same_hash(self):
+        for scheduler in ("fair", "scx_simple"):
+            with self.subTest(scheduler=scheduler):
+                first = self.hash_of("--workload", "mixed", scheduler)
+                self.assertEqual(first, self.hash_of("--workload", "mixed", scheduler))
+                self.assertEqual(first, self.hash_of("--workload", "mixed", "--trace", "t", scheduler))
+                self.assertNotEqual(first, self.hash_of("--workload", "mixed", "--seed", "2", scheduler))
+        self.assertEqual(self.hash_of("scx_simple"), self.hash_of("--interp", "scx_simple"))
+
+    def test_hogs_have_no_randomness(self):
+        for workload in ("hogs", "pingpong:pairs=3"):
+            for scheduler in ("fair", "scx_simple"):
+                with self.subTest(workload=workload, scheduler=scheduler):
+                    args = ["--workload", workload]
+                    self.assertEqual(self.hash_of(*args, scheduler), self.hash_of(*args, "--seed", "2", scheduler))
+
+    def test_workloads_add_up(self):
+        report = self.report(*self.RUN, "--workload", "hogs:tasks=2", "--workload", "pingpong", "fair")
+        self.assertEqual([task["name"] for task in report["tasks"]], ["hog-0", "hog-1", "ping-0", "pong-0"])
+
+
+class Shares(Case):
+    def shares(self, *args):
+        report = self.report(*args)
+        total = sum(task["cpu_time_ns"] for task in report["tasks"])
+        return [100 * task["cpu_time_ns"] / total for task in report["tasks"]]
+
+    def check(self, shares, expected, within):
+        self.assertEqual(len(shares), len(expected))
+        for share, wanted in zip(shares, expected):
+            self.assertAlmostEqual(share, wanted, delta=within)
+
+    def test_fair_gives_cpu_by_weight(self):
+        self.check(self.shares("--cpus", "1", "--hz", "250", "--workload", "hogs:nice=-5/0/5", "fair"),
+                   [69.7, 22.9, 7.5], 1.5)
+
+    def test_four_hogs_on_two_cpus_are_equal(self):
+        for scheduler in ("fair", "scx_simple"):
+            with self.subTest(scheduler=scheduler):
+                self.check(self.shares("--cpus", "2", "--workload", "hogs:tasks=4", scheduler), [25] * 4, 1)
+
+    def test_script_times_are_kept(self):
+        self.write("t.json", json.dumps({"global": {"duration": 1}, "tasks": {
+            "periodic": {"run": 1000, "timer": {"ref": "unique", "period": 10000}},
+            "wakes": {"wakes": [["100ms", 500], ["200ms", 700]]},
+            "once": {"loop": 2, "phases": {"p": {"loop": 3, "run": "2ms", "sleep": "1ms"}}}}}))
+        report = self.report("--workload", "t.json", "--cpus", "2", "fair")
+        times = {task["name"]: task["cpu_time_ns"] / 1e6 for task in report["tasks"]}
+        # What interrupts and switches take is part of a task's CPU time.
+        self.assertAlmostEqual(times["periodic"], 100, delta=2)
+        self.assertAlmostEqual(times["wakes"], 1.2, delta=0.1)
+        self.assertAlmostEqual(times["once"], 12, delta=0.3)
+        self.assertEqual(report["duration_ns"], 10**9)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0], *sys.argv[3:]], verbosity=2)
