@@ -61,6 +61,7 @@ struct Dsq {
   u32 seq = 0;              // Incremented at each insert; stored in p.scx.dsq_seq for iterators.
   ExtSched *sched = nullptr;
   Rq *rq = nullptr;         // Of a local DSQ.
+  u64 lock_text = 0;        // The trace's text id of this lock, once it was waited for.
 
  private:
   void inserted(Task &p);

@@ -142,8 +142,9 @@ void Ext::Impl::lock_dsq(Dsq &dsq) {
   const u64 before_ns = now_ns();
   dsq.lock.lock();
   const u64 waited_ns = now_ns() - before_ns;
-  if (waited_ns > machine::kCostNs[static_cast<u32>(Cost::spin_lock)])
-    trace(EventType::lock_wait, trace_text(fmt::format("dsq 0x{:x}", dsq.id)), waited_ns);
+  if (waited_ns <= machine::kCostNs[static_cast<u32>(Cost::spin_lock)]) return;
+  if (!dsq.lock_text) dsq.lock_text = trace_text(fmt::format("dsq 0x{:x}", dsq.id));
+  trace(EventType::lock_wait, dsq.lock_text, waited_ns);
 }
 
 void Ext::Impl::unlock_dsq(Dsq &dsq) { dsq.lock.unlock(); }

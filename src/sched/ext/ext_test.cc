@@ -7,6 +7,7 @@
 #include <deque>
 
 #include "base/rng.h"
+#include "sched/ext/impl.h"
 #include "sched/ext/test_scheduler.h"
 
 namespace uscx::sched {
@@ -193,6 +194,24 @@ TEST(Ext, SecondSchedulerGetsEbusyAndTheFirstCanBeReloaded) {
   EXPECT_EQ(m.ext().enable_seq(), 51u);
   EXPECT_EQ(a.faults(), std::vector<std::string>());
   EXPECT_EQ(b.faults(), std::vector<std::string>());
+}
+
+TEST(Ext, ReleasedSchedulersAreFreedAndALoadedOneGoesWithTheMachine) {
+  TestScheduler s, left("left");
+  s.ready();
+  left.ready();
+  ExtMachine m(2);
+  m.hog();
+  const auto &live = ExtInternal::impl(m.ext()).all;
+  for (int i = 0; i < 3; i++) {
+    ASSERT_EQ(m.attach(s), 0);
+    EXPECT_EQ(live.size(), 1u);
+    m.detach(s);
+    m.run_checked(200 * kNsPerMs);
+    EXPECT_EQ(live.size(), 0u);
+  }
+  ASSERT_EQ(m.attach(left), 0);
+  m.run_checked(20 * kNsPerMs);
 }
 
 TEST(Ext, FailedInitAndInvalidFlagsAreDeliveredThroughExit) {
