@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Fuzz entry for task scripts: whatever the bytes are, parsing gives a workload or one line of text, and a plan of a small
-// machine can be made from the workload.
+// Fuzz entry for task scripts: whatever the bytes are, parsing gives a workload or one line of text, and a plan of a
+// small machine can be made from the workload.
 #include <cstddef>
 #include <cstdint>
 #include <string_view>

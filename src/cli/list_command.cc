@@ -45,7 +45,8 @@ void list_schedulers() {
 std::string range_text(const workload::Parameter &parameter) {
   using Kind = workload::Parameter::Kind;
   if (parameter.kind == Kind::kDuration)
-    return format_duration(static_cast<u64>(parameter.low)) + " to " + format_duration(static_cast<u64>(parameter.high));
+    return format_duration(static_cast<u64>(parameter.low)) + " to " +
+           format_duration(static_cast<u64>(parameter.high));
   return fmt::format("{} to {}", parameter.low, parameter.high);
 }
 
@@ -58,8 +59,9 @@ void list_workloads() {
       print_entry("  ", fmt::format("{}=", parameter.name), 12, help);
     }
   }
-  fmt::print("FILE        a task script in JSON (docs/WORKLOADS.md): a path with a slash, or\n"
-             "            one that ends in .json\n");
+  fmt::print(
+      "FILE        a task script in JSON (docs/WORKLOADS.md): a path with a slash, or\n"
+      "            one that ends in .json\n");
 }
 
 void list_kfuncs() {

@@ -13,9 +13,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 // The simulation goes in slices of virtual time, so that the caller's hooks get a word in between. Their length follows
 // the host's speed, which changes nothing in the run: what happens does not depend on where run_until() stops.

@@ -35,11 +35,11 @@ struct Progress {
 
 // What a caller may see of a run under way. None of it changes the run.
 struct RunHooks {
-  std::function<void(u64 time_ns, const std::string &line)> log;         // A line of the kernel log.
-  std::function<void(std::string_view text)> output;                     // The scheduler's own output, dumps included.
-  std::function<void(u64 time_ns, const std::string &text)> bpf_print;   // bpf_printk().
-  std::function<void(const Progress &progress)> progress;                // Some times a second.
-  const std::atomic<bool> *stop = nullptr;                               // Becomes true: end the run now, in good order.
+  std::function<void(u64 time_ns, const std::string &line)> log;        // A line of the kernel log.
+  std::function<void(std::string_view text)> output;                    // The scheduler's own output, dumps included.
+  std::function<void(u64 time_ns, const std::string &text)> bpf_print;  // bpf_printk().
+  std::function<void(const Progress &progress)> progress;               // Some times a second.
+  const std::atomic<bool> *stop = nullptr;                              // Becomes true: end the run now, in good order.
 };
 
 struct RunOptions {

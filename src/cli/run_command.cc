@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// `uscx run [options] SCHEDULER [ARGS...]`: options come first, as in strace and perf; what follows SCHEDULER is its own.
+// `uscx run [options] SCHEDULER [ARGS...]`: options come first, as in strace and perf; what follows SCHEDULER is its
+// own.
 #include <unistd.h>
 
 #include <cstdio>
@@ -103,7 +104,8 @@ Status set_workloads(const RunArguments &arguments, RunOptions *options) {
 
 Result<RunOptions> parse_options(const RunArguments &arguments, const std::vector<std::string> &rest) {
   RunOptions options;
-  if (!rest.empty() && rest[0].starts_with("-")) return Status::error("unknown option {} (see uscx run --help)", rest[0]);
+  if (!rest.empty() && rest[0].starts_with("-"))
+    return Status::error("unknown option {} (see uscx run --help)", rest[0]);
   if (rest.empty()) return Status::error("SCHEDULER is missing (see uscx run --help)");
   options.scheduler = rest[0];
   options.scheduler_args.assign(rest.begin() + 1, rest.end());
@@ -168,7 +170,8 @@ int do_run(const RunArguments &arguments, const std::vector<std::string> &rest) 
   const std::string report = arguments.report == "json"
                                  ? report::report_json(result->info, *result->metrics)
                                  : report::report_text(result->info, *result->metrics, isatty(STDOUT_FILENO));
-  const bool written = std::fwrite(report.data(), 1, report.size(), stdout) == report.size() && std::fflush(stdout) == 0;
+  const bool written =
+      std::fwrite(report.data(), 1, report.size(), stdout) == report.size() && std::fflush(stdout) == 0;
   if (!written) return bad_input(Status::error("standard output: the report cannot be written"));
   return exit_status(*result);
 }
@@ -209,9 +212,8 @@ void add_run_command(CLI::App &app, Action &action) {
   run->prefix_command();
   const auto arguments = std::make_shared<RunArguments>();
   add_options(run, *arguments);
-  run->callback([&action, run, arguments] {
-    action = [run, arguments] { return do_run(*arguments, run->remaining()); };
-  });
+  run->callback(
+      [&action, run, arguments] { action = [run, arguments] { return do_run(*arguments, run->remaining()); }; });
 }
 
 }  // namespace uscx::cli

@@ -21,7 +21,8 @@ Result<std::unique_ptr<schedulers::UserHalf>> make_user_half(const RunOptions &o
   const schedulers::Scheduler *found = schedulers::find_scheduler(options.scheduler);
   if (!found) {
     std::string known = "fair";
-    for (const schedulers::Scheduler &scheduler : schedulers::schedulers()) known += fmt::format(", {}", scheduler.name);
+    for (const schedulers::Scheduler &scheduler : schedulers::schedulers())
+      known += fmt::format(", {}", scheduler.name);
     return Status::error("unknown scheduler '{}'; ours are {}, and a file has a slash or ends in .bpf.o",
                          options.scheduler, known);
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The scheduler of a run, whatever it is: none (the fair class), an object file, or one of ours with its own user half. It
-// plays the user half's part: it loads, attaches, lets time pass through the RunHost, and detaches.
+// The scheduler of a run, whatever it is: none (the fair class), an object file, or one of ours with its own user half.
+// It plays the user half's part: it loads, attaches, lets time pass through the RunHost, and detaches.
 //
 // Threading: one thread, the one that runs the simulation.
 #ifndef USCX_CLI_SCHEDULER_H_

@@ -15,8 +15,8 @@ class Terminal {
  public:
   Terminal();
   ~Terminal() { clear(); }
-  void write(std::string_view text);      // Whole lines, or parts of them.
-  void show(const Progress &progress);    // Does nothing on a file, or if it is too early to.
+  void write(std::string_view text);    // Whole lines, or parts of them.
+  void show(const Progress &progress);  // Does nothing on a file, or if it is too early to.
   void clear();
 
  private:

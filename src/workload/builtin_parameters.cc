@@ -66,8 +66,8 @@ Status Values::set(const Parameter &parameter, std::string_view text) {
     return Status::ok_status();
   }
   const u64 low = static_cast<u64>(parameter.low), high = static_cast<u64>(parameter.high);
-  Result<u64> value = parameter.kind == Parameter::Kind::kCount ? parse_number(text, low, high)
-                                                                : parse_duration_in(text, low, high);
+  Result<u64> value =
+      parameter.kind == Parameter::Kind::kCount ? parse_number(text, low, high) : parse_duration_in(text, low, high);
   if (!value.ok()) return value.status();
   numbers_[name] = *value;
   return Status::ok_status();
@@ -91,7 +91,8 @@ Result<Values> parse_values(std::span<const Parameter> parameters, std::string_v
     const size_t equals = part.find('=');
     if (equals == std::string_view::npos) return Status::error("{} is not KEY=VALUE", quoted(part));
     const std::string_view key = part.substr(0, equals);
-    const auto found = std::find_if(parameters.begin(), parameters.end(), [&](const Parameter &p) { return key == p.name; });
+    const auto found =
+        std::find_if(parameters.begin(), parameters.end(), [&](const Parameter &p) { return key == p.name; });
     if (found == parameters.end())
       return Status::error("unknown key {}; it takes {}", quoted(key), parameter_names(parameters));
     if (std::find(seen.begin(), seen.end(), key) != seen.end()) return Status::error("{} is there twice", key);
@@ -116,7 +117,8 @@ Result<std::shared_ptr<const Workload>> open_builtin(const std::string &text) {
     if (!values.ok()) return values.status().at(name);
     return std::shared_ptr<const Workload>(std::make_shared<BuiltinWorkload>(text, builtin, values.take()));
   }
-  return Status::error("unknown workload {}; built-in are {}, and a file has a slash or ends in .json", quoted(name), known);
+  return Status::error("unknown workload {}; built-in are {}, and a file has a slash or ends in .json", quoted(name),
+                       known);
 }
 
 }  // namespace uscx::workload

@@ -80,9 +80,8 @@ Result<std::vector<PlannedTask>> plan_hogs(const Values &values, const Site &) {
   if (count == 0) count = nices.size() > 1 ? static_cast<u32>(nices.size()) : 4;
   std::vector<PlannedTask> plan;
   for (u32 i = 0; i < count; i++)
-    plan.push_back({.comm = fmt::format("hog-{}", i),
-                    .nice = nices[i % nices.size()],
-                    .behavior = std::make_unique<Hog>()});
+    plan.push_back(
+        {.comm = fmt::format("hog-{}", i), .nice = nices[i % nices.size()], .behavior = std::make_unique<Hog>()});
   return plan;
 }
 

@@ -42,8 +42,8 @@ std::vector<u64> draws(const Site &site) {
   std::vector<u64> out;
   machine::exec().now_ns = 0;
   for (int i = 0; i < 50; i++) {
-    const sched::Step step = plan.back().behavior->next(reinterpret_cast<sched::Kernel &>(unused),
-                                                        reinterpret_cast<sched::Task &>(unused));
+    const sched::Step step =
+        plan.back().behavior->next(reinterpret_cast<sched::Kernel &>(unused), reinterpret_cast<sched::Task &>(unused));
     out.push_back(step.ns);
     machine::exec().now_ns = step.kind == sched::Step::Kind::kRun ? machine::now_ns() + step.ns : step.ns;
   }

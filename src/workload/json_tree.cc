@@ -66,7 +66,8 @@ class TreeBuilder {
     return true;
   }
   bool key(std::string &name) {
-    if (!keys_.back().insert(name).second) return fail(fmt::format("{}: the key is there twice; {}", path_to(name), kHint));
+    if (!keys_.back().insert(name).second)
+      return fail(fmt::format("{}: the key is there twice; {}", path_to(name), kHint));
     key_ = std::move(name);
     return true;
   }

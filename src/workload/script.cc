@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// From the JSON tree to a Script. Each key of each object is one entry of a table; what is not in it is refused with the
-// list of what is.
+// From the JSON tree to a Script. Each key of each object is one entry of a table; what is not in it is refused with
+// the list of what is.
 #include "workload/script.h"
 
 #include <algorithm>
@@ -36,7 +36,8 @@ Status read_duration(const JsonNode &node, const JsonPath &path, u64 low_ns, u64
   u64 ns = 0;
   if (node.kind == Kind::kInteger) {
     if (node.integer < 0 || static_cast<u64>(node.integer) > kMaxDurationNs / kNsPerUs)
-      return error_at(path, "{} is out of range; it takes microseconds up to {}", node.integer, kMaxDurationNs / kNsPerUs);
+      return error_at(path, "{} is out of range; it takes microseconds up to {}", node.integer,
+                      kMaxDurationNs / kNsPerUs);
     ns = static_cast<u64>(node.integer) * kNsPerUs;
   } else if (node.kind == Kind::kString) {
     Result<u64> parsed = parse_duration(node.text);
@@ -105,8 +106,8 @@ std::string list_keys(std::span<const Key<Target>> keys) {
 
 // --- events ---
 
-// The state while one task is read. Its own timers are numbered after all shared ones, whose number is known only at the
-// end: own_timer marks them until then.
+// The state while one task is read. Its own timers are numbered after all shared ones, whose number is known only at
+// the end: own_timer marks them until then.
 constexpr u32 kOwnTimer = 1u << 31;
 struct TaskReader {
   ScriptTask task;
@@ -131,10 +132,8 @@ constexpr Key<TimerReader> kTimerKeys[] = {
        timer.ref = node.text;
        return Status::ok_status();
      }},
-    {"period",
-     [](const JsonNode &node, const JsonPath &path, TimerReader &timer) {
-       return read_duration(node, path, kNsPerUs, &timer.period_ns);
-     }},
+    {"period", [](const JsonNode &node, const JsonPath &path,
+                  TimerReader &timer) { return read_duration(node, path, kNsPerUs, &timer.period_ns); }},
     {"mode",
      [](const JsonNode &node, const JsonPath &path, TimerReader &timer) {
        if (Status status = expect(node, path, Kind::kString); !status.ok()) return status;
@@ -194,9 +193,10 @@ constexpr EventKey kEvents[] = {{"run", read_timed_op<ScriptOp::Kind::kRun>},
 
 // Events and keys that rt-app has and we do not: they get a message of their own.
 constexpr const char *kUnsupported[] = {
-    "suspend", "resume",  "lock",    "unlock",     "wait",       "signal",      "broad",         "sync",
-    "barrier", "sig_and", "mem",     "iorun",      "yield",      "fork",        "nodes_membind", "taskgroup",
-    "util_min", "util_max", "dl-runtime", "dl-period", "dl-deadline", "cumulative_slack", "resources", "io_device"};
+    "suspend",    "resume",    "lock",          "unlock",           "wait",      "signal",
+    "broad",      "sync",      "barrier",       "sig_and",          "mem",       "iorun",
+    "yield",      "fork",      "nodes_membind", "taskgroup",        "util_min",  "util_max",
+    "dl-runtime", "dl-period", "dl-deadline",   "cumulative_slack", "resources", "io_device"};
 
 // "run", "run2", "run_b" and "run-b" are all run, as keys of one object must differ.
 bool is_event_name(std::string_view key, std::string_view name) {
@@ -216,7 +216,8 @@ constexpr const char *kEventList = "run, runtime, sleep, timer (with a number be
 
 Status unknown_key(const JsonPath &path, const std::string &key, const std::string &known) {
   for (const char *name : kUnsupported)
-    if (is_event_name(key, name)) return error_at(path, "rt-app's {} is not supported; known are {}", quoted(key), known);
+    if (is_event_name(key, name))
+      return error_at(path, "rt-app's {} is not supported; known are {}", quoted(key), known);
   return error_at(path, "unknown key; it takes {}", known);
 }
 
@@ -333,13 +334,15 @@ Status settle_priority(const JsonPath &path, TaskReader &reader) {
   if (task.policy == SCHED_FIFO) {
     if (reader.nice) return error_at(path, "nice is not for SCHED_FIFO; it takes priority, 1 to 99");
     const s64 priority = reader.priority.value_or(10);
-    if (priority < 1) return Status::error("{}: {} is out of range; SCHED_FIFO takes 1 to 99", reader.priority_path, priority);
+    if (priority < 1)
+      return Status::error("{}: {} is out of range; SCHED_FIFO takes 1 to 99", reader.priority_path, priority);
     task.rt_priority = static_cast<u32>(priority);
     return Status::ok_status();
   }
   const s64 nice = reader.nice ? *reader.nice : reader.priority.value_or(0);
   if (nice > 19)
-    return Status::error("{}: {} is out of range; the nice value of a normal task is -20 to 19", reader.priority_path, nice);
+    return Status::error("{}: {} is out of range; the nice value of a normal task is -20 to 19", reader.priority_path,
+                         nice);
   task.nice = static_cast<int>(nice);
   return Status::ok_status();
 }
@@ -348,7 +351,8 @@ Status read_task(const JsonNode &node, const JsonPath &path, int default_policy,
   if (Status status = expect(node, path, Kind::kObject); !status.ok()) return status;
   // Names become comms, which reports print as they are, cut to 15 bytes.
   const bool printable = std::all_of(node.key.begin(), node.key.end(), [](char c) { return c >= ' ' && c < 0x7f; });
-  if (node.key.empty() || !printable) return error_at(path, "a task's name takes one or more printable ASCII characters");
+  if (node.key.empty() || !printable)
+    return error_at(path, "a task's name takes one or more printable ASCII characters");
   TaskReader reader{.task = {}, .script = script};
   reader.task.name = node.key;
   reader.task.policy = default_policy;
@@ -367,11 +371,13 @@ Status read_task(const JsonNode &node, const JsonPath &path, int default_policy,
   }
   if (Status status = settle_priority(path, reader); !status.ok()) return status;
   ScriptTask &task = reader.task;
-  if (!events.ops.empty() && !task.phases.empty()) return error_at(path, "has events beside phases; put them into a phase");
+  if (!events.ops.empty() && !task.phases.empty())
+    return error_at(path, "has events beside phases; put them into a phase");
   if (!events.ops.empty()) task.phases.push_back(std::move(events));
   if (task.phases.empty() == task.wakes.empty())
-    return error_at(path, "{}", task.phases.empty() ? std::string("does nothing; it takes phases, wakes, or ") + kEventList
-                                                    : "has both events and wakes; it takes one of them");
+    return error_at(path, "{}",
+                    task.phases.empty() ? std::string("does nothing; it takes phases, wakes, or ") + kEventList
+                                        : "has both events and wakes; it takes one of them");
   script.tasks.push_back(std::move(task));
   return Status::ok_status();
 }
@@ -392,7 +398,8 @@ constexpr Key<GlobalReader> kGlobalKeys[] = {
          if (Status status = read_duration(node, path, kMinStepNs, &ns); !status.ok()) return status;
        } else {
          s64 seconds = 0;
-         if (Status status = read_integer(node, path, -1, kMaxDurationNs / kNsPerSec, &seconds); !status.ok()) return status;
+         if (Status status = read_integer(node, path, -1, kMaxDurationNs / kNsPerSec, &seconds); !status.ok())
+           return status;
          if (seconds == 0) return error_at(path, "0 is out of range; it takes seconds, or -1 for no limit");
          if (seconds < 0) return Status::ok_status();
          ns = static_cast<u64>(seconds) * kNsPerSec;
@@ -402,8 +409,14 @@ constexpr Key<GlobalReader> kGlobalKeys[] = {
      }},
     {"default_policy", [](const JsonNode &node, const JsonPath &path,
                           GlobalReader &global) { return read_policy(node, path, &global.default_policy); }},
-    {"calibration", ignore}, {"ftrace", ignore},       {"gnuplot", ignore},  {"lock_pages", ignore},
-    {"logdir", ignore},      {"log_basename", ignore}, {"log_size", ignore}, {"pi_enabled", ignore}};
+    {"calibration", ignore},
+    {"ftrace", ignore},
+    {"gnuplot", ignore},
+    {"lock_pages", ignore},
+    {"logdir", ignore},
+    {"log_basename", ignore},
+    {"log_size", ignore},
+    {"pi_enabled", ignore}};
 
 // The places of own timers are known once all shared ones are.
 void number_own_timers(Script &script) {

@@ -21,8 +21,8 @@ std::string text_of(const Step &step) {
   return "?";
 }
 
-// Plays a task on a machine of its own: every step takes exactly its time. Behaviors of scripts never touch the kernel or
-// the task, so what stands for those here is never looked at.
+// Plays a task on a machine of its own: every step takes exactly its time. Behaviors of scripts never touch the kernel
+// or the task, so what stands for those here is never looked at.
 class Player {
  public:
   explicit Player(std::string_view json, size_t task = 0, u64 start_ns = 0) : now_ns_(start_ns) {
@@ -35,7 +35,8 @@ class Player {
   // `late_ns` passes in addition, as if the CPU had been busy.
   std::string next(u64 late_ns = 0) {
     machine::exec().now_ns = now_ns_;
-    const Step step = behavior_->next(reinterpret_cast<sched::Kernel &>(unused_), reinterpret_cast<sched::Task &>(unused_));
+    const Step step =
+        behavior_->next(reinterpret_cast<sched::Kernel &>(unused_), reinterpret_cast<sched::Task &>(unused_));
     if (step.kind == Step::Kind::kRun) now_ns_ += step.ns;
     if (step.kind == Step::Kind::kSleepUntil) now_ns_ = step.ns;
     now_ns_ += late_ns;
@@ -57,13 +58,14 @@ using Steps = std::vector<std::string>;
 
 TEST(Script, EventsRunInTheOrderOfTheFile) {
   Player player(R"({"tasks": {"t": {"loop": 2, "run1": 1000, "sleep": "2ms", "run0": "0.5ms"}}})");
-  EXPECT_EQ(player.all(99), (Steps{"run 1ms", "sleep until 3ms", "run 500us", "run 1ms", "sleep until 6.5ms", "run 500us",
-                                   "exit"}));
+  EXPECT_EQ(player.all(99),
+            (Steps{"run 1ms", "sleep until 3ms", "run 500us", "run 1ms", "sleep until 6.5ms", "run 500us", "exit"}));
 }
 
 TEST(Script, PhasesLoopInsideOfTheTaskLoop) {
   Player player(R"({"tasks": {"t": {"loop": 2, "phases": {"a": {"loop": 2, "run": 100}, "b": {"run": 200}}}}})");
-  EXPECT_EQ(player.all(99), (Steps{"run 100us", "run 100us", "run 200us", "run 100us", "run 100us", "run 200us", "exit"}));
+  EXPECT_EQ(player.all(99),
+            (Steps{"run 100us", "run 100us", "run 200us", "run 100us", "run 100us", "run 200us", "exit"}));
 }
 
 TEST(Script, LoopsForEverByDefault) {
@@ -106,8 +108,7 @@ TEST(Script, AbsoluteTimerCatchesUp) {
 
 TEST(Script, WakesAreAtAbsoluteTimes) {
   Player player(R"({"tasks": {"t": {"wakes": [[1000, 50], ["1.02ms", "10us"], ["5ms", 20]]}}})", 0, 100);
-  EXPECT_EQ(player.all(99),
-            (Steps{"sleep until 1ms", "run 50us", "run 10us", "sleep until 5ms", "run 20us", "exit"}));
+  EXPECT_EQ(player.all(99), (Steps{"sleep until 1ms", "run 50us", "run 10us", "sleep until 5ms", "run 20us", "exit"}));
 }
 
 TEST(Script, NamedTimersAreShared) {
@@ -118,8 +119,8 @@ TEST(Script, NamedTimersAreShared) {
   alignas(16) char unused[16] = {};
   machine::exec().now_ns = 0;
   auto next = [&](size_t i) {
-    return text_of((*plan)[i].behavior->next(reinterpret_cast<sched::Kernel &>(unused),
-                                             reinterpret_cast<sched::Task &>(unused)));
+    return text_of(
+        (*plan)[i].behavior->next(reinterpret_cast<sched::Kernel &>(unused), reinterpret_cast<sched::Task &>(unused)));
   };
   // The table's start is the first user's; 0 also stands for "not yet used", which is the same here.
   EXPECT_EQ(next(0), "sleep until 1ms");
@@ -179,7 +180,8 @@ TEST(Script, BadInputSaysWhatAndWhere) {
       {R"({"tasks": {"t": {"run": "5"}}})",
        "tasks.t.run: '5' is not a duration; it takes microseconds, or text such as \"5ms\""},
       {R"({"tasks": {"t": {"run": 0}}})", "tasks.t.run: 0ns is out of range; it takes 100ns to 1000000s"},
-      {R"({"tasks": {"t": {"run": -1}}})", "tasks.t.run: -1 is out of range; it takes microseconds up to 1000000000000"},
+      {R"({"tasks": {"t": {"run": -1}}})",
+       "tasks.t.run: -1 is out of range; it takes microseconds up to 1000000000000"},
       {R"({"tasks": {"t": {"run": 1.5}}})",
        "tasks.t.run: is a number with a fraction, or too large; it takes microseconds, or text such as \"5ms\""},
       {R"({"tasks": {"t": {"run": 99999999999999999999}}})",
@@ -194,11 +196,13 @@ TEST(Script, BadInputSaysWhatAndWhere) {
       {R"({"tasks": {"t": {"policy": "SCHED_FIFO", "priority": 0, "run": 1}}})",
        "tasks.t.priority: 0 is out of range; SCHED_FIFO takes 1 to 99"},
       {R"({"tasks": {"t": {"policy": "SCHED_DEADLINE", "run": 1}}})",
-       "tasks.t.policy: policy 'SCHED_DEADLINE' is not supported; it takes SCHED_OTHER, SCHED_BATCH, SCHED_EXT, SCHED_FIFO"},
+       "tasks.t.policy: policy 'SCHED_DEADLINE' is not supported; it takes SCHED_OTHER, SCHED_BATCH, SCHED_EXT, "
+       "SCHED_FIFO"},
       {R"({"tasks": {"t": {"cpus": [], "run": 1}}})", "tasks.t.cpus: is empty; leave it out to allow all CPUs"},
       {R"({"tasks": {"t": {"cpus": [0, "1"], "run": 1}}})",
        "tasks.t.cpus[1]: is a string; it takes a whole number from 0 to 8191"},
-      {R"({"tasks": {"t": {"timer": {"period": 5}}}})", "tasks.t.timer: ref is missing: the timer's name, or \"unique\""},
+      {R"({"tasks": {"t": {"timer": {"period": 5}}}})",
+       "tasks.t.timer: ref is missing: the timer's name, or \"unique\""},
       {R"({"tasks": {"t": {"timer": {"ref": "a", "period": 5, "mode": "x"}}}})",
        "tasks.t.timer.mode: 'x' is unknown; it takes \"relative\" or \"absolute\""},
       {R"({"tasks": {"t": {"timer": {"ref": "a", "perod": 5}}}})",
@@ -216,9 +220,11 @@ TEST(Script, BadInputSaysWhatAndWhere) {
        "tasks[\"odd name\"].loop: is null; it takes a whole number from -1 to 2147483647"},
       {R"({"tasks": {"t": {"\n": null}}})",
        "tasks.t[\"?\"]: unknown key; it takes instance, loop, delay, policy, priority, nice, cpus, phases, wakes, %"},
-      {"{\"tasks\": {\n  \"t\" {}}", "line 2, column 7: syntax error while parsing object separator - unexpected '{'; "
-                                     "expected ':'"},
-      {"", "line 1, column 1: syntax error while parsing value - unexpected end of input; expected '[', '{', or a literal"},
+      {"{\"tasks\": {\n  \"t\" {}}",
+       "line 2, column 7: syntax error while parsing object separator - unexpected '{'; "
+       "expected ':'"},
+      {"",
+       "line 1, column 1: syntax error while parsing value - unexpected end of input; expected '[', '{', or a literal"},
   };
   for (const Bad &bad : kBad) {
     auto workload = parse_workload(bad.json, "x.json");

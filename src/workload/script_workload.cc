@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// A task script as a Workload. Nothing here calls the scheduler core, so that the parser can be tested and fuzzed alone.
+// A task script as a Workload. Nothing here calls the scheduler core, so that the parser can be tested and fuzzed
+// alone.
 #include "workload/json_tree.h"
 #include "workload/script.h"
 #include "workload/workload.h"
@@ -24,8 +25,8 @@ class ScriptWorkload final : public Workload {
         cpus.emplace(site.nr_cpus);
         for (const u32 cpu : task.cpus) {
           if (cpu >= site.nr_cpus)
-            return Status::error("{}: {}: CPU {} is not there; the machine has CPUs 0 to {}", name_, task.cpus_path, cpu,
-                                 site.nr_cpus - 1);
+            return Status::error("{}: {}: CPU {} is not there; the machine has CPUs 0 to {}", name_, task.cpus_path,
+                                 cpu, site.nr_cpus - 1);
           cpus->set(cpu);
         }
       }
