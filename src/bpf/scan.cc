@@ -79,8 +79,7 @@ class UseReport {
 
   void see_extern(u32 symbol, bool is_call) {
     const auto it = link_.externs().find(symbol);
-    if (it == link_.externs().end())
-      return;
+    if (it == link_.externs().end()) return;
     const ScanLink::Extern &found = it->second;
     reached_externs_.insert(symbol);
     const bool is_kfunc = found.kind == ScanLink::ExternKind::kKfunc;
@@ -88,7 +87,9 @@ class UseReport {
       (is_kfunc ? kfuncs_ : variables_).insert(found.name);
     } else if (!found.weak) {
       const bool is_config = found.kind == ScanLink::ExternKind::kConfig;
-      complaints_->add(is_kfunc ? Complaints::kKfunc : is_config ? Complaints::kConfig : Complaints::kVariable,
+      complaints_->add(is_kfunc    ? Complaints::kKfunc
+                       : is_config ? Complaints::kConfig
+                                   : Complaints::kVariable,
                        found.missing);
     } else if (is_call) {
       trapping_.insert(found.name);
@@ -111,8 +112,9 @@ class UseReport {
           offset - symbol.value < symbol.size)
         where = symbol.name;
     }
-    complaints_->add(Complaints::kInsn, fmt::format("instruction {:#04x} (src {}, off {}, imm {}; in {}) is not implemented",
-                                                    insn.code, unsigned{insn.src_reg}, insn.off, insn.imm, where));
+    complaints_->add(Complaints::kInsn,
+                     fmt::format("instruction {:#04x} (src {}, off {}, imm {}; in {}) is not implemented", insn.code,
+                                 unsigned{insn.src_reg}, insn.off, insn.imm, where));
   }
 
   const ObjectFile &object_;
@@ -123,35 +125,32 @@ class UseReport {
   std::set<u32> reached_externs_;
 };
 
-}  // namespace
+// Names come from the file; one line of text is to stay one.
+std::string printable(std::string text) {
+  std::replace_if(
+      text.begin(), text.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
+  return text;
+}
 
-Result<ScanResult> scan_object(std::span<const u8> elf, const ScanTarget &target) {
-  CHECK(target.kernel_btf != nullptr);
-  const QuietLibbpf quiet;
+Result<ScanResult> scan(std::span<const u8> elf, const ScanTarget &target) {
   Result<ObjectFile> object = ObjectFile::parse(elf);
-  if (!object.ok())
-    return object.status();
+  if (!object.ok()) return object.status();
   Complaints complaints;
   Result<ObjectTables> tables = ObjectTables::read(*object, target, &complaints);
-  if (!tables.ok())
-    return tables.status();
+  if (!tables.ok()) return tables.status();
   ScanLink link(*object, target);
-  if (Status status = link.link(); !status.ok())
-    return status;
+  if (Status status = link.link(); !status.ok()) return status;
 
   ScanFlow flow(*object, link.notes(), link.constants());
   for (const ObjectTables::Program &program : tables->programs()) {
-    if (program.loaded)
-      flow.add_entry(program.start);
+    if (program.loaded) flow.add_entry(program.start);
   }
-  if (Status status = flow.run(); !status.ok())
-    return status;
+  if (Status status = flow.run(); !status.ok()) return status;
 
   UseReport uses(*object, target, link, &complaints);
   for (u32 section = 0; section < object->sections().size(); section++) {
     for (u32 insn = 0; insn < object->insns(section).size(); insn++) {
-      if (flow.reached({section, insn}))
-        uses.see({section, insn});
+      if (flow.reached({section, insn})) uses.see({section, insn});
     }
   }
   ScanResult result;
@@ -161,6 +160,17 @@ Result<ScanResult> scan_object(std::span<const u8> elf, const ScanTarget &target
   result.maps = tables->maps();
   for (const ObjectTables::Program &program : tables->programs())
     result.programs.push_back({program.name, program.section, program.loaded});
+  return result;
+}
+
+}  // namespace
+
+Result<ScanResult> scan_object(std::span<const u8> elf, const ScanTarget &target) {
+  CHECK(target.kernel_btf != nullptr);
+  const QuietLibbpf quiet;
+  Result<ScanResult> result = scan(elf, target);
+  if (!result.ok()) return Status::error("{}", printable(result.message()));
+  std::transform(result->missing.begin(), result->missing.end(), result->missing.begin(), printable);
   return result;
 }
 

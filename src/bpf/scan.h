@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The scan of a BPF object before libbpf sees it. libbpf stops at the first thing that a kernel lacks, and leaves a field
-// relocation that failed to run time; the scan names all that is missing at once.
+// The scan of a BPF object before libbpf sees it. libbpf stops at the first thing that a kernel lacks, and leaves a
+// field relocation that failed to run time; the scan names all that is missing at once.
 //
-// What counts is what the object needs to run: externs, helpers, fields and enumerators that code refers to which can be
-// reached from the programs that libbpf loads, with constants propagated from .rodata, from CO-RE questions
+// What counts is what the object needs to run: externs, helpers, fields and enumerators that code refers to which can
+// be reached from the programs that libbpf loads, with constants propagated from .rodata, from CO-RE questions
 // (bpf_core_field_exists() and the like) and from tests of weak symbols (bpf_ksym_exists()). Weak externs never count:
 // their object says that it can do without. Maps, struct_ops tables and programs count wherever they stand, because
 // libbpf creates and loads them all.
@@ -36,7 +36,8 @@ struct ScanTarget {
   std::set<std::string> kfuncs;
   std::set<u32> helpers;    // by BPF_FUNC_*
   std::set<u32> map_types;  // by BPF_MAP_TYPE_*
-  // Fields of map values that the kernel owns, by the name of their type; "kptr" stands for all pointers to its objects.
+  // Fields of map values that the kernel owns, by the name of their type; "kptr" stands for all pointers to its
+  // objects.
   std::set<std::string> value_fields = {"bpf_spin_lock", "bpf_timer", "kptr"};
   std::set<std::string> struct_ops = {"sched_ext_ops"};
   // Members of sched_ext_ops that are acted upon; absent, all that the kernel BTF has.
@@ -45,8 +46,8 @@ struct ScanTarget {
   std::set<std::string> programs = {"struct_ops", "struct_ops.s", "syscall"};
   // Whether a kernel variable has an address; null: none has. (Typed ones must also be in the BTF.)
   std::function<bool(std::string_view)> has_variable;
-  std::string kernel_config;         // lines of "CONFIG_X=y"
-  std::string release = "7.2.0";     // uname -r, for LINUX_KERNEL_VERSION
+  std::string kernel_config;      // lines of "CONFIG_X=y"
+  std::string release = "7.2.0";  // uname -r, for LINUX_KERNEL_VERSION
   // Sets global constants as user space will before it loads: called for each .rodata section with its bytes, in which
   // the __SCX_ enumerators are set already.
   std::function<void(const std::string &section, std::span<u8> bytes)> set_rodata;
@@ -95,8 +96,8 @@ struct ScanResult {
 // Errors are about the bytes: no ELF, not for BPF, no BTF, something cut off, no sched_ext_ops in it.
 Result<ScanResult> scan_object(std::span<const u8> elf, const ScanTarget &target);
 
-// The object with `unreached` made weak. libbpf refuses an object for a missing strong extern even if nothing calls it; a
-// weak one it replaces by a trap.
+// The object with `unreached` made weak. libbpf refuses an object for a missing strong extern even if nothing calls it;
+// a weak one it replaces by a trap.
 std::vector<u8> weaken_unreached(std::span<const u8> elf, const ScanResult &result);
 
 }  // namespace uscx::bpf

@@ -26,16 +26,12 @@ std::optional<std::vector<u32>> parse_access(const std::string &text) {
   const char *at = text.c_str();
   while (out.size() < kMaxSteps) {
     char *end = nullptr;
-    if (*at < '0' || *at > '9')
-      return std::nullopt;
+    if (*at < '0' || *at > '9') return std::nullopt;
     const unsigned long value = std::strtoul(at, &end, 10);
-    if (value > 0xffffffffu)
-      return std::nullopt;
+    if (value > 0xffffffffu) return std::nullopt;
     out.push_back(static_cast<u32>(value));
-    if (*end == '\0')
-      return out;
-    if (*end != ':')
-      return std::nullopt;
+    if (*end == '\0') return out;
+    if (*end != ':') return std::nullopt;
     at = end + 1;
   }
   return std::nullopt;
@@ -80,8 +76,7 @@ const std::vector<u32> &CoreResolver::candidates(u32 local_id) const {
 
 CoreAnswer CoreResolver::resolve(const bpf_core_relo &relo) const {
   const std::string access = object_.btf_string(relo.access_str_off);
-  if (relo.type_id == 0 || btf__type_by_id(local_, relo.type_id) == nullptr)
-    return corrupt(relo);
+  if (relo.type_id == 0 || btf__type_by_id(local_, relo.type_id) == nullptr) return corrupt(relo);
   switch (relo.kind) {
     case BPF_CORE_FIELD_BYTE_OFFSET:
     case BPF_CORE_FIELD_BYTE_SIZE:
@@ -104,15 +99,13 @@ CoreAnswer CoreResolver::resolve(const bpf_core_relo &relo) const {
 
 CoreAnswer CoreResolver::resolve_field(const bpf_core_relo &relo, const std::string &access) const {
   Path path;
-  if (!parse_path(relo.type_id, access, &path))
-    return corrupt(relo);
+  if (!parse_path(relo.type_id, access, &path)) return corrupt(relo);
   Match best = Match::kNone;
   Place place;
   for (u32 id : candidates(relo.type_id)) {
     const Match match = match_path(id, path, &place);
     best = std::max(best, match);
-    if (match == Match::kFound)
-      break;
+    if (match == Match::kFound) break;
   }
   CoreAnswer answer;
   if (relo.kind == BPF_CORE_FIELD_EXISTS) {
@@ -134,15 +127,13 @@ bool CoreResolver::parse_path(u32 local_id, const std::string &access, Path *pat
   const auto indices = parse_access(access);
   path->text = essential_name(btf_type_name(local_, local_id));
   u32 id = object_.skip_modifiers(local_id);
-  if (!indices || id == 0 || path->text.empty())
-    return false;
+  if (!indices || id == 0 || path->text.empty()) return false;
   path->steps.push_back({.is_index = true, .index = (*indices)[0], .local_type = id});
   for (size_t i = 1; i < indices->size(); i++) {
     const u32 index = (*indices)[i];
     const btf_type *type = btf__type_by_id(local_, id);
     if (btf_is_composite(type)) {
-      if (index >= btf_vlen(type))
-        return false;
+      if (index >= btf_vlen(type)) return false;
       const btf_member &member = btf_members(type)[index];
       const char *name = btf__name_by_offset(local_, member.name_off);
       if (name != nullptr && *name != '\0') {
@@ -157,8 +148,7 @@ bool CoreResolver::parse_path(u32 local_id, const std::string &access, Path *pat
     } else {
       return false;
     }
-    if (id == 0)
-      return false;
+    if (id == 0) return false;
   }
   return true;
 }
@@ -169,8 +159,7 @@ CoreResolver::Match CoreResolver::match_path(u32 kernel_id, const Path &path, Pl
   for (size_t i = 1; i < path.steps.size(); i++) {
     const Step &step = path.steps[i];
     if (step.is_index) {
-      if (!match_element(step, place))
-        return Match::kNone;
+      if (!match_element(step, place)) return Match::kNone;
     } else if (const Match match = match_member(place->type, step, place, 0); match != Match::kFound) {
       return match;
     }
@@ -181,8 +170,7 @@ CoreResolver::Match CoreResolver::match_path(u32 kernel_id, const Path &path, Pl
 CoreResolver::Match CoreResolver::match_member(u32 kernel_id, const Step &step, Place *place, int depth) const {
   const u32 id = skip_btf_modifiers(kernel_, kernel_id);
   const btf_type *type = btf__type_by_id(kernel_, id);
-  if (id == 0 || !btf_is_composite(type) || depth > kMaxDepth)
-    return Match::kNone;
+  if (id == 0 || !btf_is_composite(type) || depth > kMaxDepth) return Match::kNone;
   for (u32 i = 0; i < btf_vlen(type); i++) {
     const btf_member &member = btf_members(type)[i];
     const char *name = btf__name_by_offset(kernel_, member.name_off);
@@ -196,8 +184,7 @@ CoreResolver::Match CoreResolver::match_member(u32 kernel_id, const Step &step, 
         return match;
       }
     } else if (step.name == name) {
-      if (!fields_compatible(step.local_type, member.type, 0))
-        return Match::kOtherType;
+      if (!fields_compatible(step.local_type, member.type, 0)) return Match::kOtherType;
       *place = {.type = member.type,
                 .offset = offset,
                 .bitfield = btf_member_bitfield_size(type, i) != 0,
@@ -211,12 +198,10 @@ CoreResolver::Match CoreResolver::match_member(u32 kernel_id, const Step &step, 
 bool CoreResolver::match_element(const Step &step, Place *place) const {
   const u32 id = skip_btf_modifiers(kernel_, place->type);
   const btf_type *type = btf__type_by_id(kernel_, id);
-  if (id == 0 || !btf_is_array(type))
-    return false;
+  if (id == 0 || !btf_is_array(type)) return false;
   const struct btf_array *array = btf_array(type);
   const bool flexible = array->nelems == 0 && place->last_member;
-  if (!flexible && step.index >= array->nelems)
-    return false;
+  if (!flexible && step.index >= array->nelems) return false;
   const s64 size = btf__resolve_size(kernel_, array->type);
   *place = {.type = array->type, .offset = place->offset + (size > 0 ? step.index * static_cast<u64>(size) : 0)};
   return true;
@@ -225,14 +210,11 @@ bool CoreResolver::match_element(const Step &step, Place *place) const {
 bool CoreResolver::fields_compatible(u32 local, u32 kernel, int depth) const {
   const u32 local_id = skip_btf_modifiers(local_, local);
   const u32 kernel_id = skip_btf_modifiers(kernel_, kernel);
-  if (local_id == 0 || kernel_id == 0 || depth > kMaxDepth)
-    return false;
+  if (local_id == 0 || kernel_id == 0 || depth > kMaxDepth) return false;
   const btf_type *local_type = btf__type_by_id(local_, local_id);
   const btf_type *kernel_type = btf__type_by_id(kernel_, kernel_id);
-  if (btf_is_composite(local_type) && btf_is_composite(kernel_type))
-    return true;
-  if (core_kind(local_type) != core_kind(kernel_type))
-    return false;
+  if (btf_is_composite(local_type) && btf_is_composite(kernel_type)) return true;
+  if (core_kind(local_type) != core_kind(kernel_type)) return false;
   switch (core_kind(local_type)) {
     case BTF_KIND_PTR:
     case BTF_KIND_FLOAT:
@@ -253,8 +235,7 @@ bool CoreResolver::fields_compatible(u32 local, u32 kernel, int depth) const {
 CoreAnswer CoreResolver::resolve_type(const bpf_core_relo &relo) const {
   u32 found = 0;
   for (u32 id : candidates(relo.type_id)) {
-    if (found == 0 && types_compatible(relo.type_id, id))
-      found = id;
+    if (found == 0 && types_compatible(relo.type_id, id)) found = id;
   }
   switch (relo.kind) {
     case BPF_CORE_TYPE_EXISTS: return constant(found != 0);
@@ -264,11 +245,13 @@ CoreAnswer CoreResolver::resolve_type(const bpf_core_relo &relo) const {
   }
   if (found == 0) {
     const btf_type *type = btf__type_by_id(local_, relo.type_id);
-    const char *kind = btf_is_struct(type) ? "struct" : btf_is_union(type) ? "union" : btf_is_any_enum(type) ? "enum" : "type";
+    const char *kind = btf_is_struct(type)     ? "struct"
+                       : btf_is_union(type)    ? "union"
+                       : btf_is_any_enum(type) ? "enum"
+                                               : "type";
     return failure(fmt::format("{} {} is not modelled", kind, essential_name(btf_type_name(local_, relo.type_id))));
   }
-  if (relo.kind == BPF_CORE_TYPE_ID_TARGET)
-    return constant(found);
+  if (relo.kind == BPF_CORE_TYPE_ID_TARGET) return constant(found);
   const s64 size = btf__resolve_size(kernel_, found);
   return size < 0 ? CoreAnswer{} : constant(static_cast<u64>(size));
 }
@@ -276,12 +259,10 @@ CoreAnswer CoreResolver::resolve_type(const bpf_core_relo &relo) const {
 bool CoreResolver::types_compatible(u32 local, u32 kernel, int depth) const {
   const u32 local_id = skip_btf_modifiers(local_, local);
   const u32 kernel_id = skip_btf_modifiers(kernel_, kernel);
-  if (local_id == 0 || kernel_id == 0)
-    return local_id == kernel_id;
+  if (local_id == 0 || kernel_id == 0) return local_id == kernel_id;
   const btf_type *local_type = btf__type_by_id(local_, local_id);
   const btf_type *kernel_type = btf__type_by_id(kernel_, kernel_id);
-  if (depth > kMaxDepth || core_kind(local_type) != core_kind(kernel_type))
-    return false;
+  if (depth > kMaxDepth || core_kind(local_type) != core_kind(kernel_type)) return false;
   switch (core_kind(local_type)) {
     case BTF_KIND_STRUCT:
     case BTF_KIND_UNION:
@@ -291,11 +272,9 @@ bool CoreResolver::types_compatible(u32 local, u32 kernel, int depth) const {
     case BTF_KIND_PTR: return types_compatible(local_type->type, kernel_type->type, depth + 1);
     case BTF_KIND_ARRAY: return types_compatible(btf_array(local_type)->type, btf_array(kernel_type)->type, depth + 1);
     case BTF_KIND_FUNC_PROTO: {
-      if (btf_vlen(local_type) != btf_vlen(kernel_type))
-        return false;
+      if (btf_vlen(local_type) != btf_vlen(kernel_type)) return false;
       for (u32 i = 0; i < btf_vlen(local_type); i++) {
-        if (!types_compatible(btf_params(local_type)[i].type, btf_params(kernel_type)[i].type, depth + 1))
-          return false;
+        if (!types_compatible(btf_params(local_type)[i].type, btf_params(kernel_type)[i].type, depth + 1)) return false;
       }
       return types_compatible(local_type->type, kernel_type->type, depth + 1);
     }
@@ -315,15 +294,13 @@ CoreAnswer CoreResolver::resolve_enumerator(const bpf_core_relo &relo, const std
   for (u32 id : candidates(relo.type_id)) {
     const u32 kernel_id = skip_btf_modifiers(kernel_, id);
     const btf_type *type = btf__type_by_id(kernel_, kernel_id);
-    if (kernel_id == 0 || !btf_is_any_enum(type))
-      continue;
+    if (kernel_id == 0 || !btf_is_any_enum(type)) continue;
     for (u32 i = 0; i < btf_vlen(type); i++) {
       if (essential_name(enumerator_name(kernel_, type, i)) == wanted)
         return constant(relo.kind == BPF_CORE_ENUMVAL_EXISTS ? 1 : enumerator_value(type, i));
     }
   }
-  if (relo.kind == BPF_CORE_ENUMVAL_EXISTS)
-    return constant(0);
+  if (relo.kind == BPF_CORE_ENUMVAL_EXISTS) return constant(0);
   const std::string_view enum_name = essential_name(btf_type_name(local_, relo.type_id));
   return failure(fmt::format("enumerator {} of enum {} is not modelled", wanted, enum_name));
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // CO-RE relocations as libbpf will resolve them: what an object's types, fields and enumerators are in the kernel BTF,
-// found by name. Only as much as the scan needs: whether there is an answer, and the number where code may branch on it.
+// found by name. Only as much as the scan needs: whether there is an answer, and the number where code may branch on
+// it.
 //
 // Threading: immutable once made; it refers to both BTFs.
 #ifndef USCX_BPF_SCAN_CORE_H_
@@ -20,11 +21,11 @@ namespace uscx::bpf {
 
 // What a relocation comes to.
 struct CoreAnswer {
-  bool failed = false;   // libbpf would put a trap in the instruction's place
-  bool known = false;    // `value` is what the instruction's immediate becomes
+  bool failed = false;  // libbpf would put a trap in the instruction's place
+  bool known = false;   // `value` is what the instruction's immediate becomes
   u64 value = 0;
-  std::string field;     // of a field relocation: "task_struct.scx.weight"
-  std::string missing;   // if failed: "task_struct.bar is not modelled"
+  std::string field;    // of a field relocation: "task_struct.scx.weight"
+  std::string missing;  // if failed: "task_struct.bar is not modelled"
 };
 
 class CoreResolver {
@@ -45,14 +46,14 @@ class CoreResolver {
   };
   struct Path {
     std::string text;
-    u32 last_type = 0;     // of the object's BTF
+    u32 last_type = 0;  // of the object's BTF
     bool bitfield = false;
     std::vector<Step> steps;  // the first is an index
   };
   enum class Match { kNone, kOtherType, kFound };
   struct Place {
     u32 type = 0;
-    u64 offset = 0;      // in bytes
+    u64 offset = 0;  // in bytes
     bool bitfield = false;
     bool last_member = false;  // the last of its struct: an array of no elements there has any number
   };

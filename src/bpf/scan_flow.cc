@@ -16,8 +16,7 @@ constexpr u8 kFrameReg = 10;
 constexpr u8 kFirstSavedReg = 6;
 
 u64 sign_extend(u64 value, u32 bytes) {
-  if (bytes >= 8)
-    return value;
+  if (bytes >= 8) return value;
   const u32 shift = 64 - 8 * bytes;
   return static_cast<u64>(static_cast<s64>(value << shift) >> shift);
 }
@@ -41,7 +40,8 @@ std::optional<u64> fold(AluOp op, u32 bits, u64 a, u64 b) {
     case AluOp::kLsh: return a << shift;
     case AluOp::kRsh: return a >> shift;
     case AluOp::kArsh:
-      return bits == 32 ? static_cast<u64>(static_cast<s32>(a) >> shift) : static_cast<u64>(static_cast<s64>(a) >> shift);
+      return bits == 32 ? static_cast<u64>(static_cast<s32>(a) >> shift)
+                        : static_cast<u64>(static_cast<s64>(a) >> shift);
     case AluOp::kSdiv:
     case AluOp::kSmod: return std::nullopt;
   }
@@ -98,12 +98,10 @@ void ScanFlow::find_leaders(u32 section) {
   const std::span<const bpf_insn> insns = object_.insns(section);
   for (u32 i = 0; i < insns.size(); i++) {
     const OpInfo *op = find_op(insns[i]);
-    if (op == nullptr)
-      continue;
+    if (op == nullptr) continue;
     if (op->kind == OpKind::kJump || op->kind == OpKind::kBranch || op->kind == OpKind::kMayGoto) {
       const s64 target = s64{i} + 1 + ((op->fields & kUsesOff) != 0 ? s64{insns[i].off} : s64{insns[i].imm});
-      if (target >= 0 && target < static_cast<s64>(insns.size()))
-        leaders_[section][target] = true;
+      if (target >= 0 && target < static_cast<s64>(insns.size())) leaders_[section][target] = true;
     }
     i += op->kind == OpKind::kLoadImm64;
   }
@@ -130,10 +128,8 @@ const LinkNote *ScanFlow::note_at(CodePoint point) const {
 }
 
 ScanFlow::Value ScanFlow::join(const Value &a, const Value &b, bool *escaped) const {
-  if (a == b)
-    return a;
-  if (a.is_frame() && b.is_frame())
-    return {Kind::kSomeFrame, 0, 0};
+  if (a == b) return a;
+  if (a.is_frame() && b.is_frame()) return {Kind::kSomeFrame, 0, 0};
   *escaped |= a.is_frame() || b.is_frame();
   auto is_zero_free = [](const Value &v) { return v.kind != Kind::kUnknown && !(v.is_const() && v.number == 0); };
   return is_zero_free(a) && is_zero_free(b) ? non_zero() : Value{};
@@ -148,8 +144,7 @@ void ScanFlow::merge(CodePoint point, const State &state) {
   }
   State joined = it->second;
   joined.escaped |= state.escaped;
-  for (u32 reg = 0; reg < kNumRegs; reg++)
-    joined.regs[reg] = join(joined.regs[reg], state.regs[reg], &joined.escaped);
+  for (u32 reg = 0; reg < kNumRegs; reg++) joined.regs[reg] = join(joined.regs[reg], state.regs[reg], &joined.escaped);
   for (auto slot = joined.stack.begin(); slot != joined.stack.end();) {
     const auto other = state.stack.find(slot->first);
     if (other == state.stack.end() || other->second.size != slot->second.size) {
@@ -159,8 +154,7 @@ void ScanFlow::merge(CodePoint point, const State &state) {
       ++slot;
     }
   }
-  if (joined == it->second)
-    return;
+  if (joined == it->second) return;
   it->second = std::move(joined);
   work_.insert(point);
 }
@@ -174,8 +168,7 @@ void ScanFlow::run_from(CodePoint point) {
       error_ = Status::error("section {}: control runs off its end", name);
       return;
     }
-    if (!first && leaders_[point.section][point.insn])
-      return merge(point, state);
+    if (!first && leaders_[point.section][point.insn]) return merge(point, state);
     if (++steps_ > kMaxSteps) {
       error_ = Status::error("section {}: the code is too intricate to follow", name);
       return;
@@ -184,10 +177,8 @@ void ScanFlow::run_from(CodePoint point) {
     const bpf_insn &insn = insns[point.insn];
     const OpInfo *op = find_op(insn);
     // What we cannot run is reported by whoever looks at what was reached; following it makes no sense.
-    if (op == nullptr || insn.dst_reg >= kNumRegs || insn.src_reg >= kNumRegs)
-      return;
-    if (!step(point, *op, insn, &state))
-      return;
+    if (op == nullptr || insn.dst_reg >= kNumRegs || insn.src_reg >= kNumRegs) return;
+    if (!step(point, *op, insn, &state)) return;
     point.insn += op->kind == OpKind::kLoadImm64 ? 2 : 1;
   }
 }
@@ -219,8 +210,8 @@ bool ScanFlow::step(CodePoint point, const OpInfo &op, const bpf_insn &insn, Sta
 void ScanFlow::jump(CodePoint point, s64 displacement, const State &state) {
   const s64 target = s64{point.insn} + 1 + displacement;
   if (target < 0 || target >= static_cast<s64>(object_.insns(point.section).size())) {
-    error_ = Status::error("section {}: instruction {} jumps out of it", object_.sections()[point.section].name,
-                           point.insn);
+    error_ =
+        Status::error("section {}: instruction {} jumps out of it", object_.sections()[point.section].name, point.insn);
     return;
   }
   merge({point.section, static_cast<u32>(target)}, state);
@@ -236,8 +227,7 @@ bool ScanFlow::branch(CodePoint point, const OpInfo &op, const bpf_insn &insn, S
   else if (op.is64 && is_zero_b && !a.is_const() && a.kind != Kind::kUnknown)
     outcome = holds_for_non_zero(op.cond());
   if (outcome.has_value()) {
-    if (*outcome)
-      jump(point, insn.off, *state);
+    if (*outcome) jump(point, insn.off, *state);
     return !*outcome;
   }
 
@@ -248,8 +238,7 @@ bool ScanFlow::branch(CodePoint point, const OpInfo &op, const bpf_insn &insn, S
     State &equal = op.cond() == Cond::kEq ? taken : *state;
     State &differs = op.cond() == Cond::kEq ? *state : taken;
     equal.regs[insn.dst_reg] = b;
-    if (is_zero_b)
-      differs.regs[insn.dst_reg] = non_zero();
+    if (is_zero_b) differs.regs[insn.dst_reg] = non_zero();
   }
   jump(point, insn.off, taken);
   return true;
@@ -260,8 +249,7 @@ bool ScanFlow::branch(CodePoint point, const OpInfo &op, const bpf_insn &insn, S
 ScanFlow::Value ScanFlow::immediate(CodePoint point, const OpInfo &op, const bpf_insn &insn) const {
   s32 imm = insn.imm;
   if (const LinkNote *note = note_at(point)) {
-    if (note->kind != LinkNote::Kind::kConst)
-      return {};
+    if (note->kind != LinkNote::Kind::kConst) return {};
     imm = static_cast<s32>(note->value);
   }
   const u64 extended = static_cast<u64>(s64{imm});
@@ -273,48 +261,38 @@ void ScanFlow::arithmetic(CodePoint point, const OpInfo &op, const bpf_insn &ins
   const Value before = dst;
   const Value src = op.reg_src ? state->regs[insn.src_reg] : immediate(point, op, insn);
   switch (op.kind) {
-    case OpKind::kMov:
-      dst = op.is64 ? src : src.is_const() ? constant(static_cast<u32>(src.number)) : Value{};
-      break;
+    case OpKind::kMov: dst = op.is64 ? src : src.is_const() ? constant(static_cast<u32>(src.number)) : Value{}; break;
     case OpKind::kMovSx:
       dst = !src.is_const() ? Value{} : constant(sign_extend(src.number, op.size));
-      if (dst.is_const() && !op.is64)
-        dst.number = static_cast<u32>(dst.number);
+      if (dst.is_const() && !op.is64) dst.number = static_cast<u32>(dst.number);
       break;
     case OpKind::kAlu:
       dst = alu(op, before, src);
-      if (op.alu() == AluOp::kXor && op.reg_src && insn.dst_reg == insn.src_reg)
-        dst = constant(0);
+      if (op.alu() == AluOp::kXor && op.reg_src && insn.dst_reg == insn.src_reg) dst = constant(0);
       break;
     default: dst = {}; break;  // rare in conditions
   }
   // An address of the frame that is turned into something else may be anywhere from now on.
-  if (!dst.is_frame() && ((op.kind == OpKind::kAlu && before.is_frame()) || src.is_frame()))
-    state->escaped = true;
+  if (!dst.is_frame() && ((op.kind == OpKind::kAlu && before.is_frame()) || src.is_frame())) state->escaped = true;
 }
 
 ScanFlow::Value ScanFlow::alu(const OpInfo &op, const Value &a, const Value &b) const {
   if (a.is_const() && b.is_const()) {
     const auto result = fold(op.alu(), op.is64 ? 64 : 32, a.number, b.number);
-    if (!result.has_value())
-      return {};
+    if (!result.has_value()) return {};
     return constant(op.is64 ? *result : static_cast<u32>(*result));
   }
   const bool is_zero = (a.is_const() && a.number == 0) || (b.is_const() && b.number == 0);
-  if (is_zero && (op.alu() == AluOp::kAnd || op.alu() == AluOp::kMul))
-    return constant(0);
-  if (!op.is64)
-    return {};
+  if (is_zero && (op.alu() == AluOp::kAnd || op.alu() == AluOp::kMul)) return constant(0);
+  if (!op.is64) return {};
   if (op.alu() == AluOp::kAdd || op.alu() == AluOp::kSub) {
     const bool adds = op.alu() == AluOp::kAdd;
     for (const auto &[base, offset] : {std::pair{a, b}, std::pair{b, a}}) {
       const bool is_address = base.kind == Kind::kData || base.is_frame();
-      if (!is_address || (!adds && !(base == a)))
-        continue;
+      if (!is_address || (!adds && !(base == a))) continue;
       if (offset.is_const() && base.kind != Kind::kSomeFrame)
         return {base.kind, base.index, adds ? base.number + offset.number : base.number - offset.number};
-      if (offset.is_frame())
-        return {};
+      if (offset.is_frame()) return {};
       return base.is_frame() ? Value{Kind::kSomeFrame, 0, 0} : non_zero();
     }
   }
@@ -349,16 +327,14 @@ ScanFlow::Value ScanFlow::load(const State &state, const Value &base, const OpIn
   const u64 at = base.number + static_cast<u64>(s64{off});
   if (base.kind == Kind::kData) {
     const std::vector<u8> &bytes = constants_[base.index];
-    if (at > bytes.size() || op.size > bytes.size() - at)
-      return {};
+    if (at > bytes.size() || op.size > bytes.size() - at) return {};
     u64 value = 0;
     std::memcpy(&value, bytes.data() + at, op.size);
     return constant(op.sign ? sign_extend(value, op.size) : value);
   }
   if (base.kind == Kind::kFrame && !op.sign) {
     const auto slot = state.stack.find(static_cast<s64>(at));
-    if (slot != state.stack.end() && slot->second.size == op.size)
-      return slot->second.value;
+    if (slot != state.stack.end() && slot->second.size == op.size) return slot->second.value;
   }
   return {};
 }
@@ -366,8 +342,7 @@ ScanFlow::Value ScanFlow::load(const State &state, const Value &base, const OpIn
 void ScanFlow::store(State *state, const Value &base, s64 off, u32 size, const Value &value) const {
   state->escaped |= value.is_frame();
   if (base.kind != Kind::kFrame) {
-    if (base.kind == Kind::kSomeFrame || state->escaped)
-      state->stack.clear();
+    if (base.kind == Kind::kSomeFrame || state->escaped) state->stack.clear();
     return;
   }
   const s64 at = static_cast<s64>(base.number) + off;
@@ -376,8 +351,7 @@ void ScanFlow::store(State *state, const Value &base, s64 off, u32 size, const V
   });
   if (at < 0 && at >= -s64{kFrameBytes}) {
     Value kept = value;
-    if (size < 8)
-      kept = value.is_const() ? constant(value.number & ((u64{1} << 8 * size) - 1)) : Value{};
+    if (size < 8) kept = value.is_const() ? constant(value.number & ((u64{1} << 8 * size) - 1)) : Value{};
     state->stack[at] = {size, kept};
   }
 }
@@ -423,8 +397,7 @@ void ScanFlow::call(CodePoint point, const OpInfo &op, const bpf_insn &insn, Sta
     state->escaped |= reg > 0 && state->regs[reg].is_frame();
     state->regs[reg] = {};
   }
-  if (state->escaped)
-    state->stack.clear();
+  if (state->escaped) state->stack.clear();
 }
 
 // Merges a call into the function's start: it has a frame of its own and knows of the caller what the arguments say.

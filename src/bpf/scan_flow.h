@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Which instructions of an object can be reached. An abstract run of all programs at once: registers and stack slots hold
-// a constant, the address of constant data, something that is not zero, or anything; a branch whose outcome is known is
-// followed one way. What is not tracked is taken as reachable, so the answer errs on that side alone.
+// Which instructions of an object can be reached. An abstract run of all programs at once: registers and stack slots
+// hold a constant, the address of constant data, something that is not zero, or anything; a branch whose outcome is
+// known is followed one way. What is not tracked is taken as reachable, so the answer errs on that side alone.
 //
 // Threading: pure.
 #ifndef USCX_BPF_SCAN_FLOW_H_
@@ -29,12 +29,12 @@ struct CodePoint {
 // What linking makes of one instruction.
 struct LinkNote {
   enum class Kind : u8 {
-    kConst,     // the immediate becomes `value`
-    kUnknown,   // the immediate becomes something
-    kNonZero,   // ld_imm64 of an address or id that is not zero
-    kData,      // ld_imm64 of byte `value` of constants[index]
-    kCode,      // call or ld_imm64 of the function at `code`
-    kKfunc,     // a call out of the object
+    kConst,    // the immediate becomes `value`
+    kUnknown,  // the immediate becomes something
+    kNonZero,  // ld_imm64 of an address or id that is not zero
+    kData,     // ld_imm64 of byte `value` of constants[index]
+    kCode,     // call or ld_imm64 of the function at `code`
+    kKfunc,    // a call out of the object
   };
   Kind kind = Kind::kUnknown;
   u64 value = 0;
@@ -60,8 +60,8 @@ class ScanFlow {
   enum class Kind : u8 { kUnknown, kNonZero, kConst, kData, kFrame, kSomeFrame };
   struct Value {
     Kind kind = Kind::kUnknown;
-    u32 index = 0;    // of kData
-    u64 number = 0;   // the constant; the offset of kData and (from r10) of kFrame
+    u32 index = 0;   // of kData
+    u64 number = 0;  // the constant; the offset of kData and (from r10) of kFrame
     bool operator==(const Value &) const = default;
     bool is_const() const { return kind == Kind::kConst; }
     bool is_frame() const { return kind == Kind::kFrame || kind == Kind::kSomeFrame; }

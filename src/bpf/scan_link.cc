@@ -14,7 +14,7 @@ namespace uscx::bpf {
 namespace {
 
 // Types of BPF's ELF relocations.
-constexpr u32 kReloc64 = 1;   // ld_imm64
+constexpr u32 kReloc64 = 1;  // ld_imm64
 constexpr u32 kRelocCall = 10;
 
 // The text after "NAME=" in the kernel's configuration.
@@ -39,14 +39,12 @@ u64 version_code(const std::string &release) {
 // A configuration value as the number that an extern of it reads; nothing for a string.
 std::optional<u64> config_number(const std::string &text, bool is_tristate, bool is_char) {
   if (text == "y" || text == "n" || text == "m") {
-    if (is_char)
-      return static_cast<u64>(text[0]);
+    if (is_char) return static_cast<u64>(text[0]);
     return text == "n" ? 0 : text == "y" || !is_tristate ? 1 : 2;
   }
   char *end = nullptr;
   const u64 value = std::strtoull(text.c_str(), &end, 0);
-  if (text.empty() || *end != '\0')
-    return std::nullopt;
+  if (text.empty() || *end != '\0') return std::nullopt;
   return value;
 }
 
@@ -59,10 +57,8 @@ Status ScanLink::link() {
   find_externs();
   load_constants();
   for (u32 section = 0; section < object_.sections().size(); section++) {
-    if (!object_.sections()[section].executable)
-      continue;
-    if (Status status = link_section(section); !status.ok())
-      return status;
+    if (!object_.sections()[section].executable) continue;
+    if (Status status = link_section(section); !status.ok()) return status;
   }
   return Status::ok_status();
 }
@@ -82,8 +78,7 @@ void ScanLink::find_externs() {
   }
   for (u32 i = 1; i < object_.symbols().size(); i++) {
     const ElfSymbol &symbol = object_.symbols()[i];
-    if (symbol.defined || symbol.local || symbol.name.empty())
-      continue;
+    if (symbol.defined || symbol.local || symbol.name.empty()) continue;
     const auto it = described.find(symbol.name);
     externs_[i] = it == described.end() ? describe_extern(symbol, 0, "")
                                         : describe_extern(symbol, it->second.first, it->second.second);
@@ -125,8 +120,7 @@ void ScanLink::describe_variable(u32 btf_id, Extern *out) const {
   const u32 type = btf__type_by_id(object_.btf(), btf_id)->type;
   const bool is_typed = object_.skip_modifiers(type) != 0;
   const s32 kernel_id = btf__find_by_name_kind(target_.kernel_btf, out->name.c_str(), BTF_KIND_VAR);
-  const bool is_known =
-      is_typed ? kernel_id > 0 : target_.has_variable != nullptr && target_.has_variable(out->name);
+  const bool is_known = is_typed ? kernel_id > 0 : target_.has_variable != nullptr && target_.has_variable(out->name);
   if (!is_known)
     out->missing = fmt::format("kernel variable {} is not modelled", out->name);
   else if (is_typed && !resolver_.types_compatible(type, btf__type_by_id(target_.kernel_btf, kernel_id)->type))
@@ -151,8 +145,7 @@ void ScanLink::describe_config(u32 btf_id, Extern *out) const {
   } else if (const auto text = config_text(target_.kernel_config, out->name)) {
     const bool is_char = btf_is_int(type) && size == 1 && (btf_int_encoding(type) & BTF_INT_BOOL) == 0;
     number = config_number(*text, btf_is_any_enum(type), is_char);
-    if (!number.has_value())
-      return;
+    if (!number.has_value()) return;
   } else if (!out->weak) {
     out->missing = fmt::format("{} is not set in the simulated kernel's configuration", out->name);
     return;
@@ -168,32 +161,30 @@ void ScanLink::describe_config(u32 btf_id, Extern *out) const {
 void ScanLink::load_constants() {
   for (u32 section = 1; section < object_.sections().size(); section++) {
     const ElfSection &found = object_.sections()[section];
-    if (found.name != ".rodata" && !found.name.starts_with(".rodata."))
-      continue;
+    if (found.name != ".rodata" && !found.name.starts_with(".rodata.")) continue;
     std::vector<u8> bytes(found.bytes.begin(), found.bytes.end());
     set_enumerators(section, &bytes);
-    if (target_.set_rodata != nullptr)
-      target_.set_rodata(found.name, bytes);
+    if (target_.set_rodata != nullptr) target_.set_rodata(found.name, bytes);
     constants_of_section_[section] = static_cast<u32>(constants_.size());
     constants_.push_back(std::move(bytes));
   }
   for (const auto &[symbol, found] : externs_) {
-    if (found.config_value.empty())
-      continue;
+    if (found.config_value.empty()) continue;
     constants_of_extern_[symbol] = static_cast<u32>(constants_.size());
     constants_.push_back(found.config_value);
   }
 }
 
-// Schedulers of sched_ext have variables named after the kernel's enumerators (__SCX_X for SCX_X), which user space sets.
+// Schedulers of sched_ext have variables named after the kernel's enumerators (__SCX_X for SCX_X), which user space
+// sets.
 void ScanLink::set_enumerators(u32 section, std::vector<u8> *bytes) const {
   std::map<std::string, u64> values;
   for (u32 id = 1; id < btf__type_cnt(target_.kernel_btf); id++) {
     const btf_type *type = btf__type_by_id(target_.kernel_btf, id);
     for (u32 i = 0; btf_is_any_enum(type) && i < btf_vlen(type); i++) {
       const bool narrow = btf_is_enum(type);
-      const char *name = btf__name_by_offset(target_.kernel_btf,
-                                             narrow ? btf_enum(type)[i].name_off : btf_enum64(type)[i].name_off);
+      const char *name =
+          btf__name_by_offset(target_.kernel_btf, narrow ? btf_enum(type)[i].name_off : btf_enum64(type)[i].name_off);
       if (name != nullptr && std::strncmp(name, "SCX_", 4) == 0)
         values[name] = narrow ? static_cast<u64>(s64{btf_enum(type)[i].val}) : btf_enum64_value(&btf_enum64(type)[i]);
     }
@@ -216,8 +207,7 @@ Status ScanLink::link_section(u32 section) {
       return Status::error("section {}: relocation at {} is between instructions", object_.sections()[section].name,
                            offset);
     const u32 insn = static_cast<u32>(offset / sizeof(bpf_insn));
-    if (Status status = link_insn({section, insn}, insns[insn], reloc); !status.ok())
-      return status;
+    if (Status status = link_insn({section, insn}, insns[insn], reloc); !status.ok()) return status;
   }
   for (const auto &[offset, relo] : object_.core_relocs(section)) {
     const CodePoint point{section, static_cast<u32>(offset / sizeof(bpf_insn))};
@@ -265,8 +255,7 @@ Status ScanLink::link_insn(CodePoint point, const bpf_insn &insn, const ElfReloc
 LinkNote ScanLink::extern_note(u32 symbol, bool is_call) {
   LinkNote note;
   const auto it = externs_.find(symbol);
-  if (it == externs_.end())
-    return note;
+  if (it == externs_.end()) return note;
   const Extern &found = it->second;
   if (is_call) {
     note.kind = LinkNote::Kind::kKfunc;

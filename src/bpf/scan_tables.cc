@@ -16,8 +16,7 @@ namespace {
 constexpr char kOps[] = "sched_ext_ops";
 
 std::string upper_case(std::string text) {
-  for (char &c : text)
-    c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  for (char &c : text) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
   return text;
 }
 
@@ -36,8 +35,7 @@ const btf_member *find_member(const struct btf *btf, u32 struct_id, std::string_
   const btf_type *type = btf__type_by_id(btf, struct_id);
   for (u32 i = 0; i < btf_vlen(type); i++) {
     const char *member = btf__name_by_offset(btf, btf_members(type)[i].name_off);
-    if (member != nullptr && name == member)
-      return &btf_members(type)[i];
+    if (member != nullptr && name == member) return &btf_members(type)[i];
   }
   return nullptr;
 }
@@ -46,19 +44,16 @@ const btf_member *find_member(const struct btf *btf, u32 struct_id, std::string_
 
 std::vector<std::string> Complaints::list() const {
   std::vector<std::string> out;
-  for (const auto &[subject, lines] : lines_)
-    out.insert(out.end(), lines.begin(), lines.end());
+  for (const auto &[subject, lines] : lines_) out.insert(out.end(), lines.begin(), lines.end());
   return out;
 }
 
 Result<ObjectTables> ObjectTables::read(const ObjectFile &object, const ScanTarget &target, Complaints *complaints) {
   ObjectTables tables(object, target, complaints);
   for (auto part : {&ObjectTables::read_programs, &ObjectTables::read_struct_ops}) {
-    if (Status status = (tables.*part)(); !status.ok())
-      return status;
+    if (Status status = (tables.*part)(); !status.ok()) return status;
   }
-  if (Status status = tables.check_tables(); !status.ok())
-    return status;
+  if (Status status = tables.check_tables(); !status.ok()) return status;
   tables.complain_of_programs();
   tables.read_maps();
   return tables;
@@ -67,8 +62,7 @@ Result<ObjectTables> ObjectTables::read(const ObjectFile &object, const ScanTarg
 std::vector<ObjectTables::Variable> ObjectTables::variables_of(const std::string &datasec) const {
   std::vector<Variable> out;
   const u32 id = object_.find_datasec(datasec);
-  if (id == 0)
-    return out;
+  if (id == 0) return out;
   const btf_type *type = btf__type_by_id(object_.btf(), id);
   for (u32 i = 0; i < btf_vlen(type); i++) {
     const u32 variable_id = btf_var_secinfos(type)[i].type;
@@ -83,18 +77,18 @@ std::vector<ObjectTables::Variable> ObjectTables::variables_of(const std::string
 
 Status ObjectTables::read_programs() {
   for (const ElfSymbol &symbol : object_.symbols()) {
-    if (!symbol.defined || !symbol.function)
-      continue;
+    if (!symbol.defined || !symbol.function) continue;
     const ElfSection &section = object_.sections()[symbol.section];
     // .text has the functions that programs share.
-    if (!section.executable || section.name == ".text")
-      continue;
+    if (!section.executable || section.name == ".text") continue;
     if (symbol.value % sizeof(bpf_insn) != 0 || symbol.value >= section.size)
       return Status::error("section {}: program {} starts outside of it or between instructions", section.name,
                            symbol.name);
     const bool optional = section.name.starts_with('?');
-    programs_.push_back({symbol.name, section.name.substr(optional),
-                         {symbol.section, static_cast<u32>(symbol.value / sizeof(bpf_insn))}, !optional});
+    programs_.push_back({symbol.name,
+                         section.name.substr(optional),
+                         {symbol.section, static_cast<u32>(symbol.value / sizeof(bpf_insn))},
+                         !optional});
   }
   std::sort(programs_.begin(), programs_.end(), [](const Program &a, const Program &b) { return a.name < b.name; });
   return Status::ok_status();
@@ -103,8 +97,7 @@ Status ObjectTables::read_programs() {
 void ObjectTables::complain_of_programs() {
   for (Program &program : programs_) {
     const auto reference = referenced_.find(program.start);
-    if (reference != referenced_.end())
-      program.loaded = reference->second;
+    if (reference != referenced_.end()) program.loaded = reference->second;
     const std::string kind = program.section.substr(0, program.section.find('/'));
     if (program.loaded && !target_.programs.contains(kind))
       complaints_->add(Complaints::kProgram, fmt::format("program type {} (SEC(\"{}\") {}) is not implemented", kind,
@@ -117,11 +110,9 @@ void ObjectTables::complain_of_programs() {
 Status ObjectTables::read_struct_ops() {
   for (const char *name : {".struct_ops", ".struct_ops.link", "?.struct_ops", "?.struct_ops.link"}) {
     const s64 section = object_.find_section(name);
-    if (section < 0)
-      continue;
+    if (section < 0) continue;
     for (const Variable &variable : variables_of(name)) {
-      if (Status status = read_table(static_cast<u32>(section), variable, *name == '?'); !status.ok())
-        return status;
+      if (Status status = read_table(static_cast<u32>(section), variable, *name == '?'); !status.ok()) return status;
     }
   }
   return Status::ok_status();
@@ -145,8 +136,7 @@ Status ObjectTables::read_table(u32 section, const Variable &variable, bool opti
                          ? fmt::format("struct_ops {} is not implemented", table.type)
                          : fmt::format("struct_ops type {} (variable {}) is not sched_ext's", table.type, table.name));
   }
-  for (u32 i = 0; i < btf_vlen(type); i++)
-    read_member(&table, section, symbol->value, type, i, !optional);
+  for (u32 i = 0; i < btf_vlen(type); i++) read_member(&table, section, symbol->value, type, i, !optional);
   std::sort(table.callbacks.begin(), table.callbacks.end());
   tables_.push_back(std::move(table));
   return Status::ok_status();
@@ -159,12 +149,12 @@ void ObjectTables::read_member(ScanResult::Table *table, u32 section, u64 table_
   const std::string name = object_.btf_string(member.name_off);
   const u64 offset = btf_member_bit_offset(type, index) / 8;
   const s64 size = btf__resolve_size(btf, member.type);
-  if (size <= 0 || offset + static_cast<u64>(size) > type->size)
-    return;
+  if (size <= 0 || offset + static_cast<u64>(size) > type->size) return;
   const std::span<const u8> bytes = object_.sections()[section].bytes.subspan(table_at + offset, size);
 
   const s32 kernel_id = btf__find_by_name_kind(target_.kernel_btf, table->type.c_str(), BTF_KIND_STRUCT);
-  const bool in_kernel = kernel_id <= 0 || find_member(target_.kernel_btf, static_cast<u32>(kernel_id), name) != nullptr;
+  const bool in_kernel =
+      kernel_id <= 0 || find_member(target_.kernel_btf, static_cast<u32>(kernel_id), name) != nullptr;
   const bool acted_upon = !target_.ops_members.has_value() || target_.ops_members->contains(name);
   const bool offered = target_.struct_ops.contains(table->type);
 
@@ -185,44 +175,38 @@ void ObjectTables::read_member(ScanResult::Table *table, u32 section, u64 table_
   }
   const bool is_set = std::any_of(bytes.begin(), bytes.end(), [](u8 byte) { return byte != 0; });
   if (is_set && wanted && offered && (!in_kernel || !acted_upon))
-    complaints_->add(Complaints::kMember, fmt::format("{}.{} is not {}", table->type, name,
-                                                      in_kernel ? "implemented" : "modelled"));
+    complaints_->add(Complaints::kMember,
+                     fmt::format("{}.{} is not {}", table->type, name, in_kernel ? "implemented" : "modelled"));
 }
 
 Status ObjectTables::check_tables() const {
   std::string others;
   for (const ScanResult::Table &table : tables_) {
-    if (table.type.starts_with(kOps))
-      return Status::ok_status();
+    if (table.type.starts_with(kOps)) return Status::ok_status();
     others += (others.empty() ? "" : ", ") + table.type;
   }
-  if (others.empty())
-    return Status::error("no {} in the object: it is not a scheduler", kOps);
+  if (others.empty()) return Status::error("no {} in the object: it is not a scheduler", kOps);
   return Status::error("no {} in the object: it is for another struct_ops ({})", kOps, others);
 }
 
 // --- Maps ---
 
 void ObjectTables::read_maps() {
-  for (const Variable &variable : variables_of(".maps"))
-    read_map(variable.name, variable.type, 0);
+  for (const Variable &variable : variables_of(".maps")) read_map(variable.name, variable.type, 0);
   std::sort(maps_.begin(), maps_.end(), [](const auto &a, const auto &b) { return a.name < b.name; });
   // Global data is a map too, of which each section is the value.
   for (u32 id = 1; id < btf__type_cnt(object_.btf()); id++) {
     const std::string name = btf_type_name(object_.btf(), id);
-    if (!btf_is_datasec(btf__type_by_id(object_.btf(), id)) || !(name == ".bss" || name.starts_with(".data")))
-      continue;
+    if (!btf_is_datasec(btf__type_by_id(object_.btf(), id)) || !(name == ".bss" || name.starts_with(".data"))) continue;
     std::set<u32> seen;
-    for (const Variable &variable : variables_of(name))
-      check_value(name, variable.type, &seen);
+    for (const Variable &variable : variables_of(name)) check_value(name, variable.type, &seen);
   }
 }
 
 void ObjectTables::read_map(const std::string &name, u32 type, int depth) {
   const struct btf *btf = object_.btf();
   const u32 id = object_.skip_modifiers(type);
-  if (id == 0 || !btf_is_struct(btf__type_by_id(btf, id)))
-    return;
+  if (id == 0 || !btf_is_struct(btf__type_by_id(btf, id))) return;
   auto member_type = [&](const char *wanted) -> u32 {
     const btf_member *member = find_member(btf, id, wanted);
     return member == nullptr ? 0 : object_.skip_modifiers(member->type);
@@ -249,8 +233,7 @@ void ObjectTables::read_map(const std::string &name, u32 type, int depth) {
 
 u32 ObjectTables::definition_number(u32 type) const {
   const btf_type *pointer = type == 0 ? nullptr : btf__type_by_id(object_.btf(), type);
-  if (pointer == nullptr || !btf_is_ptr(pointer))
-    return 0;
+  if (pointer == nullptr || !btf_is_ptr(pointer)) return 0;
   const u32 array = object_.skip_modifiers(pointer->type);
   return array != 0 && btf_is_array(btf__type_by_id(object_.btf(), array))
              ? btf_array(btf__type_by_id(object_.btf(), array))->nelems
@@ -260,22 +243,18 @@ u32 ObjectTables::definition_number(u32 type) const {
 void ObjectTables::check_value(const std::string &map, u32 type, std::set<u32> *seen) {
   const struct btf *btf = object_.btf();
   const u32 id = object_.skip_modifiers(type);
-  if (id == 0 || !seen->insert(id).second)
-    return;
+  if (id == 0 || !seen->insert(id).second) return;
   const btf_type *found = btf__type_by_id(btf, id);
   std::string field;
   if (btf_is_ptr(found)) {
     const btf_type *tag = btf__type_by_id(btf, found->type);
-    if (tag != nullptr && btf_is_type_tag(tag) && is_kptr_tag(btf_type_name(btf, found->type)))
-      field = "kptr";
+    if (tag != nullptr && btf_is_type_tag(tag) && is_kptr_tag(btf_type_name(btf, found->type))) field = "kptr";
   } else if (btf_is_array(found)) {
     return check_value(map, btf_array(found)->type, seen);
   } else if (btf_is_struct(found)) {
     const std::string name = btf_type_name(btf, id);
-    if (is_kernel_owned(name))
-      field = name;
-    for (u32 i = 0; field.empty() && i < btf_vlen(found); i++)
-      check_value(map, btf_members(found)[i].type, seen);
+    if (is_kernel_owned(name)) field = name;
+    for (u32 i = 0; field.empty() && i < btf_vlen(found); i++) check_value(map, btf_members(found)[i].type, seen);
   }
   if (!field.empty() && !target_.value_fields.contains(field))
     complaints_->add(Complaints::kMapField, fmt::format("{} in a value of map {} is not implemented", field, map));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What an object declares, whether code reaches it or not: struct_ops tables, programs, maps. And the list of complaints
-// that the whole scan writes to.
+// What an object declares, whether code reaches it or not: struct_ops tables, programs, maps. And the list of
+// complaints that the whole scan writes to.
 //
 // Threading: pure.
 #ifndef USCX_BPF_SCAN_TABLES_H_
@@ -22,7 +22,18 @@ namespace uscx::bpf {
 class Complaints {
  public:
   enum Subject {
-    kStructOps, kMember, kProgram, kMap, kMapField, kKfunc, kVariable, kConfig, kHelper, kField, kEnumerator, kInsn
+    kStructOps,
+    kMember,
+    kProgram,
+    kMap,
+    kMapField,
+    kKfunc,
+    kVariable,
+    kConfig,
+    kHelper,
+    kField,
+    kEnumerator,
+    kInsn
   };
   void add(Subject subject, std::string line) { lines_[subject].insert(std::move(line)); }
   std::vector<std::string> list() const;
@@ -37,7 +48,7 @@ class ObjectTables {
     std::string name;
     std::string section;  // without the '?'
     CodePoint start;
-    bool loaded = true;   // by libbpf, unless told otherwise
+    bool loaded = true;  // by libbpf, unless told otherwise
   };
 
   // Reads the declarations and complains of what the target lacks. Errors: no table of sched_ext in the object.

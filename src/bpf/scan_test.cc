@@ -65,13 +65,11 @@ template <typename T>
 void set_constant(ScanTarget *target, const std::vector<u8> &bytes, const std::string &name, T value) {
   target->set_rodata = [&bytes, name, value, before = target->set_rodata](const std::string &section,
                                                                           std::span<u8> contents) {
-    if (before != nullptr)
-      before(section, contents);
+    if (before != nullptr) before(section, contents);
     Result<ObjectFile> file = ObjectFile::parse(bytes);
     ASSERT_TRUE(file.ok());
     const ElfSymbol *symbol = file->find_symbol(static_cast<u32>(file->find_section(section)), name);
-    if (symbol == nullptr)
-      return;
+    if (symbol == nullptr) return;
     ASSERT_EQ(symbol->size, sizeof(T));
     ASSERT_LE(symbol->value + sizeof(T), contents.size());
     std::memcpy(contents.data() + symbol->value, &value, sizeof(T));
@@ -106,8 +104,7 @@ TEST(Scan, NamesAllThatIsMissingAtOnce) {
 
 TEST(Scan, ListsWhatTheObjectHasAndUses) {
   const ScanResult result = scan(object("scan_missing"), small_target());
-  EXPECT_EQ(result.helpers,
-            (Lines{"bpf_loop", "bpf_map_lookup_elem", "bpf_ringbuf_reserve", "bpf_ringbuf_submit"}));
+  EXPECT_EQ(result.helpers, (Lines{"bpf_loop", "bpf_map_lookup_elem", "bpf_ringbuf_reserve", "bpf_ringbuf_submit"}));
   EXPECT_EQ(result.fields, Lines{"task_struct.scx.weight"});
   ASSERT_EQ(result.tables.size(), 1u);
   EXPECT_EQ(result.tables[0].name, "missing_ops");
@@ -119,8 +116,7 @@ TEST(Scan, ListsWhatTheObjectHasAndUses) {
   EXPECT_EQ(result.maps[0].max_entries, 4096u);
   Lines loaded;
   for (const auto &program : result.programs) {
-    if (program.loaded)
-      loaded.push_back(program.name);
+    if (program.loaded) loaded.push_back(program.name);
   }
   EXPECT_EQ(loaded, (Lines{"missing_dispatch", "missing_enqueue", "missing_fentry"}));
 }
@@ -170,7 +166,9 @@ TEST(Scan, AnAnswerThatChangesOpensItsBranch) {
       {"scx_bpf_if_config", [](ScanTarget *target) { target->kernel_config += "CONFIG_WEAK=y\n"; }},
       {"scx_bpf_if_version", [](ScanTarget *target) { target->release = "7.1.99"; }},
       {"scx_bpf_if_variable",
-       [](ScanTarget *target) { target->has_variable = [](std::string_view name) { return name == "weak_variable"; }; }},
+       [](ScanTarget *target) {
+         target->has_variable = [](std::string_view name) { return name == "weak_variable"; };
+       }},
   };
   for (const Case &c : cases) {
     ScanTarget target = small_target();
@@ -261,8 +259,7 @@ TEST(Scan, DamagedFilesNeverCrashIt) {
     }
     Rng rng(1, name);
     int understood = 0;
-    for (int i = 0; i < kFiles; i++)
-      understood += scan_object(damage(good, parts, &rng), small_target()).ok();
+    for (int i = 0; i < kFiles; i++) understood += scan_object(damage(good, parts, &rng), small_target()).ok();
     // Damage goes deep enough to matter and not so deep that nothing is looked at.
     EXPECT_GT(understood, 0);
     EXPECT_LT(understood, kFiles);
@@ -288,12 +285,9 @@ TEST_P(KernelObject, NeedsWhatWasCounted) {
   const std::vector<u8> bytes = read_file(std::string(USCX_SCAN_KERNEL_OBJECTS) + "/" + GetParam().path);
   ScanTarget target = small_target();
   target.kfuncs.clear();
-  for (const std::string &kfunc : GetParam().kfuncs)
-    target.kfuncs.insert(kfunc);
-  for (u32 id = 0; id < __BPF_FUNC_MAX_ID; id++)
-    target.helpers.insert(id);
-  for (u32 type = 0; type < __MAX_BPF_MAP_TYPE; type++)
-    target.map_types.insert(type);
+  for (const std::string &kfunc : GetParam().kfuncs) target.kfuncs.insert(kfunc);
+  for (u32 id = 0; id < __BPF_FUNC_MAX_ID; id++) target.helpers.insert(id);
+  for (u32 type = 0; type < __MAX_BPF_MAP_TYPE; type++) target.map_types.insert(type);
   const ScanResult result = scan(bytes, target);
   EXPECT_EQ(result.missing, GetParam().missing);
   EXPECT_EQ(result.kfuncs, GetParam().kfuncs);
@@ -305,40 +299,55 @@ TEST_P(KernelObject, NeedsWhatWasCounted) {
 
 INSTANTIATE_TEST_SUITE_P(
     Linux, KernelObject,
-    testing::Values(
-        Scheduler{"linux-source-6.12/scx_simple.bpf.o",
-                  {"scx_bpf_consume", "scx_bpf_create_dsq", "scx_bpf_dispatch", "scx_bpf_dispatch_vtime",
-                   "scx_bpf_select_cpu_dfl"},
-                  {}},
-        Scheduler{"linux-source-7.2/scx_simple.bpf.o",
-                  {"__scx_bpf_dsq_insert_vtime", "scx_bpf_create_dsq", "scx_bpf_dsq_insert___v2",
-                   "scx_bpf_dsq_move_to_local___v2", "scx_bpf_error_bstr", "scx_bpf_select_cpu_dfl",
-                   "scx_bpf_task_set_dsq_vtime"},
-                  {}},
-        Scheduler{"linux-source-7.2/scx_cpu0.bpf.o",
-                  {"scx_bpf_create_dsq", "scx_bpf_dsq_insert___v2", "scx_bpf_dsq_move_to_local___v2",
-                   "scx_bpf_error_bstr", "scx_bpf_task_cpu"},
-                  {}},
-        Scheduler{"linux-source-7.2/scx_central.bpf.o",
-                  {"bpf_cpumask_test_cpu", "bpf_iter_num_destroy", "bpf_iter_num_new", "bpf_iter_num_next",
-                   "bpf_task_from_pid", "bpf_task_release", "scx_bpf_create_dsq", "scx_bpf_dispatch_nr_slots",
-                   "scx_bpf_dsq_insert___v2", "scx_bpf_dsq_move_to_local___v2", "scx_bpf_dsq_nr_queued",
-                   "scx_bpf_error_bstr", "scx_bpf_kick_cpu", "scx_bpf_now", "scx_bpf_task_cpu",
-                   "scx_bpf_task_running"},
-                  {}},
-        Scheduler{"linux-source-7.2/scx_flatcg.bpf.o",
-                  {"__scx_bpf_dsq_insert_vtime", "bpf_cgroup_ancestor", "bpf_cgroup_from_id", "bpf_cgroup_release",
-                   "bpf_iter_num_destroy", "bpf_iter_num_new", "bpf_iter_num_next", "bpf_obj_drop_impl",
-                   "bpf_obj_new_impl", "bpf_rbtree_add_impl", "bpf_rbtree_first", "bpf_rbtree_remove",
-                   "scx_bpf_create_dsq", "scx_bpf_destroy_dsq", "scx_bpf_dsq_insert___v2",
-                   "scx_bpf_dsq_move_to_local___v2", "scx_bpf_dsq_nr_queued", "scx_bpf_error_bstr", "scx_bpf_now",
-                   "scx_bpf_select_cpu_dfl", "scx_bpf_task_cgroup", "scx_bpf_task_set_dsq_vtime"},
-                  {"bpf_rb_root in a value of map .data.CGV_TREE is not implemented"}},
-        Scheduler{"linux-source-7.2/scx_pair.bpf.o",
-                  {"bpf_cgroup_release", "bpf_iter_num_destroy", "bpf_iter_num_new", "bpf_iter_num_next",
-                   "bpf_task_from_pid", "bpf_task_release", "scx_bpf_dsq_insert___v2", "scx_bpf_error_bstr",
-                   "scx_bpf_kick_cpu", "scx_bpf_now", "scx_bpf_task_cgroup"},
-                  {}}));
+    testing::Values(Scheduler{"linux-source-6.12/scx_simple.bpf.o",
+                              {"scx_bpf_consume", "scx_bpf_create_dsq", "scx_bpf_dispatch", "scx_bpf_dispatch_vtime",
+                               "scx_bpf_select_cpu_dfl"},
+                              {}},
+                    Scheduler{"linux-source-7.2/scx_simple.bpf.o",
+                              {"__scx_bpf_dsq_insert_vtime", "scx_bpf_create_dsq", "scx_bpf_dsq_insert___v2",
+                               "scx_bpf_dsq_move_to_local___v2", "scx_bpf_error_bstr", "scx_bpf_select_cpu_dfl",
+                               "scx_bpf_task_set_dsq_vtime"},
+                              {}},
+                    Scheduler{"linux-source-7.2/scx_cpu0.bpf.o",
+                              {"scx_bpf_create_dsq", "scx_bpf_dsq_insert___v2", "scx_bpf_dsq_move_to_local___v2",
+                               "scx_bpf_error_bstr", "scx_bpf_task_cpu"},
+                              {}},
+                    Scheduler{"linux-source-7.2/scx_central.bpf.o",
+                              {"bpf_cpumask_test_cpu", "bpf_iter_num_destroy", "bpf_iter_num_new", "bpf_iter_num_next",
+                               "bpf_task_from_pid", "bpf_task_release", "scx_bpf_create_dsq",
+                               "scx_bpf_dispatch_nr_slots", "scx_bpf_dsq_insert___v2", "scx_bpf_dsq_move_to_local___v2",
+                               "scx_bpf_dsq_nr_queued", "scx_bpf_error_bstr", "scx_bpf_kick_cpu", "scx_bpf_now",
+                               "scx_bpf_task_cpu", "scx_bpf_task_running"},
+                              {}},
+                    Scheduler{"linux-source-7.2/scx_flatcg.bpf.o",
+                              {"__scx_bpf_dsq_insert_vtime",
+                               "bpf_cgroup_ancestor",
+                               "bpf_cgroup_from_id",
+                               "bpf_cgroup_release",
+                               "bpf_iter_num_destroy",
+                               "bpf_iter_num_new",
+                               "bpf_iter_num_next",
+                               "bpf_obj_drop_impl",
+                               "bpf_obj_new_impl",
+                               "bpf_rbtree_add_impl",
+                               "bpf_rbtree_first",
+                               "bpf_rbtree_remove",
+                               "scx_bpf_create_dsq",
+                               "scx_bpf_destroy_dsq",
+                               "scx_bpf_dsq_insert___v2",
+                               "scx_bpf_dsq_move_to_local___v2",
+                               "scx_bpf_dsq_nr_queued",
+                               "scx_bpf_error_bstr",
+                               "scx_bpf_now",
+                               "scx_bpf_select_cpu_dfl",
+                               "scx_bpf_task_cgroup",
+                               "scx_bpf_task_set_dsq_vtime"},
+                              {"bpf_rb_root in a value of map .data.CGV_TREE is not implemented"}},
+                    Scheduler{"linux-source-7.2/scx_pair.bpf.o",
+                              {"bpf_cgroup_release", "bpf_iter_num_destroy", "bpf_iter_num_new", "bpf_iter_num_next",
+                               "bpf_task_from_pid", "bpf_task_release", "scx_bpf_dsq_insert___v2", "scx_bpf_error_bstr",
+                               "scx_bpf_kick_cpu", "scx_bpf_now", "scx_bpf_task_cgroup"},
+                              {}}));
 
 TEST(KernelObjectOfTheCidForm, IsRefusedByName) {
   const std::vector<u8> bytes = read_file(std::string(USCX_SCAN_KERNEL_OBJECTS) + "/linux-source-7.2/scx_qmap.bpf.o");

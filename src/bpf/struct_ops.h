@@ -32,6 +32,8 @@ class StructOpsType {
   virtual ~StructOpsType() = default;
   // The struct's name in the kernel BTF ("sched_ext_ops"); maps hold "bpf_struct_ops_" + name.
   virtual const char *name() const = 0;
+  // Is the member acted upon? One that is not is refused, by check_member() and before that by the scan of an object.
+  virtual bool is_implemented(std::string_view /*member*/) const { return true; }
   // May `prog` implement the callback? 0 or -errno with the reason in *why.
   virtual int check_member(const StructOpsMember &member, const Prog &prog, std::string *why) = 0;
   // May a sleepable program implement it?

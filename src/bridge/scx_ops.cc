@@ -47,8 +47,12 @@ int check_data(const std::string &member, const sched_ext_ops &user, u32 hz) {
 
 }  // namespace
 
+bool SchedExtType::is_implemented(std::string_view member) const {
+  return !contains(kUnsupported, std::string(member));
+}
+
 int SchedExtType::check_member(const bpf::StructOpsMember &member, const bpf::Prog &, std::string *why) {
-  if (!contains(kUnsupported, member.name)) return 0;
+  if (is_implemented(member.name)) return 0;
   *why = fmt::format("ops.{} is not implemented", member.name);
   return -EOPNOTSUPP;
 }

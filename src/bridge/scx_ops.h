@@ -6,6 +6,7 @@
 
 #include <map>
 #include <memory>
+#include <string_view>
 
 #include "bpf/exec.h"
 #include "bpf/program.h"
@@ -73,6 +74,7 @@ class SchedExtType final : public bpf::StructOpsType {
   explicit SchedExtType(Host &host) : host_(host) {}
 
   const char *name() const override { return "sched_ext_ops"; }
+  bool is_implemented(std::string_view member) const override;
   int check_member(const bpf::StructOpsMember &member, const bpf::Prog &prog, std::string *why) override;
   bool may_sleep(const bpf::StructOpsMember &member) const override;
   int init_member(const bpf::StructOpsMember &member, const void *user_table, void *table) override;
