@@ -35,7 +35,7 @@ int dump(const std::string &path) {
 void add_btf_command(CLI::App &app, Action &action) {
   CLI::App *btf = app.add_subcommand("btf", "Writes the kernel BTF that programs are served.");
   const auto path = std::make_shared<std::string>();
-  btf->add_option("--dump", *path, "The file to write: raw BTF, or C for a name that ends in .h")
+  btf->add_option("--dump", *path, "The file to write: raw BTF, or C if its name ends\nin .h")
       ->required()
       ->type_name("FILE");
   btf->callback([&action, path] { action = [path] { return dump(*path); }; });
