@@ -32,7 +32,14 @@ class Slicer {
 
 class Run final : public RunHost {
  public:
-  Run(const RunOptions &options, bridge::Host &host) : options_(options), host_(host), start_(Clock::now()) {}
+  Run(const RunOptions &options, bridge::Host &host, report::Metrics &metrics)
+      : options_(options),
+        host_(host),
+        metrics_(metrics),
+        start_(Clock::now()),
+        launcher_(host.kernel(), [this](const workload::RefusedTask &task) {
+          print(fmt::format("uscx: task {} could not be created: errno {}\n", task.comm, -task.error));
+        }) {}
 
   bridge::Host &host() override { return host_; }
   void advance(u64 ns) override { advance_until(std::min(options_.duration_ns, now_ns() + ns)); }
@@ -67,8 +74,7 @@ class Run final : public RunHost {
     started_ = true;
     Result<std::vector<workload::PlannedTask>> tasks = plan();
     CHECK(tasks.ok(), "a plan that was good is bad now");
-    for (const workload::RefusedTask &task : workload::create_tasks(host_.kernel(), tasks.take()))
-      print(fmt::format("uscx: task {} could not be created: errno {}\n", task.comm, -task.error));
+    launcher_.launch(tasks.take());
   }
 
   void advance_until(u64 end_ns) {
@@ -80,11 +86,15 @@ class Run final : public RunHost {
       if (options_.hooks.progress)
         options_.hooks.progress({now_ns(), options_.duration_ns, host_.machine().nr_events(), wall_s()});
     }
+    // Detaching takes time too, which is not the workload's.
+    if (over() && !metrics_.finished()) metrics_.finish(now_ns());
   }
 
   const RunOptions &options_;
   bridge::Host &host_;
+  report::Metrics &metrics_;
   const Clock::time_point start_;
+  workload::Launcher launcher_;
   Slicer slicer_;
   bool started_ = false;
 };
@@ -103,7 +113,6 @@ report::RunInfo describe(const RunOptions &options, bridge::Host &host, double w
   info.cpus = options.topology.nr_cpus();
   info.hz = options.hz;
   info.seed = options.seed;
-  info.duration_ns = host.machine().loop_now_ns();
   info.wall_ns = static_cast<u64>(wall_s * 1e9);
   info.events = host.tracer().nr_events();
   info.trace_hash = host.tracer().hash();
@@ -137,14 +146,14 @@ Result<RunResult> run(const RunOptions &options) {
   if (perfetto) host->tracer().add_sink(perfetto.get());
   connect_hooks(options.hooks, *host);
 
-  Run run(options, *host);
+  Run run(options, *host, *result.metrics);
   if (Result<std::vector<workload::PlannedTask>> plan = run.plan(); !plan.ok()) return plan.status();
   if (Status status = (*scheduler)->run(run); !status.ok()) return status;
   run.advance_to_end();  // A scheduler that ended by itself leaves the rest of the run to the fair class.
   host->trace_wild_loads();
 
-  result.metrics->finish(host->machine().loop_now_ns());
   result.info = describe(options, *host, run.wall_s());
+  result.info.duration_ns = result.metrics->duration_ns();
   result.interrupted = run.interrupted();
   if (perfetto) {
     if (Status status = perfetto->finish(host->tracer()); !status.ok()) return status;

@@ -98,6 +98,18 @@ void Machine::take_self_interrupts(Cpu &cpu) {
   }
 }
 
+// What is pending when an interrupt ends is taken at once, before the CPU reschedules: sleepers of one instant wake
+// together. The end of the task's run is no interrupt; the time of this segment is not the task's.
+void Machine::take_pending_interrupts(u32 cpu) {
+  while (!queue_.empty() && queue_.first().cpu == cpu && &queue_.first() != &cpus_[cpu].run &&
+         queue_.next_time_ns() <= exec_context.now_ns) {
+    SimEvent &event = queue_.pop();
+    charge(Cost::irq_entry);
+    event.fn(event);
+    nr_events_++;
+  }
+}
+
 void Machine::segment(SimEvent &event, u64 time_ns) {
   CHECK(client_ && !exec_context.on_cpu);
   const u32 cpu_id = event.cpu;
@@ -109,6 +121,7 @@ void Machine::segment(SimEvent &event, u64 time_ns) {
     charge(Cost::idle_exit);
   }
   event.fn(event);
+  take_pending_interrupts(cpu_id);
   do {
     take_self_interrupts(cpu);
     client_->on_segment_end();

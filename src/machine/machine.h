@@ -135,6 +135,7 @@ class Machine {
   void step();
   void segment(SimEvent &event, u64 time_ns);
   void take_self_interrupts(Cpu &cpu);
+  void take_pending_interrupts(u32 cpu);
   void enter_host_context();
   bool consume_stop();
 

@@ -115,11 +115,19 @@ TEST_F(MachineTest, EventsOfABusyCpuKeepTheirOrder) {
 }
 
 TEST_F(MachineTest, BusyCpuDoesNotDelayOthers) {
-  machine.send_resched(0);
   machine.send_resched(1);
+  machine.send_resched(0);
   machine.run_on(0, [] { charge_ns(50'000); });
   machine.run_until(100'000);
   EXPECT_EQ(client.log, (Log{{"resched", 1, kIpi + kIrq}, {"resched", 0, 50'000 + 2 * kIrq}}));
+}
+
+TEST_F(MachineTest, PendingInterruptsAreTakenBeforeTheSegmentEnds) {
+  client.log_ends = true;
+  machine.send_resched(0);
+  machine.run_on(0, [] { charge_ns(50'000); });
+  machine.run_until(100'000);
+  EXPECT_EQ(client.log, (Log{{"resched", 0, 50'000 + 2 * kIrq}, {"end", 0, 50'000 + 2 * kIrq}}));
 }
 
 TEST_F(MachineTest, IpisAreCoalescedWhileUnderWay) {

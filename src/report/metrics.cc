@@ -31,6 +31,7 @@ TaskMetrics &Metrics::task(u64 pid) {
 }
 
 void Metrics::on_event(const Event &event, const trace::Tracer &tracer) {
+  if (finished_) return on_scheduler_event(event, tracer);
   const u64 *args = event.args;
   switch (event.type) {
     case EventType::task_new:

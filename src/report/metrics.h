@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // What a run's trace says about it, in integers: CPU time, wakeup latencies, switches, migrations, queues, the exit. A
-// sink, fed by the tracer's one writer; finish() closes the run, and only then are the results complete.
+// sink, fed by the tracer's one writer; finish() ends the measured time, and only then are the results complete.
 //
 // Definitions. CPU time of a task runs from the sched_switch to it until the next sched_switch of that CPU (or the end
 // of the run). Its switches are voluntary (it left the run queue) or involuntary (prev_runnable is set). Its wakeup
@@ -68,8 +68,10 @@ class Metrics : public trace::Sink {
  public:
   explicit Metrics(u32 nr_cpus);
   void on_event(const trace::Event &event, const trace::Tracer &tracer) override;
-  // The run ended at end_ns. Called once.
+  // The measured time ends at end_ns. Called once. Of what comes later (the scheduler is detached), only the scheduler's
+  // own events count: its exit, log lines, counters.
   void finish(u64 end_ns);
+  bool finished() const { return finished_; }
 
   u64 duration_ns() const { return duration_ns_; }
   u32 nr_cpus() const { return static_cast<u32>(cpus_.size()); }

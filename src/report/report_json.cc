@@ -25,6 +25,7 @@ Json task_json(const TaskMetrics &task, const Metrics &metrics) {
   json["cpu_time_ns"] = task.cpu_time_ns;
   json["share"] = fraction(task.cpu_time_ns, metrics.duration_ns() * metrics.nr_cpus());
   json["picks"] = task.picks;
+  json["picks"] = task.picks;
   json["nvcsw"] = task.nvcsw;
   json["nivcsw"] = task.nivcsw;
   json["migrations"] = task.migrations;

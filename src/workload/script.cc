@@ -176,6 +176,19 @@ Status read_timer(const JsonNode &node, const JsonPath &path, TaskReader &reader
   return Status::ok_status();
 }
 
+Status read_until(const JsonNode &node, const JsonPath &path, TaskReader &, ScriptOp &op) {
+  op.kind = ScriptOp::Kind::kUntil;
+  return read_duration(node, path, 0, &op.ns);
+}
+
+Status read_nice(const JsonNode &node, const JsonPath &path, TaskReader &, ScriptOp &op) {
+  op.kind = ScriptOp::Kind::kNice;
+  s64 value = 0;
+  if (Status status = read_integer(node, path, -20, 19, &value); !status.ok()) return status;
+  op.nice = static_cast<s32>(value);
+  return Status::ok_status();
+}
+
 template <ScriptOp::Kind kKind>
 Status read_timed_op(const JsonNode &node, const JsonPath &path, TaskReader &, ScriptOp &op) {
   op.kind = kKind;
@@ -189,7 +202,9 @@ struct EventKey {
 constexpr EventKey kEvents[] = {{"run", read_timed_op<ScriptOp::Kind::kRun>},
                                 {"runtime", read_timed_op<ScriptOp::Kind::kRuntime>},
                                 {"sleep", read_timed_op<ScriptOp::Kind::kSleep>},
-                                {"timer", read_timer}};
+                                {"timer", read_timer},
+                                {"until", read_until},
+                                {"nice", read_nice}};
 
 // Events and keys that rt-app has and we do not: they get a message of their own.
 constexpr const char *kUnsupported[] = {
@@ -212,7 +227,7 @@ const EventKey *find_event(std::string_view key) {
   return nullptr;
 }
 
-constexpr const char *kEventList = "run, runtime, sleep, timer (with a number behind: run0, run1)";
+constexpr const char *kEventList = "run, runtime, sleep, timer, until, nice (with a number behind: run0, run1)";
 
 Status unknown_key(const JsonPath &path, const std::string &key, const std::string &known) {
   for (const char *name : kUnsupported)
@@ -295,6 +310,8 @@ constexpr Key<TaskReader> kTaskKeys[] = {
                 TaskReader &reader) { return read_loop(node, path, &reader.task.loop); }},
     {"delay", [](const JsonNode &node, const JsonPath &path,
                  TaskReader &reader) { return read_duration(node, path, 0, &reader.task.delay_ns); }},
+    {"start", [](const JsonNode &node, const JsonPath &path,
+                 TaskReader &reader) { return read_duration(node, path, 0, &reader.task.start_ns); }},
     {"policy",
      [](const JsonNode &node, const JsonPath &path, TaskReader &reader) {
        reader.has_policy = true;

@@ -28,9 +28,12 @@ struct ScriptOp {
     kSleep,          // From now on, ns.
     kTimerRelative,  // Sleep to the timer's next period; a missed one restarts the timer from now.
     kTimerAbsolute,  // The same, but missed periods are made up for.
+    kUntil,          // Sleep until the virtual time ns.
+    kNice,           // Take this nice value.
   };
   Kind kind = Kind::kRun;
   u64 ns = 0;
+  s32 nice = 0;
   u32 timer = 0;  // Index into the timers: shared ones first, then the task's own.
 };
 
@@ -48,6 +51,7 @@ struct ScriptTask {
   std::string name;
   u32 instances = 1;
   s64 loop = kForever;
+  u64 start_ns = 0;
   u64 delay_ns = 0;
   int policy = SCHED_NORMAL;
   int nice = 0;

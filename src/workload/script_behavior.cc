@@ -9,8 +9,8 @@ namespace {
 
 // How often a task that computes for a stretch of time looks at the clock.
 constexpr u64 kRuntimeCheckNs = 100 * kNsPerUs;
-// A sleep until a time that has passed is still a system call.
-constexpr u64 kLateTimerNs = 200;
+// A system call that does not sleep: a new nice value, or a sleep until a time that has passed.
+constexpr u64 kShortCallNs = 200;
 
 class ScriptBehavior final : public sched::Behavior {
  public:
@@ -20,7 +20,7 @@ class ScriptBehavior final : public sched::Behavior {
         shared_timers_(std::move(shared_timers)),
         own_timers_(task_.nr_own_timers) {}
 
-  sched::Step next(sched::Kernel &, sched::Task &) override {
+  sched::Step next(sched::Kernel &kernel, sched::Task &self) override {
     const u64 now_ns = machine::now_ns();
     if (!delayed_) {
       delayed_ = true;
@@ -30,7 +30,7 @@ class ScriptBehavior final : public sched::Behavior {
       started_ = true;
       start_ns_ = now_ns;
     }
-    return task_.wakes.empty() ? next_of_phases(now_ns) : next_wake(now_ns);
+    return task_.wakes.empty() ? next_of_phases(kernel, self, now_ns) : next_wake(now_ns);
   }
 
  private:
@@ -46,7 +46,7 @@ class ScriptBehavior final : public sched::Behavior {
     return sched::Step::run(wake.run_ns);
   }
 
-  sched::Step next_of_phases(u64 now_ns) {
+  sched::Step next_of_phases(sched::Kernel &kernel, sched::Task &self, u64 now_ns) {
     for (;;) {
       const ScriptOp *op = current();
       if (!op) return sched::Step::exit();
@@ -59,6 +59,13 @@ class ScriptBehavior final : public sched::Behavior {
           runtime_end_ns_ = 0;
           op_++;
           break;
+        case ScriptOp::Kind::kUntil:
+          op_++;
+          return op->ns > now_ns ? sched::Step::sleep_until(op->ns) : sched::Step::run(kShortCallNs);
+        case ScriptOp::Kind::kNice:
+          op_++;
+          kernel.set_user_nice(self, op->nice);
+          return sched::Step::run(kShortCallNs);
         case ScriptOp::Kind::kTimerRelative:
         case ScriptOp::Kind::kTimerAbsolute: {
           op_++;
@@ -67,7 +74,7 @@ class ScriptBehavior final : public sched::Behavior {
           timer_ns += op->ns;
           if (timer_ns > now_ns) return sched::Step::sleep_until(timer_ns);
           if (op->kind == ScriptOp::Kind::kTimerRelative) timer_ns = now_ns;
-          return sched::Step::run(kLateTimerNs);
+          return sched::Step::run(kShortCallNs);
         }
       }
     }

@@ -36,6 +36,7 @@ class ScriptWorkload final : public Workload {
                         .nice = task.nice,
                         .rt_priority = task.rt_priority,
                         .cpus = cpus,
+                        .start_ns = task.start_ns,
                         .behavior = make_script_behavior(script_, i, timers)});
     }
     return plan;

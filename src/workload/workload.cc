@@ -47,20 +47,47 @@ Result<std::shared_ptr<const Workload>> open_workload(const std::string &text) {
   return parse_workload(*json, text);
 }
 
-std::vector<RefusedTask> create_tasks(sched::Kernel &kernel, std::vector<PlannedTask> plan) {
-  std::vector<RefusedTask> refused;
+struct Launcher::Later {
+  Launcher &launcher;
+  PlannedTask planned;
+  machine::SimEvent timer;
+};
+
+Launcher::Launcher(sched::Kernel &kernel, std::function<void(const RefusedTask &)> on_refused)
+    : kernel_(kernel), on_refused_(std::move(on_refused)) {}
+
+Launcher::~Launcher() {
+  for (const std::unique_ptr<Later> &later : later_) kernel_.machine().cancel_timer(later->timer);
+}
+
+void Launcher::launch(std::vector<PlannedTask> plan) {
   for (PlannedTask &planned : plan) {
-    sched::TaskSpec spec;
-    spec.comm = planned.comm;
-    spec.policy = planned.policy;
-    spec.nice = planned.nice;
-    spec.rt_priority = planned.rt_priority;
-    spec.cpus = planned.cpus ? &*planned.cpus : nullptr;
-    spec.behavior = std::move(planned.behavior);
-    int error = 0;
-    if (!kernel.create_task(std::move(spec), &error)) refused.push_back({planned.comm, error});
+    const u64 start_ns = planned.start_ns;
+    if (start_ns <= machine::now_ns()) {
+      create(std::move(planned));
+      continue;
+    }
+    later_.push_back(std::unique_ptr<Later>(new Later{*this, std::move(planned), {fired, nullptr, 0}}));
+    later_.back()->timer.owner = later_.back().get();
+    kernel_.machine().arm_timer(later_.back()->timer, start_ns);
   }
-  return refused;
+}
+
+void Launcher::fired(machine::SimEvent &event) {
+  Later &later = *static_cast<Later *>(event.owner);
+  later.launcher.create(std::move(later.planned));
+}
+
+void Launcher::create(PlannedTask planned) {
+  sched::TaskSpec spec;
+  spec.comm = planned.comm;
+  spec.policy = planned.policy;
+  spec.nice = planned.nice;
+  spec.rt_priority = planned.rt_priority;
+  spec.cpus = planned.cpus ? &*planned.cpus : nullptr;
+  spec.behavior = std::move(planned.behavior);
+  int error = 0;
+  if (!kernel_.create_task(std::move(spec), &error)) on_refused_({planned.comm, error});
 }
 
 }  // namespace uscx::workload

@@ -10,6 +10,7 @@
 #ifndef USCX_WORKLOAD_WORKLOAD_H_
 #define USCX_WORKLOAD_WORKLOAD_H_
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -35,6 +36,7 @@ struct PlannedTask {
   int nice = 0;
   u32 rt_priority = 0;
   std::optional<machine::CpuMask> cpus;  // Without a value: all.
+  u64 start_ns = 0;  // Virtual time at which the task is created; in the past: at once.
   std::unique_ptr<sched::Behavior> behavior;
 };
 
@@ -66,8 +68,24 @@ struct RefusedTask {
   std::string comm;
   int error;  // -errno
 };
-// Creates the tasks now, in order. From host context.
-std::vector<RefusedTask> create_tasks(sched::Kernel &kernel, std::vector<PlannedTask> plan);
+
+// Creates the tasks of a plan, each at its time. Must not outlive the kernel.
+class Launcher {
+ public:
+  Launcher(sched::Kernel &kernel, std::function<void(const RefusedTask &)> on_refused);
+  ~Launcher();
+  // From host context, in order. Those whose time is still to come are created from a timer.
+  void launch(std::vector<PlannedTask> plan);
+
+ private:
+  struct Later;
+  void create(PlannedTask planned);
+  static void fired(machine::SimEvent &event);
+
+  sched::Kernel &kernel_;
+  std::function<void(const RefusedTask &)> on_refused_;
+  std::vector<std::unique_ptr<Later>> later_;
+};
 
 // The comm of one of several instances, within the 15 characters that a comm has: the name gives way, not the number.
 std::string instance_comm(std::string_view name, u32 index, u32 instances);

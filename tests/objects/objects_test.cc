@@ -64,7 +64,8 @@ void run_object(const Object &object, bool use_jit, Outcome *out) {
   ASSERT_TRUE(workload.ok()) << workload.message();
   auto plan = (*workload)->plan({.nr_cpus = kCpus, .seed = 1, .index = 0});
   ASSERT_TRUE(plan.ok()) << plan.message();
-  ASSERT_TRUE(workload::create_tasks((*host)->kernel(), plan.take()).empty());
+  workload::Launcher launcher((*host)->kernel(), [](const workload::RefusedTask &task) { FAIL() << task.comm; });
+  launcher.launch(plan.take());
   (*host)->machine().run_until(kDurationNs);
   EXPECT_FALSE((*scheduler)->exited());
   if (object.is_simple) {
