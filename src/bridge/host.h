@@ -50,7 +50,8 @@ class Host {
   bpf::ExecMode exec_mode() const { return config_.use_jit ? bpf::ExecMode::kJit : bpf::ExecMode::kInterp; }
   SchedExtType &sched_ext_type() { return *sched_ext_type_; }
 
-  // Writes a wild_load event for each source line that read what is not there. Call it once, at the end of the run.
+  // Writes a wild_load event for each source line that read what is not there. Call it once for each set of loaded programs, when
+  // they have ended.
   void trace_wild_loads();
 
  private:

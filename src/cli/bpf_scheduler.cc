@@ -80,6 +80,7 @@ class BpfScheduler : public SchedulerUnderTest {
       run.advance(kStatsIntervalNs);
     }
     object.detach();
+    run.host().trace_wild_loads();  // While its programs are there.
     const schedulers::ExitInfo info = exit_of(run.host(), object);
     run.print(printed([&](std::FILE *out) { schedulers::print_exit(info, out); }));
     *again = info.wants_restart() && !run.over();

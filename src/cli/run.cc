@@ -150,7 +150,6 @@ Result<RunResult> run(const RunOptions &options) {
   if (Result<std::vector<workload::PlannedTask>> plan = run.plan(); !plan.ok()) return plan.status();
   if (Status status = (*scheduler)->run(run); !status.ok()) return status;
   run.advance_to_end();  // A scheduler that ended by itself leaves the rest of the run to the fair class.
-  host->trace_wild_loads();
 
   result.info = describe(options, *host, run.wall_s());
   result.info.duration_ns = result.metrics->duration_ns();

@@ -86,7 +86,7 @@ Result<std::vector<PlannedTask>> plan_hogs(const Values &values, const Site &) {
 }
 
 Result<std::vector<PlannedTask>> plan_mixed(const Values &values, const Site &site) {
-  const u64 nr_hogs = values.number("hogs") ? values.number("hogs") : site.nr_cpus;
+  const u64 nr_hogs = values.number("hogs") ? values.number("hogs") : (site.nr_cpus + 1) / 2;
   const u64 nr_interactive = values.number("interactive") ? values.number("interactive") : site.nr_cpus * u64{4};
   std::vector<PlannedTask> plan;
   for (u32 i = 0; i < nr_hogs; i++)
@@ -125,7 +125,7 @@ const std::vector<Builtin> &builtins() {
        plan_hogs},
       {"mixed",
        "Hogs, and interactive tasks that run and sleep with seeded jitter; scaled with the CPUs.",
-       {{"hogs", Kind::kCount, "", 1, kMaxTasks, "how many hogs (default: one per CPU)"},
+       {{"hogs", Kind::kCount, "", 1, kMaxTasks, "how many hogs (default: one per two CPUs)"},
         {"interactive", Kind::kCount, "", 1, kMaxTasks, "how many interactive tasks (default: four per CPU)"},
         {"run", Kind::kDuration, "1ms", kMinStep, kHour, "mean time an interactive task runs"},
         {"sleep", Kind::kDuration, "10ms", kMinStep, kHour, "mean time it then sleeps"},

@@ -31,7 +31,7 @@ TEST(Builtins, HogsHaveTheirNiceValuesInTurn) {
 }
 
 TEST(Builtins, MixedGrowsWithTheMachine) {
-  EXPECT_EQ(plan_of("mixed", {.nr_cpus = 8}).size(), 8u + 32u);
+  EXPECT_EQ(plan_of("mixed", {.nr_cpus = 8}).size(), 4u + 32u);
   EXPECT_EQ(plan_of("mixed:hogs=1,interactive=2", {.nr_cpus = 8}).size(), 3u);
 }
 

@@ -40,12 +40,12 @@ static __noinline void misbehave(struct task_struct *p) {
   u64 *value;
 
   switch (fault) {
-    case 1: *(volatile u64 *)(zero + 0x555500001000ull) = 1; break;                  // MARK wild store
+    case 1: *(volatile u32 *)(zero + 0x555500001000ull) = 2; break;                  // MARK wild store
     case 2: *(volatile u64 *)zero = 1; break;                                        // MARK NULL store
     case 3: p->pid = 1; break;                                                       // MARK read-only task field
     case 4:
-      value = bpf_map_lookup_elem(&percpu_values, &key);
-      if (value) *(volatile u64 *)((char *)value + zero + 64 * 1024) = 1;            // MARK store past a map
+      value = bpf_map_lookup_elem(&values, &key);
+      if (value) value[zero + 3] = 1;                                                // MARK store past a map
       break;
     case 5:
       for (volatile u64 i = 0; i + 1; i++)                                           // MARK endless loop
