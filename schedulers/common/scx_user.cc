@@ -114,6 +114,7 @@ Result<std::unique_ptr<ScxObject>> ScxObject::open_memory(const std::string &nam
   if (!opened) return Status::error("{}: not a BPF object that libbpf can open{}", name, log_summary());
 
   std::unique_ptr<ScxObject> object(new ScxObject(name, opened));
+  object->nr_possible_cpus_ = environment.nr_possible_cpus;
   Status status = object->find_ops_table();
   if (status.ok()) status = object->read_kernel_enumerators(environment);
   if (!status.ok()) return status.at(name);
@@ -299,12 +300,13 @@ Result<std::vector<u64>> ScxObject::percpu_sums(const char *map_name, u32 n) con
   const bpf_map *map = bpf_object__find_map_by_name(object_, map_name);
   if (!map || bpf_map__type(map) != BPF_MAP_TYPE_PERCPU_ARRAY || bpf_map__value_size(map) != sizeof(u64))
     return Status::error("{} has no per-CPU array of u64 named {}", name_, map_name);
-  const int cpus = libbpf_num_possible_cpus();
+  const int cpus = nr_possible_cpus_ > 0 ? static_cast<int>(nr_possible_cpus_) : libbpf_num_possible_cpus();
   if (cpus <= 0) return Status::error("the number of possible CPUs is unknown: {}", errno_text(cpus));
   std::vector<u64> values(static_cast<size_t>(cpus));
   std::vector<u64> sums(n);
   for (u32 key = 0; key < n; key++) {
-    const int error = bpf_map__lookup_elem(map, &key, sizeof(key), values.data(), values.size() * sizeof(u64), 0);
+    // Not bpf_map__lookup_elem(): it checks the size against the number of CPUs that libbpf remembers.
+    const int error = bpf_map_lookup_elem(bpf_map__fd(map), &key, values.data());
     if (error) return Status::error("map {}: {}", map_name, errno_text(error));
     for (const u64 value : values) sums[key] += value;
   }

@@ -42,6 +42,9 @@ struct Environment {
   s32 own_pid = 0;
   // The kernel's BTF; null: as libbpf finds it (/sys/kernel/btf/vmlinux).
   const btf *kernel_btf = nullptr;
+  // The size of per-CPU values; 0: as libbpf finds it. libbpf remembers the first answer for ever, so a process that runs
+  // several simulated machines says it here.
+  u32 nr_possible_cpus = 0;
 };
 
 // The host's: /sys/kernel/sched_ext/hotplug_seq and getpid().
@@ -146,6 +149,7 @@ class ScxObject {
   // Enumerators of the kernel whose names begin with SCX_.
   std::map<std::string, Enumerator, std::less<>> enumerators_;
   bpf_map *ops_map_ = nullptr;
+  u32 nr_possible_cpus_ = 0;
   bool loaded_ = false;
   int attach_errno_ = 0;
   bpf_link *link_ = nullptr;

@@ -34,6 +34,7 @@ schedulers::Environment environment_of(bridge::Host &host) {
   schedulers::Environment environment;
   environment.hotplug_seq = [&host]() -> Result<u64> { return host.ext().hotplug_seq(); };
   environment.kernel_btf = host.system().kernel_btf().parsed();
+  environment.nr_possible_cpus = host.kernel().nr_cpus();
   return environment;
 }
 
