@@ -39,14 +39,16 @@ class EventQueue {
   ~EventQueue();  // What is still queued is then not queued; it does not fire.
   void schedule(SimEvent &event, u64 time_ns);  // Moves it if it is queued; it then gets a new sequence number.
   void cancel(SimEvent &event);                 // No-op if it is not queued.
-  bool empty() const { return heap_.empty(); }
-  u64 next_time_ns() const { return heap_[0].time_ns; }
+  bool empty() const { return heap_.size() == (hole_ ? 1 : 0); }
+  u64 next_time_ns() const { return heap_[least()].time_ns; }
   u64 time_of(const SimEvent &event) const { return heap_[event.heap_index].time_ns; }
-  SimEvent &first() const { return *heap_[0].event; }
+  SimEvent &first() const { return *heap_[least()].event; }
+  // The first event of one CPU, or null. Walks over the queue: for explore mode.
+  SimEvent *first_of(u32 cpu) const;
   SimEvent &pop();
   // Moves the first event to time_ns, which is not earlier, as a deferred one.
   void defer_first(u64 time_ns);
-  size_t size() const { return heap_.size(); }
+  size_t size() const { return heap_.size() - (hole_ ? 1 : 0); }
 
  private:
   struct Slot {
@@ -58,9 +60,16 @@ class EventQueue {
     return a.time_ns != b.time_ns ? a.time_ns < b.time_ns : a.seq < b.seq;
   }
   void place(SimEvent &event, Slot slot);
+  // The index of the first event; the queue is not empty.
+  u32 least() const { return hole_ ? least_child(0) : 0; }
+  u32 least_child(u32 index) const;
+  void fill_hole();
   void sift_up(u32 index, Slot slot);
   void sift_down(u32 index, Slot slot);
   std::vector<Slot> heap_;  // A 4-ary heap.
+  // After pop() the root is a hole, until the next event is put there: what is handled usually schedules its like again,
+  // and one descent then does for both.
+  bool hole_ = false;
   u64 next_deferred_seq_ = 0;
   u64 next_seq_ = u64{1} << 63;  // Above all of the deferred ones.
 };
