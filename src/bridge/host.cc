@@ -9,10 +9,17 @@
 
 namespace uscx::bridge {
 
+namespace {
+trace::Tracer &with_sinks(trace::Tracer &tracer, const std::vector<trace::Sink *> &sinks) {
+  for (trace::Sink *sink : sinks) tracer.add_sink(sink);
+  return tracer;
+}
+}  // namespace
+
 Host::Host(const HostConfig &config)
     : config_(config),
       tracer_(config.machine.topology.nr_cpus()),
-      machine_(config.machine, tracer_),
+      machine_(config.machine, with_sinks(tracer_, config.sinks)),
       kernel_(machine_, objects_),
       env_(std::make_unique<KernelEnv>(*this)),
       exec_envs_(config.machine.topology.nr_cpus()) {
