@@ -9,6 +9,7 @@
 
 namespace uscx::schedulers {
 
+std::span<const u8> embedded_scx_central();
 std::span<const u8> embedded_scx_simple();
 std::span<const u8> embedded_scx_qmap();
 

@@ -5,6 +5,7 @@ namespace uscx::schedulers {
 namespace {
 
 constexpr Scheduler kSchedulers[] = {
+    {"scx_central", "one CPU schedules for all; infinite slices and a timer that preempts", make_scx_central},
     {"scx_qmap", "five FIFO queues by weight; shows and tests what a scheduler can do", make_scx_qmap},
     {"scx_simple", "one queue for all CPUs, by weighted virtual time or FIFO", make_scx_simple},
 };

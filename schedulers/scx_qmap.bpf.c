@@ -151,11 +151,12 @@ static struct cpu_ctx *lookup_cpu_ctx(void) {
   return cpuc;
 }
 
-// An idle CPU for p, which is idle no more in the kernel's masks, or -1.
+// An idle CPU for p, which is idle no more in the kernel's masks, or -1. A task of one CPU has no choice, but with -l it
+// is queued all the same: on a machine of one CPU nothing would ever be dispatched otherwise.
 static s32 pick_direct_dispatch_cpu(struct task_struct *p, s32 prev_cpu) {
   s32 cpu;
 
-  if (p->nr_cpus_allowed == 1 || scx_bpf_test_and_clear_cpu_idle(prev_cpu)) return prev_cpu;
+  if ((p->nr_cpus_allowed == 1 && !dsp_inf_loop_after) || scx_bpf_test_and_clear_cpu_idle(prev_cpu)) return prev_cpu;
   cpu = scx_bpf_pick_idle_cpu(p->cpus_ptr, 0);
   return cpu >= 0 ? cpu : -1;
 }

@@ -69,6 +69,7 @@ std::span<const Scheduler> schedulers();
 // Null if there is none of this name.
 const Scheduler *find_scheduler(std::string_view name);
 
+std::unique_ptr<UserHalf> make_scx_central();
 std::unique_ptr<UserHalf> make_scx_simple();
 std::unique_ptr<UserHalf> make_scx_qmap();
 

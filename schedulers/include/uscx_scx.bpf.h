@@ -44,20 +44,26 @@ char _license[] SEC("license") = "GPL";
 #define USCX_ENUMERATOR(name) const volatile u64 __##name __weak
 
 USCX_ENUMERATOR(SCX_SLICE_DFL);
+USCX_ENUMERATOR(SCX_SLICE_INF);
 USCX_ENUMERATOR(SCX_DSQ_GLOBAL);
 USCX_ENUMERATOR(SCX_DSQ_LOCAL);
 USCX_ENUMERATOR(SCX_DSQ_LOCAL_ON);
 USCX_ENUMERATOR(SCX_ENQ_CPU_SELECTED);
+USCX_ENUMERATOR(SCX_ENQ_PREEMPT);
 USCX_ENUMERATOR(SCX_DEQ_CORE_SCHED_EXEC);
+USCX_ENUMERATOR(SCX_KICK_IDLE);
 USCX_ENUMERATOR(SCX_KICK_PREEMPT);
 USCX_ENUMERATOR(SCX_CPUPERF_ONE);
 
 #define SCX_SLICE_DFL __SCX_SLICE_DFL
+#define SCX_SLICE_INF __SCX_SLICE_INF
 #define SCX_DSQ_GLOBAL __SCX_DSQ_GLOBAL
 #define SCX_DSQ_LOCAL __SCX_DSQ_LOCAL
 #define SCX_DSQ_LOCAL_ON __SCX_DSQ_LOCAL_ON
 #define SCX_ENQ_CPU_SELECTED __SCX_ENQ_CPU_SELECTED
+#define SCX_ENQ_PREEMPT __SCX_ENQ_PREEMPT
 #define SCX_DEQ_CORE_SCHED_EXEC __SCX_DEQ_CORE_SCHED_EXEC
+#define SCX_KICK_IDLE __SCX_KICK_IDLE
 #define SCX_KICK_PREEMPT __SCX_KICK_PREEMPT
 #define SCX_CPUPERF_ONE __SCX_CPUPERF_ONE
 
@@ -72,6 +78,9 @@ s32 scx_bpf_pick_any_cpu(const struct cpumask *cpus_allowed, u64 flags) __ksym;
 u32 scx_bpf_dispatch_nr_slots(void) __ksym;
 void scx_bpf_kick_cpu(s32 cpu, u64 flags) __ksym;
 s32 scx_bpf_task_cpu(const struct task_struct *p) __ksym;
+bool scx_bpf_task_running(const struct task_struct *p) __ksym;
+u32 scx_bpf_nr_cpu_ids(void) __ksym;
+bool bpf_cpumask_test_cpu(u32 cpu, const struct cpumask *cpumask) __ksym;
 void scx_bpf_cpuperf_set(s32 cpu, u32 perf) __ksym __weak;
 u64 scx_bpf_now(void) __ksym __weak;
 void scx_bpf_events(struct scx_event_stats *events, size_t events__sz) __ksym __weak;

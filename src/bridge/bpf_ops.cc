@@ -53,7 +53,10 @@ u64 BpfOps::call(Op op, u64 a0, u64 a1, u64 a2, u64 a3) {
 
 void BpfOps::eject(Op op, const bpf::Program &, const bpf::Abort &abort) {
   sched::ExtSched *sched = host_.ext().sched_of(*this);
-  if (sched) host_.ext().error(*sched, fmt::format("ops.{}(): {}", sched::op_name(op), abort.message));
+  if (!sched) return;
+  std::string message = fmt::format("ops.{}(): {}", sched::op_name(op), abort.message);
+  if (abort.reason == bpf::AbortReason::kBudget) message += "; " + host_.ext().soft_lockup();
+  host_.ext().error(*sched, message);
 }
 
 namespace {

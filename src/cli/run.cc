@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <deque>
 
 #include "abi/scx.h"
 #include "cli/scheduler.h"
@@ -41,6 +42,10 @@ class Run final : public RunHost {
           print(fmt::format("uscx: task {} could not be created: errno {}\n", task.comm, -task.error));
         }) {}
 
+  ~Run() override {
+    for (SysrqTimer &timer : sysrq_timers_) host_.machine().cancel_timer(timer.event);
+  }
+
   bridge::Host &host() override { return host_; }
   void advance(u64 ns) override { advance_until(std::min(options_.duration_ns, now_ns() + ns)); }
   void advance_to_end() override { advance_until(options_.duration_ns); }
@@ -69,9 +74,32 @@ class Run final : public RunHost {
  private:
   u64 now_ns() const { return host_.machine().loop_now_ns(); }
 
+  // Keys are pressed on CPU 0, in interrupt context.
+  struct SysrqTimer {
+    machine::SimEvent event;
+    Run *run = nullptr;
+    char key = 0;
+  };
+  static void sysrq_fired(machine::SimEvent &event) {
+    SysrqTimer &timer = *static_cast<SysrqTimer *>(event.owner);
+    sched::Ext &ext = timer.run->host_.ext();
+    if (timer.key == 's')
+      ext.sysrq_reset();
+    else
+      timer.run->print(ext.sysrq_dump());
+  }
+
   void start_workload() {
     if (started_) return;
     started_ = true;
+    for (const SysrqPress &press : options_.sysrqs) {
+      SysrqTimer &timer = sysrq_timers_.emplace_back();
+      timer.run = this;
+      timer.key = press.key;
+      timer.event.owner = &timer;
+      timer.event.fn = sysrq_fired;
+      host_.machine().arm_timer(timer.event, std::max(press.at_ns, now_ns()));
+    }
     Result<std::vector<workload::PlannedTask>> tasks = plan();
     CHECK(tasks.ok(), "a plan that was good is bad now");
     launcher_.launch(tasks.take());
@@ -96,6 +124,7 @@ class Run final : public RunHost {
   const Clock::time_point start_;
   workload::Launcher launcher_;
   Slicer slicer_;
+  std::deque<SysrqTimer> sysrq_timers_;  // Their addresses stay.
   bool started_ = false;
 };
 
@@ -151,6 +180,7 @@ Result<RunResult> run(const RunOptions &options) {
   if (Status status = (*scheduler)->run(run); !status.ok()) return status;
   run.advance_to_end();  // A scheduler that ended by itself leaves the rest of the run to the fair class.
 
+  host->ext().settle();
   result.info = describe(options, *host, run.wall_s());
   result.info.duration_ns = result.metrics->duration_ns();
   result.interrupted = run.interrupted();

@@ -27,6 +27,11 @@ struct Assignment {
   std::string name, value;
 };
 
+struct SysrqPress {
+  char key;  // 's' ejects the scheduler, 'd' dumps its state.
+  u64 at_ns;
+};
+
 struct Progress {
   u64 now_ns, end_ns;  // Virtual.
   u64 events;
@@ -51,6 +56,7 @@ struct RunOptions {
   std::vector<std::shared_ptr<const workload::Workload>> workloads;
   u64 duration_ns = 10 * kNsPerSec;
   u64 seed = 1;
+  std::vector<SysrqPress> sysrqs;
   std::string trace_path;  // Empty: none.
   bool use_jit = true;
   RunHooks hooks;

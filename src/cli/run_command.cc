@@ -3,6 +3,7 @@
 // own.
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <optional>
 
@@ -42,6 +43,7 @@ constexpr const char *kFooter =
 // The options as text, before they are checked.
 struct RunArguments {
   std::vector<std::string> sets, ops, workloads;
+  std::vector<std::string> sysrqs;
   std::string cpus, topology, hz = "250", duration, seed = "1", trace, report = "text";
   bool interpreter = false;
 };
@@ -102,6 +104,22 @@ Status set_workloads(const RunArguments &arguments, RunOptions *options) {
   return Status::ok_status();
 }
 
+Status parse_sysrqs(const std::vector<std::string> &texts, RunOptions *options) {
+  for (const std::string &text : texts) {
+    for (size_t start = 0; start <= text.size();) {
+      const size_t end = std::min(text.find(',', start), text.size());
+      const std::string press = text.substr(start, end - start);
+      start = end + 1;
+      if (press.size() < 3 || press[1] != '@' || (press[0] != 's' && press[0] != 'd'))
+        return Status::error("--sysrq: '{}' is not of the form s@TIME or d@TIME", press);
+      Result<u64> at = parse_duration(press.substr(2));
+      if (!at.ok()) return at.status().at("--sysrq");
+      options->sysrqs.push_back({press[0], *at});
+    }
+  }
+  return Status::ok_status();
+}
+
 Result<RunOptions> parse_options(const RunArguments &arguments, const std::vector<std::string> &rest) {
   RunOptions options;
   if (!rest.empty() && rest[0].starts_with("-"))
@@ -129,6 +147,7 @@ Result<RunOptions> parse_options(const RunArguments &arguments, const std::vecto
   Result<std::vector<Assignment>> ops = parse_assignments(arguments.ops, "--ops");
   if (!ops.ok()) return ops.status();
   options.ops = ops.take();
+  if (Status status = parse_sysrqs(arguments.sysrqs, &options); !status.ok()) return status;
   options.trace_path = arguments.trace;
   options.use_jit = !arguments.interpreter;
   return options;
@@ -195,6 +214,10 @@ void add_options(CLI::App *run, RunArguments &a) {
       ->allow_extra_args(false);
   run->add_option("--ops", a.ops, "Sets a field of its sched_ext_ops, as in\ntimeout_ms=20; may be repeated")
       ->type_name("FIELD=VALUE")
+      ->allow_extra_args(false);
+  run->add_option("--sysrq", a.sysrqs,
+                  "Presses SysRq keys: s@TIME ejects the scheduler,\nd@TIME dumps its state; as in d@1s,s@2s")
+      ->type_name("KEY@TIME,...")
       ->allow_extra_args(false);
   run->add_option("--trace", a.trace, "Writes a trace that opens in Perfetto")->type_name("FILE");
   run->add_option("--report", a.report, "text or json (default text)")->type_name("FORMAT");

@@ -97,6 +97,12 @@ void Metrics::on_scheduler_event(const Event &event, const trace::Tracer &tracer
     case EventType::scx_event:
       scx_events_[tracer.text_of(args[0])] += static_cast<s64>(args[1]);
       return;
+    case EventType::scx_kick_syncs:
+      if (!kick_syncs_.seen) kick_syncs_.before = args[0];
+      kick_syncs_.seen = true;
+      kick_syncs_.loaded = std::max(kick_syncs_.loaded, args[0]);
+      kick_syncs_.after = args[0];
+      return;
     case EventType::wild_load:
       wild_loads_[tracer.text_of(args[0])] += args[1];
       return;

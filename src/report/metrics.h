@@ -59,6 +59,14 @@ struct LockMetrics {
   u64 waits = 0, wait_ns = 0, max_ns = 0;
 };
 
+// Bytes of the arrays behind SCX_KICK_WAIT, without their allocator's overhead.
+struct KickSyncsMetrics {
+  bool seen = false;
+  u64 before = 0;  // When the first scheduler began to be loaded.
+  u64 loaded = 0;  // At most.
+  u64 after = 0;   // At the end.
+};
+
 struct LogLine {
   u64 time_ns;
   std::string text;
@@ -78,6 +86,7 @@ class Metrics : public trace::Sink {
   // In order of creation. A pid that is used again gives a second entry.
   const std::vector<TaskMetrics> &tasks() const { return tasks_; }
   const ExitMetrics &exit() const { return exit_; }
+  const KickSyncsMetrics &kick_syncs() const { return kick_syncs_; }
   u64 cpu_busy_ns(u32 cpu) const { return cpus_[cpu].busy_ns; }
   const LatencyHistogram &wakeup() const { return wakeup_; }  // Of workload tasks.
   const std::vector<LogLine> &log() const { return log_; }
@@ -112,6 +121,7 @@ class Metrics : public trace::Sink {
   std::vector<TaskMetrics> tasks_;
   std::unordered_map<u64, u32> task_by_pid_;  // Looked up only.
   ExitMetrics exit_;
+  KickSyncsMetrics kick_syncs_;
   LatencyHistogram wakeup_;
   std::vector<LogLine> log_;
   std::map<u64, DsqMetrics> dsqs_;

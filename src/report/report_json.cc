@@ -108,6 +108,8 @@ std::string report_json(const RunInfo &run, const Metrics &metrics) {
   json["wall_s"] = fraction(run.wall_ns, kNsPerSec);
   json["trace_hash"] = fmt::format("{:016x}", run.trace_hash);
   json["exit"] = exit_json(metrics.exit());
+  const KickSyncsMetrics &syncs = metrics.kick_syncs();
+  json["memory"]["kick_syncs_bytes"] = {{"before", syncs.before}, {"loaded", syncs.loaded}, {"after", syncs.after}};
   json["log"] = Json::array();
   for (const LogLine &line : metrics.log()) json["log"].push_back(format_log_line(line));
   json["latency"]["wakeup_ns"] = latency_json(metrics.wakeup());

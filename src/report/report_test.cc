@@ -31,6 +31,7 @@ void small_trace(trace::Tracer &t, bool all_go_on) {
   t.emit(EventType::task_new, 0, 0, 2, t.text("kthreadd"), 0, 1);
   t.emit(EventType::task_new, 0, 0, 100, t.text("hog-0"), static_cast<u64>(-5), 0);
   t.emit(EventType::task_new, 0, 0, 101, t.text("nap"), 0, 0);
+  for (u64 bytes : {0, 32}) t.emit(EventType::scx_kick_syncs, 0, 900'000, bytes);
   t.emit(EventType::log, 0, 1'000'000, t.text("sched_ext: BPF scheduler \"qmap\" enabled"));
   t.emit(EventType::sched_waking, 0, 1'000'000, 100, 0, 0, 0);
   t.emit(EventType::scx_enqueue, 0, 1'000'000, 100, 1);
@@ -51,6 +52,7 @@ void small_trace(trace::Tracer &t, bool all_go_on) {
          t.text("scx_qmap.bpf.c:388: test triggering error"));
   t.emit(EventType::scx_exit_cpu, 0, 5'000'000, 1);
   t.emit(EventType::scx_state, 0, 5'100'000, SCX_DISABLED);
+  t.emit(EventType::scx_kick_syncs, 0, 5'150'000, 0);
   if (all_go_on) t.emit(EventType::sched_switch, 1, 5'200'000, 0, 0, 101, 1);
 }
 
@@ -80,6 +82,7 @@ CPUs busy   72.0% (least 54.0%, most 90.0%)
 Wakeups     2, latency p50 2.5us, p90 3us, p99 3us, max 3us
 Dispatch    1 enqueues, 1 direct; inserts: 1 local, 0 global, 1 user; 0 kicks
 Kthreads    1, 100us of CPU time
+Kick syncs  0 bytes before the load, 32 loaded, 0 after
 Events      SCX_EV_SELECT_CPU_FALLBACK 3
 Wild loads  4 at qmap_enqueue: scx_qmap.bpf.c:388 (read as 0)
 Lock waits  dsq 0x3: 450ns in 1 waits, longest 450ns
@@ -115,6 +118,13 @@ TEST_F(ReportTest, JsonOfAnErrorExit) {
     "time_ns": 5000000,
     "runnable_tasks": 2,
     "stuck_tasks": 0
+  },
+  "memory": {
+    "kick_syncs_bytes": {
+      "before": 0,
+      "loaded": 32,
+      "after": 0
+    }
   },
   "log": [
     "[    0.001000] sched_ext: BPF scheduler \"qmap\" enabled"

@@ -220,6 +220,13 @@ std::string findings_text(const Metrics &metrics) {
   return out + more(metrics.locks().size(), "locks");
 }
 
+std::string memory_text(const Metrics &metrics) {
+  const KickSyncsMetrics &syncs = metrics.kick_syncs();
+  if (!syncs.seen) return "";
+  return labelled("Kick syncs", fmt::format("{} bytes before the load, {} loaded, {} after", syncs.before, syncs.loaded,
+                                            syncs.after));
+}
+
 std::string kthreads_text(const Metrics &metrics) {
   u64 nr = 0, time_ns = 0;
   for (const TaskMetrics &task : metrics.tasks()) {
@@ -247,7 +254,8 @@ std::string report_text(const RunInfo &run, const Metrics &metrics, bool colour)
   out += labelled("Run", fmt::format("{} of virtual time in {}, {} events, trace {:016x}",
                                      format_duration(run.duration_ns), short_duration(run.wall_ns), run.events,
                                      run.trace_hash));
-  out += exit_text(metrics, style) + machine_text(metrics) + kthreads_text(metrics) + findings_text(metrics);
+  out += exit_text(metrics, style) + machine_text(metrics) + kthreads_text(metrics) + memory_text(metrics) +
+         findings_text(metrics);
   return out + tasks_text(metrics, style);
 }
 

@@ -6,6 +6,7 @@
 #include <deque>
 #include <iterator>
 
+#include "sched/ext/ext.h"
 #include "sched/kernel.h"
 
 namespace uscx::sched {
@@ -16,6 +17,7 @@ using machine::this_cpu;
 namespace {
 
 constexpr u64 kGracePeriodWorkNs = 20000;  // CPU time that rcu_preempt spends to begin a grace period.
+constexpr u64 kStallNs = 21ull * 1000 * 1000 * 1000;  // CONFIG_RCU_CPU_STALL_TIMEOUT
 constexpr u64 kForceIntervalTicks = 3;     // It looks that often for CPUs that have become idle.
 
 using Callbacks = std::deque<std::function<void()>>;
@@ -75,6 +77,10 @@ void Rcu::tick(u32 cpu) {
   quiescent(cpu);
   const bool to_do = impl_->in_grace_period ? impl_->nr_needed == 0 : impl_->requested;
   if (to_do && impl_->thread) kernel_.wake(*impl_->thread);
+  if (impl_->in_grace_period && machine::now_ns() >= stall_at_ns_) {
+    stall_at_ns_ = machine::now_ns() + 3 * kStallNs;  // It is reported again after three times as long.
+    kernel_.ext().rcu_cpu_stall();
+  }
 }
 
 void Rcu::irq_work(u32 cpu) {
@@ -97,6 +103,7 @@ void Rcu::irq_work(u32 cpu) {
 void Rcu::begin_grace_period() {
   impl_->requested = false;
   impl_->in_grace_period = true;
+  stall_at_ns_ = machine::now_ns() + kStallNs;
   for (CpuCallbacks &cpu : impl_->cpus) append(cpu.waiting, cpu.next);
   impl_->needed.assign(kernel_.online_mask());
   impl_->nr_needed = impl_->needed.view().weight();

@@ -42,6 +42,7 @@ class Rcu {
   bool grace_period_over();
   Kernel &kernel_;
   u64 completed_ = 0;
+  u64 stall_at_ns_ = 0;  // When the present grace period has lasted too long.
   std::unique_ptr<Impl> impl_;
 };
 

@@ -34,6 +34,7 @@ namespace uscx::trace {
   X(scx_exit, kind, exit_code, reason_text, message_text)                            \
   X(scx_exit_cpu, cpu_plus_one, _, _, _)                                             \
   X(scx_event, name_text, delta, _, _)                                               \
+  X(scx_kick_syncs, bytes, _, _, _)                                                  \
   X(wild_load, location_text, count, _, _)                                           \
   X(lock_wait, lock_text, wait_ns, _, _)                                             \
   X(log, line_text, _, _, _)                                                         \

@@ -189,6 +189,15 @@ Status read_nice(const JsonNode &node, const JsonPath &path, TaskReader &, Scrip
   return Status::ok_status();
 }
 
+Status read_sysrq(const JsonNode &node, const JsonPath &path, TaskReader &, ScriptOp &op) {
+  if (Status status = expect(node, path, Kind::kString); !status.ok()) return status;
+  if (node.text != "s" && node.text != "d")
+    return error_at(path, "{} is unknown; it takes \"s\" (eject the BPF scheduler) or \"d\" (dump its state)",
+                    quoted(node.text));
+  op.kind = node.text == "s" ? ScriptOp::Kind::kSysrqReset : ScriptOp::Kind::kSysrqDump;
+  return Status::ok_status();
+}
+
 template <ScriptOp::Kind kKind>
 Status read_timed_op(const JsonNode &node, const JsonPath &path, TaskReader &, ScriptOp &op) {
   op.kind = kKind;
@@ -204,7 +213,8 @@ constexpr EventKey kEvents[] = {{"run", read_timed_op<ScriptOp::Kind::kRun>},
                                 {"sleep", read_timed_op<ScriptOp::Kind::kSleep>},
                                 {"timer", read_timer},
                                 {"until", read_until},
-                                {"nice", read_nice}};
+                                {"nice", read_nice},
+                                {"sysrq", read_sysrq}};
 
 // Events and keys that rt-app has and we do not: they get a message of their own.
 constexpr const char *kUnsupported[] = {
@@ -227,7 +237,7 @@ const EventKey *find_event(std::string_view key) {
   return nullptr;
 }
 
-constexpr const char *kEventList = "run, runtime, sleep, timer, until, nice (with a number behind: run0, run1)";
+constexpr const char *kEventList = "run, runtime, sleep, timer, until, nice, sysrq (with a number behind: run0, run1)";
 
 Status unknown_key(const JsonPath &path, const std::string &key, const std::string &known) {
   for (const char *name : kUnsupported)

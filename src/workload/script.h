@@ -30,6 +30,8 @@ struct ScriptOp {
     kTimerAbsolute,  // The same, but missed periods are made up for.
     kUntil,          // Sleep until the virtual time ns.
     kNice,           // Take this nice value.
+    kSysrqReset,     // SysRq-S: the BPF scheduler is ejected.
+    kSysrqDump,      // SysRq-D: its state is dumped to the trace.
   };
   Kind kind = Kind::kRun;
   u64 ns = 0;

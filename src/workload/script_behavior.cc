@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "machine/machine.h"
+#include "sched/ext/ext.h"
 #include "workload/script.h"
 
 namespace uscx::workload {
@@ -65,6 +66,14 @@ class ScriptBehavior final : public sched::Behavior {
         case ScriptOp::Kind::kNice:
           op_++;
           kernel.set_user_nice(self, op->nice);
+          return sched::Step::run(kShortCallNs);
+        case ScriptOp::Kind::kSysrqReset:
+          op_++;
+          kernel.ext().sysrq_reset();
+          return sched::Step::run(kShortCallNs);
+        case ScriptOp::Kind::kSysrqDump:
+          op_++;
+          kernel.ext().sysrq_dump();
           return sched::Step::run(kShortCallNs);
         case ScriptOp::Kind::kTimerRelative:
         case ScriptOp::Kind::kTimerAbsolute: {

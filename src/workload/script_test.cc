@@ -162,7 +162,7 @@ struct Bad {
   const char *json;
   const char *message;
 };
-constexpr const char *kEvents = "run, runtime, sleep, timer, until, nice (with a number behind: run0, run1)";
+constexpr const char *kEvents = "run, runtime, sleep, timer, until, nice, sysrq (with a number behind: run0, run1)";
 
 TEST(Script, BadInputSaysWhatAndWhere) {
   const Bad kBad[] = {
@@ -198,6 +198,8 @@ TEST(Script, BadInputSaysWhatAndWhere) {
       {R"({"tasks": {"t": {"policy": "SCHED_DEADLINE", "run": 1}}})",
        "tasks.t.policy: policy 'SCHED_DEADLINE' is not supported; it takes SCHED_OTHER, SCHED_BATCH, SCHED_EXT, "
        "SCHED_FIFO"},
+      {R"({"tasks": {"t": {"sysrq": "b"}}})",
+       "tasks.t.sysrq: \"b\" is unknown; it takes \"s\" (eject the BPF scheduler) or \"d\" (dump its state)"},
       {R"({"tasks": {"t": {"cpus": [], "run": 1}}})", "tasks.t.cpus: is empty; leave it out to allow all CPUs"},
       {R"({"tasks": {"t": {"cpus": [0, "1"], "run": 1}}})",
        "tasks.t.cpus[1]: is a string; it takes a whole number from 0 to 8191"},

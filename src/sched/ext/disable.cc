@@ -32,7 +32,7 @@ void Ext::Impl::disable_work(KthreadApi &self, ExtSched &s) {
   last_exit = s.record;
   for (u32 cpu = 0; cpu < kernel.nr_cpus(); cpu++) kernel.rq(cpu).ext.reenq_users.clear();
   root = nullptr;
-  free_ksyncs();
+  kick_syncs.free();
   enable_mutex.unlock(kernel);
   set_state(SCX_DISABLED);
   bypass(s, false);

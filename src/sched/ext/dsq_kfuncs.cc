@@ -108,6 +108,7 @@ s32 Ext::create_dsq(ExtSched &s, u64 dsq_id, s32 node) {
   if (dsq_id & SCX_DSQ_FLAG_BUILTIN) return -EINVAL;
   if (node < -1 || node >= static_cast<s32>(impl_->machine.topology().nr_nodes())) return -EINVAL;
   if (s.dsqs.find(dsq_id)) return -EEXIST;
+  if (impl_->alloc_faults.strikes(AllocSite::user_dsq)) return -ENOMEM;
   auto dsq = std::make_unique<Dsq>(dsq_id);
   dsq->sched = &s;
   s.dsqs.insert(std::move(dsq));

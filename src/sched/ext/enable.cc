@@ -82,19 +82,33 @@ void Ext::Impl::enable_work(KthreadApi &self, EnableRequest &request) {
     request.done = true;
     return;
   }
-  alloc_ksyncs();
+  ExtSched *made = kick_syncs.alloc() ? make_sched(*request.ops) : nullptr;
+  if (!made) {
+    request.result = -ENOMEM;
+    kick_syncs.free();
+    enable_mutex.unlock(kernel);
+    request.done = true;
+    return;
+  }
+  ExtSched &s = *made;
   set_state(SCX_ENABLING);
-  ExtSched &s = *new ExtSched(kernel, *request.ops);
-  all.push_back(&s);
-  s.helper = std::make_unique<KthreadWorker>(kernel, "sched_ext_helper", SCHED_FIFO, kHelperRtPriority);
-  s.disable_work.fn = [this, &s](KthreadApi &helper) { disable_work(helper, s); };
-  request.ops->sched_ = &s;
   const bool ok = enable_prepare(s) && enable_tasks(s);
   if (ok) enable_switch(s);
   const bool enabled_now = ok && enable_finish(s);
   enable_mutex.unlock(kernel);
   if (!enabled_now) wait_disabled(self, s);
   request.done = true;
+}
+
+// Null: no memory, and nothing is left.
+ExtSched *Ext::Impl::make_sched(ExtOps &ops) {
+  std::unique_ptr<ExtSched> s = ExtSched::create(kernel, ops, alloc_faults);
+  if (!s || alloc_faults.strikes(AllocSite::sched_helper)) return nullptr;
+  s->helper = std::make_unique<KthreadWorker>(kernel, "sched_ext_helper", SCHED_FIFO, kHelperRtPriority);
+  s->disable_work.fn = [this, s = s.get()](KthreadApi &helper) { disable_work(helper, *s); };
+  ops.sched_ = s.get();
+  all.push_back(s.get());
+  return s.release();
 }
 
 // From the object to ops.init and what depends on it.

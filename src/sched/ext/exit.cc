@@ -48,11 +48,11 @@ void Ext::sysrq_reset() {
   if (impl_->root) exit(*impl_->root, SCX_EXIT_SYSRQ, 0, "");
 }
 
-void Ext::sysrq_dump() {
-  if (!impl_->root) return;
-  ExitRecord none;
+std::string Ext::sysrq_dump() {
   std::string text;
-  impl_->dump(*impl_->root, none, 0, &text);
+  const ExitRecord none;
+  if (impl_->root) impl_->dump(*impl_->root, none, 0, &text);
+  return text;
 }
 
 }  // namespace uscx::sched

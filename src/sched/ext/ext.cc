@@ -81,20 +81,31 @@ ExtSched::ExtSched(Kernel &k, ExtOps &o)
       ops_flags(effective_flags(o)),
       max_batch(o.config().dispatch_max_batch ? o.config().dispatch_max_batch : u32{SCX_DSP_DFL_MAX_BATCH}),
       timeout_jiffies(timeout_jiffies_of(o.config(), k)),
-      cpus(std::make_unique<SchedCpu[]>(k.nr_cpus())),
-      buffers(std::make_unique<DispatchEntry[]>(size_t{max_batch} * k.nr_cpus())),
-      global_dsqs(std::make_unique<Dsq[]>(k.machine().topology().nr_nodes())),
       handle(static_cast<scx_sched *>(k.objects().alloc(ObjectType::kOther, kHandleBytes))),
-      exit_info(std::make_unique<ExitInfo>(k.objects(), o.config().exit_dump_len)),
-      record(std::make_shared<ExitRecord>()) {
+      record(std::make_shared<ExitRecord>()) {}
+
+// What is half made goes with the object.
+std::unique_ptr<ExtSched> ExtSched::create(Kernel &k, ExtOps &o, AllocFaults &faults) {
+  if (faults.strikes(AllocSite::scx_sched)) return nullptr;
+  std::unique_ptr<ExtSched> s(new ExtSched(k, o));
+  if (faults.strikes(AllocSite::exit_info)) return nullptr;
+  s->exit_info = std::make_unique<ExitInfo>(k.objects(), o.config().exit_dump_len);
+  if (faults.strikes(AllocSite::global_dsqs)) return nullptr;
+  const u32 nr_nodes = k.machine().topology().nr_nodes();
+  s->global_dsqs = std::make_unique<Dsq[]>(nr_nodes);
+  for (u32 node = 0; node < nr_nodes; node++) {
+    s->global_dsqs[node].id = SCX_DSQ_GLOBAL;
+    s->global_dsqs[node].sched = s.get();
+  }
+  if (faults.strikes(AllocSite::sched_cpus)) return nullptr;
+  s->cpus = std::make_unique<SchedCpu[]>(k.nr_cpus());
+  if (faults.strikes(AllocSite::dispatch_buffers)) return nullptr;
+  s->buffers = std::make_unique<DispatchEntry[]>(size_t{s->max_batch} * k.nr_cpus());
   for (u32 cpu = 0; cpu < k.nr_cpus(); cpu++) {
-    cpus[cpu].buffer = &buffers[size_t{cpu} * max_batch];
-    cpus[cpu].bypass_dsq.sched = this;
+    s->cpus[cpu].buffer = &s->buffers[size_t{cpu} * s->max_batch];
+    s->cpus[cpu].bypass_dsq.sched = s.get();
   }
-  for (u32 node = 0; node < k.machine().topology().nr_nodes(); node++) {
-    global_dsqs[node].id = SCX_DSQ_GLOBAL;
-    global_dsqs[node].sched = this;
-  }
+  return s;
 }
 
 ExtSched::~ExtSched() { kernel.objects().free(ObjectType::kOther, handle, kHandleBytes); }
@@ -109,6 +120,7 @@ Ext::Impl::Impl(Ext &e, Kernel &k)
       idle(k),
       args(static_cast<ArgScratch *>(k.objects().alloc(ObjectType::kOther, sizeof(ArgScratch)))),
       hotplug_seq(k.machine().nr_cpus()),
+      kick_syncs(k, alloc_faults),
       iters(std::make_unique<IterPool>()) {}
 
 Ext::Impl::~Impl() {
@@ -167,6 +179,13 @@ u64 Ext::nr_rejected() const { return impl_->nr_rejected; }
 u64 Ext::enable_seq() const { return impl_->enable_seq; }
 u64 Ext::hotplug_seq() const { return impl_->hotplug_seq; }
 bool Ext::switched_all() const { return impl_->switched_all; }
+AllocFaults &Ext::alloc_faults() { return impl_->alloc_faults; }
+u64 Ext::kick_syncs_bytes() const { return impl_->kick_syncs.live_bytes(); }
+
+void Ext::settle() {
+  Impl &impl = *impl_;
+  if (!impl.root) impl.run_until_done([&] { return impl.kick_syncs.live_bytes() == 0; });
+}
 ExtSched *Ext::sched_of(const ExtOps &ops) { return ops.sched_; }
 CallContext *Ext::context() { return impl_->cpus[this_cpu()].context; }
 

@@ -32,6 +32,7 @@ const char *exit_kind_name(u32 kind);  // "SCX_EXIT_ERROR_STALL"
 
 // The kernel's struct scx_sched: one loaded scheduler.
 struct ExtSched;
+class AllocFaults;
 
 // An iterator over a user DSQ (bpf_iter_scx_dsq); opaque to callers.
 struct DsqIter;
@@ -66,6 +67,10 @@ class Ext {
   u64 enable_seq() const;
   u64 hotplug_seq() const;
   bool switched_all() const;
+  AllocFaults &alloc_faults();              // For tests.
+  u64 kick_syncs_bytes() const;             // Payload of the arrays behind SCX_KICK_WAIT (kick_syncs.h).
+  // Runs the machine until what the last scheduler has left for a grace period is freed. Host context.
+  void settle();
 
   // --- for the core ---
   bool should_run_in_ext(const Task &p) const;  // Which class class_for() gives a normal task.
@@ -88,7 +93,11 @@ class Ext {
   void exit(ExtSched &sched, u32 kind, s64 code, const std::string &msg);  // First one wins.
   void error(ExtSched &sched, const std::string &msg) { exit(sched, SCX_EXIT_ERROR, 0, msg); }
   void sysrq_reset();                       // SysRq-S
-  void sysrq_dump();                        // SysRq-D: dumps the state to the trace, no exit.
+  std::string sysrq_dump();                 // SysRq-D: dumps the state to the trace, no exit; also returns it.
+  // A callback on this CPU does not end: takes the CPU's time to where the soft-lockup watchdog steps in, and returns
+  // that watchdog's message.
+  std::string soft_lockup();
+  void rcu_cpu_stall();                     // A grace period does not end.
 
   // --- the callback now running on this CPU ---
   CallContext *context();                   // nullptr outside of callbacks.

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "sched/ext/alloc_faults.h"
 #include "sched/ext/dsq.h"
 #include "sched/ext/exit_info.h"
 #include "sched/ext/ops.h"
@@ -35,7 +36,7 @@ struct SchedCpu {
 };
 
 struct ExtSched {
-  ExtSched(Kernel &kernel, ExtOps &ops);
+  static std::unique_ptr<ExtSched> create(Kernel &kernel, ExtOps &ops, AllocFaults &faults);  // Null: no memory.
   ~ExtSched();
 
   bool has(Op op) const { return armed[static_cast<u32>(op)]; }
@@ -75,6 +76,9 @@ struct ExtSched {
   Work disable_work;
   bool disabled = false;                  // The disable work has ended; nothing calls ops any more.
   Task *waiter = nullptr;                 // A kernel thread that waits for that.
+
+ private:
+  ExtSched(Kernel &kernel, ExtOps &ops);
 };
 
 }  // namespace uscx::sched

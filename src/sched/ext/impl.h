@@ -11,9 +11,11 @@
 #include <unordered_map>
 #include <utility>
 
+#include "sched/ext/alloc_faults.h"
 #include "sched/ext/ext.h"
 #include "sched/ext/ext_sched.h"
 #include "sched/ext/idle.h"
+#include "sched/ext/kick_syncs.h"
 
 namespace uscx::sched {
 
@@ -192,12 +194,10 @@ struct Ext::Impl {
   // --- kicks: kick.cc ---
   void kick(ExtSched *s, u32 cpu, u64 flags);
   void run_kicks(Rq &this_rq);
-  bool kick_one(Rq &this_rq, u32 cpu);
+  bool kick_one(Rq &this_rq, u32 cpu, u64 *syncs);
   void kick_one_if_idle(u32 cpu);
   void start_sync_wait(Rq &rq);
   void continue_sync_wait(Rq &rq);
-  void alloc_ksyncs();
-  void free_ksyncs();
 
   // --- bypass: bypass.cc ---
   void bypass(ExtSched &s, bool on);
@@ -210,6 +210,7 @@ struct Ext::Impl {
   int attach(ExtOps &ops);
   int check_sub_attach(const OpsConfig &config);
   void enable_work(KthreadApi &self, EnableRequest &request);
+  ExtSched *make_sched(ExtOps &ops);
   bool enable_prepare(ExtSched &s);
   bool enable_tasks(ExtSched &s);
   void enable_switch(ExtSched &s);
@@ -265,12 +266,9 @@ struct Ext::Impl {
   std::unordered_map<u64, Task *> by_tid;  // Looked up only, never walked.
   u64 next_tid_chunk = 1;
 
-  // ksyncs[cpu][target]: what target's kick_sync was when `cpu` kicked it with SCX_KICK_WAIT. A row is made when its CPU
-  // first asks for a wait, because all rows of a big machine would be half a gigabyte.
-  struct Ksyncs {
-    std::vector<std::unique_ptr<u64[]>> rows;
-  };
-  std::shared_ptr<Ksyncs> ksyncs;
+  AllocFaults alloc_faults;
+  KickSyncs kick_syncs;
+  bool warned_null_syncs = false;
   u32 nr_spinning = 0;
 
   u64 slice_bypass_ns = SCX_SLICE_BYPASS;

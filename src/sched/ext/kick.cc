@@ -16,16 +16,6 @@ void size_masks(ExtRq &ext, u32 nr_cpus) {
 
 }  // namespace
 
-void Ext::Impl::alloc_ksyncs() {
-  ksyncs = std::make_shared<Ksyncs>();
-  ksyncs->rows.resize(kernel.nr_cpus());
-}
-
-void Ext::Impl::free_ksyncs() {
-  kernel.rcu().call([old = std::move(ksyncs)] {});
-  ksyncs = nullptr;
-}
-
 // `s` is null for the core's own kicks.
 void Ext::Impl::kick(ExtSched *s, u32 cpu, u64 flags) {
   Rq &this_rq = kernel.this_rq();
@@ -43,11 +33,7 @@ void Ext::Impl::kick(ExtSched *s, u32 cpu, u64 flags) {
   } else {
     ext.to_kick.set(cpu);
     if (flags & SCX_KICK_PREEMPT) ext.to_preempt.set(cpu);
-    if (flags & SCX_KICK_WAIT) {
-      ext.to_wait.set(cpu);
-      if (ksyncs && !ksyncs->rows[this_rq.cpu])
-        ksyncs->rows[this_rq.cpu] = std::make_unique<u64[]>(kernel.nr_cpus());
-    }
+    if (flags & SCX_KICK_WAIT) ext.to_wait.set(cpu);
   }
   ext.any_kick = true;
   ext.kick_irq_pending = true;
@@ -58,10 +44,17 @@ void Ext::Impl::run_kicks(Rq &this_rq) {
   ExtRq &ext = this_rq.ext;
   ext.kick_irq_pending = false;
   ext.any_kick = false;
+  u64 *const syncs = kick_syncs.of(this_rq.cpu);
+  if (!syncs) {
+    // A kick that outlived its scheduler.
+    if (!std::exchange(warned_null_syncs, true))
+      kernel.log("sched_ext: kick_cpus_irq_workfn() called with NULL scx_kick_syncs");
+    return;
+  }
   const u32 nr_cpus = kernel.nr_cpus();
   bool wait = false;
   for (u32 cpu = ext.to_kick.view().first(); cpu < nr_cpus; cpu = ext.to_kick.view().next(cpu + 1)) {
-    wait |= kick_one(this_rq, cpu);
+    wait |= kick_one(this_rq, cpu, syncs);
     ext.to_kick.clear(cpu);
     ext.idle_to_kick.clear(cpu);
   }
@@ -78,7 +71,7 @@ void Ext::Impl::run_kicks(Rq &this_rq) {
 }
 
 // Returns whether this CPU is to wait for it.
-bool Ext::Impl::kick_one(Rq &this_rq, u32 cpu) {
+bool Ext::Impl::kick_one(Rq &this_rq, u32 cpu, u64 *syncs) {
   ExtRq &ext = this_rq.ext;
   Rq &rq = kernel.rq(cpu);
   RqGuard guard(rq);
@@ -89,8 +82,8 @@ bool Ext::Impl::kick_one(Rq &this_rq, u32 cpu) {
       kernel.update_rq_clock(rq);
       rq.curr->ts.scx.slice = 0;
     }
-    if (ext.to_wait.test(cpu) && target_in_ext && ksyncs && ksyncs->rows[this_rq.cpu]) {
-      ksyncs->rows[this_rq.cpu][cpu] = rq.shared->scx.kick_sync;
+    if (ext.to_wait.test(cpu) && target_in_ext) {
+      syncs[cpu] = rq.shared->scx.kick_sync;
       ext.to_sync.set(cpu);
       wait = true;
     }
@@ -118,7 +111,7 @@ void Ext::Impl::start_sync_wait(Rq &rq) {
 void Ext::Impl::continue_sync_wait(Rq &rq) {
   ExtRq &ext = rq.ext;
   if (!ext.to_sync.nr_cpus()) return;
-  const u64 *snapshot = ksyncs ? ksyncs->rows[rq.cpu].get() : nullptr;
+  const u64 *snapshot = kick_syncs.of(rq.cpu);
   const u32 nr_cpus = kernel.nr_cpus();
   bool left = false;
   for (u32 cpu = ext.to_sync.view().first(); cpu < nr_cpus; cpu = ext.to_sync.view().next(cpu + 1)) {

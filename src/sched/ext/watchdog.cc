@@ -3,11 +3,15 @@
 // scheduler's timeout, and each tick finds out whether that work itself still runs.
 #include <algorithm>
 
+#include "base/units.h"
 #include "sched/ext/impl.h"
 
 namespace uscx::sched {
 
 namespace {
+
+// The scheduler is ejected at three quarters of the soft-lockup threshold of 20 s.
+constexpr u64 kSoftLockupNs = 15 * kNsPerSec;
 
 // "7.328s" of a number of jiffies.
 std::string format_jiffies(u64 jiffies, u32 hz) {
@@ -57,6 +61,22 @@ bool Ext::Impl::check_runnable(ExtSched &s, Rq &rq) {
     return true;
   }
   return false;
+}
+
+// FIDELITY: endless-callback. A real callback would spin until the watchdog's hrtimer finds it; here the instruction budget
+// ends it, and the CPU's time is set to when the watchdog would have come.
+std::string Ext::soft_lockup() {
+  if (machine::exec().on_cpu) {
+    const u64 stuck_until_ns = machine::exec().segment_start_ns + kSoftLockupNs;
+    if (now_ns() < stuck_until_ns) machine::charge_ns(stuck_until_ns - now_ns());
+  }
+  return fmt::format("soft lockup - CPU {} stuck for {}s", this_cpu(), kSoftLockupNs / kNsPerSec);
+}
+
+void Ext::rcu_cpu_stall() {
+  Impl &impl = *impl_;
+  if (!impl.root || (state() != SCX_ENABLING && state() != SCX_ENABLED)) return;
+  impl.claim_exit(*impl.root, SCX_EXIT_ERROR, 0, "RCU CPU stall detected!", -1);
 }
 
 void Ext::Impl::tick_check() {
