@@ -20,6 +20,10 @@ inline constexpr int kExitOurBug = 70;
 using CheckContextFn = std::string (*)(void *arg);
 void set_check_context(CheckContextFn fn, void *arg);
 
+// Is told of a failing check before anything is printed, and may end the process by itself (explore mode's children).
+using CheckFailureFn = void (*)(void *arg, const std::string &text);
+void set_check_failure_handler(CheckFailureFn fn, void *arg);
+
 [[noreturn]] void check_failed(const char *file, int line, const char *condition, const std::string &detail);
 
 bool verify_enabled();
