@@ -31,16 +31,15 @@ void set_verify_enabled(bool on);
 
 }  // namespace uscx
 
-#define CHECK(cond, ...)                                                                     \
-  do {                                                                                       \
-    if (__builtin_expect(!(cond), 0))                                                        \
-      ::uscx::check_failed(__FILE__, __LINE__, #cond, ::fmt::format("" __VA_ARGS__));        \
+#define CHECK(cond, ...)                                                                                              \
+  do {                                                                                                                \
+    if (__builtin_expect(!(cond), 0)) ::uscx::check_failed(__FILE__, __LINE__, #cond, ::fmt::format("" __VA_ARGS__)); \
   } while (0)
 
-#define VERIFY(cond, ...)                                                                    \
-  do {                                                                                       \
-    if (__builtin_expect(::uscx::verify_enabled(), 0) && !(cond))                            \
-      ::uscx::check_failed(__FILE__, __LINE__, #cond, ::fmt::format("" __VA_ARGS__));        \
+#define VERIFY(cond, ...)                                                             \
+  do {                                                                                \
+    if (__builtin_expect(::uscx::verify_enabled(), 0) && !(cond))                     \
+      ::uscx::check_failed(__FILE__, __LINE__, #cond, ::fmt::format("" __VA_ARGS__)); \
   } while (0)
 
 #endif  // USCX_BASE_CHECK_H_
