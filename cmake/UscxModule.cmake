@@ -23,7 +23,8 @@ function(uscx_module name)
   endif()
 endfunction()
 
-# uscx_keep_registrars(TARGET): links a static library whole into whatever links it. A registry entry (a kfunc, a helper,
+# uscx_keep_registrars(TARGET): links a static library whole into whatever links it. A registry entry (a kfunc, a
+# helper,
 # a map type) has no name that anything refers to, so an ordinary link would drop its object file.
 function(uscx_keep_registrars target)
   target_link_options(${target} INTERFACE

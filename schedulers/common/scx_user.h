@@ -42,8 +42,8 @@ struct Environment {
   s32 own_pid = 0;
   // The kernel's BTF; null: as libbpf finds it (/sys/kernel/btf/vmlinux).
   const btf *kernel_btf = nullptr;
-  // The size of per-CPU values; 0: as libbpf finds it. libbpf remembers the first answer for ever, so a process that runs
-  // several simulated machines says it here.
+  // The size of per-CPU values; 0: as libbpf finds it. libbpf remembers the first answer for ever, so a process that
+  // runs several simulated machines says it here.
   u32 nr_possible_cpus = 0;
 };
 

@@ -8,7 +8,7 @@ extern const unsigned int uscx_base_btf_size;
 namespace uscx::abi {
 
 std::span<const std::byte> base_btf() {
-  return {reinterpret_cast<const std::byte*>(uscx_base_btf), uscx_base_btf_size};
+  return {reinterpret_cast<const std::byte *>(uscx_base_btf), uscx_base_btf_size};
 }
 
 }  // namespace uscx::abi

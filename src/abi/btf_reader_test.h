@@ -9,9 +9,9 @@
 #include "base/check.h"
 
 // Freed at exit, so that a leak checker sees none of it.
-inline const btf* base_types() {
+inline const btf *base_types() {
   struct Owner {
-    btf* types = btf__new(uscx::abi::base_btf().data(), static_cast<__u32>(uscx::abi::base_btf().size()));
+    btf *types = btf__new(uscx::abi::base_btf().data(), static_cast<__u32>(uscx::abi::base_btf().size()));
     ~Owner() { btf__free(types); }
   };
   static const Owner owner;

@@ -28,14 +28,14 @@ std::vector<Record> records() {
   return all;
 }
 
-const btf_type* find_struct(const std::string& name) {
+const btf_type *find_struct(const std::string &name) {
   const int id = btf__find_by_name_kind(base_types(), name.c_str(), BTF_KIND_STRUCT);
   return id < 0 ? nullptr : btf__type_by_id(base_types(), static_cast<__u32>(id));
 }
 
 TEST(Btf, FieldOffsetsAreTheCompilers) {
-  for (const Record& record : records()) {
-    const btf_type* t = find_struct(record.name);
+  for (const Record &record : records()) {
+    const btf_type *t = find_struct(record.name);
     ASSERT_NE(t, nullptr) << record.name;
     EXPECT_EQ(t->size, record.size) << record.name;
     EXPECT_EQ(btf_vlen(t), record.offsets.size()) << record.name << ": a field is missing on one side";
@@ -51,7 +51,7 @@ TEST(Btf, FieldOffsetsAreTheCompilers) {
 // What carried the descriptions would show up as kernel variables to a program that looks for a ksym.
 TEST(Btf, HoldsTypesOnly) {
   for (__u32 id = 1; id < btf__type_cnt(base_types()); id++) {
-    const btf_type* t = btf__type_by_id(base_types(), id);
+    const btf_type *t = btf__type_by_id(base_types(), id);
     EXPECT_FALSE(btf_is_var(t) || btf_is_datasec(t) || btf_is_func(t))
         << btf__name_by_offset(base_types(), t->name_off);
   }
@@ -60,7 +60,7 @@ TEST(Btf, HoldsTypesOnly) {
 TEST(Btf, NamesAreUniqueWithinAKind) {
   std::map<std::pair<int, std::string>, int> seen;
   for (__u32 id = 1; id < btf__type_cnt(base_types()); id++) {
-    const btf_type* t = btf__type_by_id(base_types(), id);
+    const btf_type *t = btf__type_by_id(base_types(), id);
     const std::string name = btf__name_by_offset(base_types(), t->name_off);
     if (name.empty()) continue;
     EXPECT_EQ(++seen[std::make_pair(static_cast<int>(btf_kind(t)), name)], 1) << name;
@@ -73,9 +73,9 @@ TEST(Btf, NamesAreUniqueWithinAKind) {
 
 // libbpf takes the member of the map value's struct whose type is the table itself.
 TEST(Btf, StructOpsValueHoldsTheTable) {
-  for (const char* name : {"sched_ext_ops", "sched_ext_ops_cid"}) {
+  for (const char *name : {"sched_ext_ops", "sched_ext_ops_cid"}) {
     const int table = btf__find_by_name_kind(base_types(), name, BTF_KIND_STRUCT);
-    const btf_type* value = find_struct(std::string("bpf_struct_ops_") + name);
+    const btf_type *value = find_struct(std::string("bpf_struct_ops_") + name);
     ASSERT_GT(table, 0);
     ASSERT_NE(value, nullptr);
     ASSERT_EQ(btf_vlen(value), 2);
@@ -85,11 +85,11 @@ TEST(Btf, StructOpsValueHoldsTheTable) {
 
 // Every callback slot is a pointer to a prototype, so that a program's type can be checked against it.
 TEST(Btf, OperationsHavePrototypes) {
-  const btf_type* ops = find_struct("sched_ext_ops");
+  const btf_type *ops = find_struct("sched_ext_ops");
   ASSERT_NE(ops, nullptr);
   int prototypes = 0;
   for (int i = 0; i < btf_vlen(ops); i++) {
-    const btf_type* t = btf__type_by_id(base_types(), btf_members(ops)[i].type);
+    const btf_type *t = btf__type_by_id(base_types(), btf_members(ops)[i].type);
     if (!btf_is_ptr(t) || t->type == 0) continue;
     EXPECT_TRUE(btf_is_func_proto(btf__type_by_id(base_types(), t->type)));
     prototypes++;
@@ -101,7 +101,7 @@ TEST(Btf, OperationsHavePrototypes) {
 TEST(Btf, HasTheUserApisUnnamedEnums) {
   std::map<std::string, u64> values;
   for (__u32 id = 1; id < btf__type_cnt(base_types()); id++) {
-    const btf_type* t = btf__type_by_id(base_types(), id);
+    const btf_type *t = btf__type_by_id(base_types(), id);
     if (!btf_is_enum(t) || t->name_off != 0) continue;
     for (int i = 0; i < btf_vlen(t); i++) {
       values[btf__name_by_offset(base_types(), btf_enum(t)[i].name_off)] = static_cast<__u32>(btf_enum(t)[i].val);

@@ -12,8 +12,8 @@
 namespace {
 
 struct Row {
-  const char* type;
-  const char* name;
+  const char *type;
+  const char *name;
   u64 in_kernel;
   u64 in_header;
   size_t size;
@@ -27,7 +27,7 @@ const Row kRows[] = {
 };
 
 // The enumerators of a BTF enum, sign-extended to 64 bits.
-std::map<std::string, u64> enumerators(const btf* types, const btf_type* t) {
+std::map<std::string, u64> enumerators(const btf *types, const btf_type *t) {
   std::map<std::string, u64> all;
   for (int i = 0; i < btf_vlen(t); i++) {
     if (btf_is_enum64(t)) {
@@ -41,19 +41,19 @@ std::map<std::string, u64> enumerators(const btf* types, const btf_type* t) {
   return all;
 }
 
-const btf_type* find_enum(const char* name) {
+const btf_type *find_enum(const char *name) {
   int id = btf__find_by_name_kind(base_types(), name, BTF_KIND_ENUM);
   if (id < 0) id = btf__find_by_name_kind(base_types(), name, BTF_KIND_ENUM64);
   return id < 0 ? nullptr : btf__type_by_id(base_types(), static_cast<__u32>(id));
 }
 
 TEST(Enums, HeaderHasTheKernelsValues) {
-  for (const Row& row : kRows) EXPECT_EQ(row.in_header, row.in_kernel) << row.type << "." << row.name;
+  for (const Row &row : kRows) EXPECT_EQ(row.in_header, row.in_kernel) << row.type << "." << row.name;
 }
 
 TEST(Enums, BtfHasTheKernelsValuesUnderTheTypesName) {
-  for (const Row& row : kRows) {
-    const btf_type* t = find_enum(row.type);
+  for (const Row &row : kRows) {
+    const btf_type *t = find_enum(row.type);
     ASSERT_NE(t, nullptr) << row.type;
     const auto all = enumerators(base_types(), t);
     ASSERT_TRUE(all.contains(row.name)) << row.type << "." << row.name;
@@ -63,10 +63,10 @@ TEST(Enums, BtfHasTheKernelsValuesUnderTheTypesName) {
 
 TEST(Enums, BtfHasNoEnumeratorThatTheKernelLacks) {
   std::map<std::string, size_t> expected;
-  for (const Row& row : kRows) expected[row.type]++;
+  for (const Row &row : kRows) expected[row.type]++;
   size_t found = 0;
   for (__u32 id = 1; id < btf__type_cnt(base_types()); id++) {
-    const btf_type* t = btf__type_by_id(base_types(), id);
+    const btf_type *t = btf__type_by_id(base_types(), id);
     const std::string name = btf__name_by_offset(base_types(), t->name_off);
     if (!btf_is_any_enum(t) || !name.starts_with("scx_")) continue;
     EXPECT_EQ(enumerators(base_types(), t).size(), expected[name]) << name;
@@ -76,14 +76,14 @@ TEST(Enums, BtfHasNoEnumeratorThatTheKernelLacks) {
 }
 
 TEST(Enums, KindAndSignAreTheKernels) {
-  for (const Row& row : kRows) {
-    const btf_type* t = find_enum(row.type);
+  for (const Row &row : kRows) {
+    const btf_type *t = find_enum(row.type);
     ASSERT_NE(t, nullptr) << row.type;
     EXPECT_EQ(t->size, row.size) << row.type;
     EXPECT_EQ(btf_is_enum64(t), row.size == 8) << row.type;
     EXPECT_EQ(btf_kflag(t), std::string(row.type) == "scx_ent_flags") << row.type;
   }
-  for (const char* wide : {"scx_public_consts", "scx_dsq_id_flags", "scx_enq_flags", "scx_deq_flags", "scx_reenq_flags",
+  for (const char *wide : {"scx_public_consts", "scx_dsq_id_flags", "scx_enq_flags", "scx_deq_flags", "scx_reenq_flags",
                            "scx_ops_flags", "scx_exit_code"}) {
     EXPECT_TRUE(btf_is_enum64(find_enum(wide))) << wide;
   }

@@ -14,16 +14,22 @@ namespace {
 #define EXPECT_AT(type, member, offset) EXPECT_EQ(offsetof(type, member), static_cast<size_t>(offset))
 
 // Slots of both forms of the table, in order; the same list gives the offsets.
-#define COMMON_SLOTS_A(X) X(enqueue) X(dequeue) X(dispatch) X(tick) X(runnable) X(running) X(stopping) X(quiescent) \
-  X(yield) X(core_sched_before) X(set_weight)
+#define COMMON_SLOTS_A(X)                                                                                      \
+  X(enqueue)                                                                                                   \
+  X(dequeue) X(dispatch) X(tick) X(runnable) X(running) X(stopping) X(quiescent) X(yield) X(core_sched_before) \
+      X(set_weight)
 #define COMMON_SLOTS_B(X) X(init_task) X(exit_task) X(enable) X(disable) X(dump)
-#define COMMON_SLOTS_C(X) X(cgroup_init) X(cgroup_exit) X(cgroup_prep_move) X(cgroup_move) X(cgroup_cancel_move) \
-  X(cgroup_set_weight) X(cgroup_set_bandwidth) X(cgroup_set_idle) X(sub_attach) X(sub_detach)
+#define COMMON_SLOTS_C(X)                                                                                              \
+  X(cgroup_init)                                                                                                       \
+  X(cgroup_exit) X(cgroup_prep_move) X(cgroup_move) X(cgroup_cancel_move) X(cgroup_set_weight) X(cgroup_set_bandwidth) \
+      X(cgroup_set_idle) X(sub_attach) X(sub_detach)
 
 TEST(Layout, SchedExtOpsSlots) {
   EXPECT_EQ(sizeof(sched_ext_ops), 472u);
   size_t offset = 0;
-#define SLOT(member) EXPECT_AT(sched_ext_ops, member, offset) << #member; offset += 8;
+#define SLOT(member)                                   \
+  EXPECT_AT(sched_ext_ops, member, offset) << #member; \
+  offset += 8;
   SLOT(select_cpu)
   COMMON_SLOTS_A(SLOT)
   SLOT(set_cpumask)
@@ -45,7 +51,9 @@ TEST(Layout, SchedExtOpsSlots) {
 TEST(Layout, SchedExtOpsCidSlots) {
   EXPECT_EQ(sizeof(sched_ext_ops_cid), 456u);
   size_t offset = 0;
-#define SLOT(member) EXPECT_AT(sched_ext_ops_cid, member, offset) << #member; offset += 8;
+#define SLOT(member)                                       \
+  EXPECT_AT(sched_ext_ops_cid, member, offset) << #member; \
+  offset += 8;
   SLOT(select_cid)
   COMMON_SLOTS_A(SLOT)
   SLOT(set_cmask)

@@ -4,12 +4,15 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstring>
 
 namespace uscx {
 namespace {
 
 CheckContextFn context_fn;
 void *context_arg;
+CheckFailureFn failure_fn;
+void *failure_arg;
 #ifdef NDEBUG
 bool verify_on = false;
 #else
@@ -23,7 +26,18 @@ void set_check_context(CheckContextFn fn, void *arg) {
   context_arg = arg;
 }
 
+void set_check_failure_handler(CheckFailureFn fn, void *arg) {
+  failure_fn = fn;
+  failure_arg = arg;
+}
+
 void check_failed(const char *file, int line, const char *condition, const std::string &detail) {
+  if (CheckFailureFn handler = failure_fn) {
+    failure_fn = nullptr;  // It may fail itself.
+    const char *name = std::strrchr(file, '/');
+    handler(failure_arg, fmt::format("{}:{}: CHECK({}) failed{}{}", name ? name + 1 : file, line, condition,
+                                     detail.empty() ? "" : ": ", detail));
+  }
   CheckContextFn fn = context_fn;
   context_fn = nullptr;  // A check that fails inside the context function must not recurse.
   std::fprintf(stderr, "uscx: internal error: %s:%d: CHECK(%s) failed%s%s\n", file, line, condition,

@@ -20,6 +20,10 @@ inline constexpr int kExitOurBug = 70;
 using CheckContextFn = std::string (*)(void *arg);
 void set_check_context(CheckContextFn fn, void *arg);
 
+// Is told of a failing check before anything is printed, and may end the process by itself (explore mode's children).
+using CheckFailureFn = void (*)(void *arg, const std::string &text);
+void set_check_failure_handler(CheckFailureFn fn, void *arg);
+
 [[noreturn]] void check_failed(const char *file, int line, const char *condition, const std::string &detail);
 
 bool verify_enabled();
@@ -27,16 +31,15 @@ void set_verify_enabled(bool on);
 
 }  // namespace uscx
 
-#define CHECK(cond, ...)                                                                     \
-  do {                                                                                       \
-    if (__builtin_expect(!(cond), 0))                                                        \
-      ::uscx::check_failed(__FILE__, __LINE__, #cond, ::fmt::format("" __VA_ARGS__));        \
+#define CHECK(cond, ...)                                                                                              \
+  do {                                                                                                                \
+    if (__builtin_expect(!(cond), 0)) ::uscx::check_failed(__FILE__, __LINE__, #cond, ::fmt::format("" __VA_ARGS__)); \
   } while (0)
 
-#define VERIFY(cond, ...)                                                                    \
-  do {                                                                                       \
-    if (__builtin_expect(::uscx::verify_enabled(), 0) && !(cond))                            \
-      ::uscx::check_failed(__FILE__, __LINE__, #cond, ::fmt::format("" __VA_ARGS__));        \
+#define VERIFY(cond, ...)                                                             \
+  do {                                                                                \
+    if (__builtin_expect(::uscx::verify_enabled(), 0) && !(cond))                     \
+      ::uscx::check_failed(__FILE__, __LINE__, #cond, ::fmt::format("" __VA_ARGS__)); \
   } while (0)
 
 #endif  // USCX_BASE_CHECK_H_

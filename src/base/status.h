@@ -39,7 +39,7 @@ class [[nodiscard]] Status {
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : value_(std::move(value)) {}                 // NOLINT: implicit on purpose
+  Result(T value) : value_(std::move(value)) {}                                 // NOLINT: implicit on purpose
   Result(Status status) : status_(std::move(status)) { CHECK(!status_.ok()); }  // NOLINT
   bool ok() const { return value_.has_value(); }
   const Status &status() const { return status_; }

@@ -17,7 +17,8 @@ bool is_digit(char c) { return c >= '0' && c <= '9'; }
 }  // namespace
 
 Result<u64> parse_duration(std::string_view text) {
-  const Status bad = Status::error("'{}' is not a duration; write a number and a unit, such as 5ms, 200us or 1.5s", text);
+  const Status bad =
+      Status::error("'{}' is not a duration; write a number and a unit, such as 5ms, 200us or 1.5s", text);
   if (text == "0") return u64{0};
   size_t i = 0;
   unsigned __int128 digits = 0, scale = 1;

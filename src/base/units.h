@@ -16,8 +16,8 @@ inline constexpr u64 kNsPerUs = 1000;
 inline constexpr u64 kNsPerMs = 1000 * kNsPerUs;
 inline constexpr u64 kNsPerSec = 1000 * kNsPerMs;
 
-// "5ms", "200us", "1.5s", "10m", "250ns": nanoseconds. A bare number has no unit and is refused, except 0. Fractions are
-// exact decimal (no floating point); more digits than nanoseconds are refused. Negative and overflowing values too.
+// "5ms", "200us", "1.5s", "10m", "250ns": nanoseconds. A bare number has no unit and is refused, except 0. Fractions
+// are exact decimal (no floating point); more digits than nanoseconds are refused. Negative and overflowing values too.
 Result<u64> parse_duration(std::string_view text);
 
 // The shortest exact form with at most three decimals after rounding to nearest: "5ms", "1.234s", "200us", "0ns".

@@ -39,11 +39,9 @@ BpfSystem::BpfSystem(Env &env, Options options)
 
 Result<std::unique_ptr<BpfSystem>> BpfSystem::create(Env &env, Options options) {
   std::vector<std::string> struct_ops;
-  for (const auto &type : options.struct_ops)
-    struct_ops.emplace_back(type->name());
+  for (const auto &type : options.struct_ops) struct_ops.emplace_back(type->name());
   Result<std::unique_ptr<KernelBtf>> kernel = KernelBtf::build(options.base_btf, struct_ops);
-  if (!kernel.ok())
-    return kernel.status();
+  if (!kernel.ok()) return kernel.status();
   install_fault_handler();
   std::unique_ptr<BpfSystem> system(new BpfSystem(env, std::move(options)));
   system->kernel_btf_ = kernel.take();
@@ -72,30 +70,24 @@ Result<std::unique_ptr<BpfSystem>> BpfSystem::create(Env &env, Options options) 
 BpfSystem::~BpfSystem() {
   Scope scope(*this);
   // Links first: their end unregisters tables that programs and maps are still there for.
-  for (int fd : fds_of_kind(ObjectKind::kLink))
-    drop_fd(fd);
-  for (int fd : fds_of_kind(ObjectKind::kProg))
-    drop_fd(fd);
-  while (!user_fds_.empty())
-    drop_fd(user_fds_.begin()->first);
+  for (int fd : fds_of_kind(ObjectKind::kLink)) drop_fd(fd);
+  for (int fd : fds_of_kind(ObjectKind::kProg)) drop_fd(fd);
+  while (!user_fds_.empty()) drop_fd(user_fds_.begin()->first);
   quiescent();
-  for (const auto &objects : objects_)
-    CHECK(objects.empty(), "an object of the emulated bpf(2) outlives its system");
+  for (const auto &objects : objects_) CHECK(objects.empty(), "an object of the emulated bpf(2) outlives its system");
 }
 
 std::vector<int> BpfSystem::fds_of_kind(ObjectKind kind) const {
   std::vector<int> fds;
   for (const auto &[fd, object] : user_fds_) {
-    if (object->kind() == kind)
-      fds.push_back(fd);
+    if (object->kind() == kind) fds.push_back(fd);
   }
   return fds;
 }
 
 void BpfSystem::drop_fd(int fd) {
   // The descriptor number may be another file's by now, if its owner closed it behind our back.
-  if (object_of_fd(fd) == user_fds_.at(fd))
-    ::close(fd);
+  if (object_of_fd(fd) == user_fds_.at(fd)) ::close(fd);
   fd_closed(fd);
 }
 
@@ -103,8 +95,7 @@ void BpfSystem::drop_fd(int fd) {
 
 int BpfSystem::install_fd(const std::shared_ptr<Object> &object) {
   const int fd = fcntl(object->memfd(), F_DUPFD_CLOEXEC, 3);
-  if (fd < 0)
-    return -errno;
+  if (fd < 0) return -errno;
   object->set_user_held();
   user_fds_[fd] = object;
   return fd;
@@ -112,48 +103,38 @@ int BpfSystem::install_fd(const std::shared_ptr<Object> &object) {
 
 std::shared_ptr<Object> BpfSystem::object_of_fd(int fd) const {
   struct stat st;
-  if (fstat(fd, &st) != 0)
-    return nullptr;
+  if (fstat(fd, &st) != 0) return nullptr;
   auto it = by_inode_.find({st.st_dev, st.st_ino});
   return it != by_inode_.end() ? it->second->shared_from_this() : nullptr;
 }
 
 void BpfSystem::fd_closed(int fd) {
   auto it = user_fds_.find(fd);
-  if (it == user_fds_.end())
-    return;
+  if (it == user_fds_.end()) return;
   const std::shared_ptr<Object> object = std::move(it->second);
   user_fds_.erase(it);
-  const bool last = std::none_of(user_fds_.begin(), user_fds_.end(),
-                                 [&](const auto &entry) { return entry.second == object; });
-  if (last)
-    object->user_released();
+  const bool last =
+      std::none_of(user_fds_.begin(), user_fds_.end(), [&](const auto &entry) { return entry.second == object; });
+  if (last) object->user_released();
 }
 
 void BpfSystem::fd_duplicated(int from, int to) {
-  if (from == to)
-    return;
+  if (from == to) return;
   const std::shared_ptr<Object> object = object_of_fd(from);
   fd_closed(to);
-  if (object == nullptr)
-    return;
+  if (object == nullptr) return;
   object->set_user_held();
   user_fds_[to] = object;
 }
 
 int BpfSystem::check_mmap(int fd, int prot, int flags, u64 offset, u64 size) const {
   const std::shared_ptr<Object> object = object_of_fd(fd);
-  if (object == nullptr)
-    return 0;
+  if (object == nullptr) return 0;
   const auto map = std::dynamic_pointer_cast<Map>(object);
-  if (map == nullptr)
-    return -ENODEV;
-  if (map->mmap_size() == 0 || !map->fields().empty())
-    return -ENOTSUP;
-  if (!(flags & MAP_SHARED))
-    return -EINVAL;
-  if (prot & PROT_WRITE && (map->frozen() || map->attr().flags & BPF_F_RDONLY))
-    return -EPERM;
+  if (map == nullptr) return -ENODEV;
+  if (map->mmap_size() == 0 || !map->fields().empty()) return -ENOTSUP;
+  if (!(flags & MAP_SHARED)) return -EINVAL;
+  if (prot & PROT_WRITE && (map->frozen() || map->attr().flags & BPF_F_RDONLY)) return -EPERM;
   return offset + size > map->mmap_size() ? -EINVAL : 0;
 }
 
@@ -180,8 +161,7 @@ std::shared_ptr<Object> BpfSystem::find_object(ObjectKind kind, u32 id) const {
 
 StructOpsType *BpfSystem::struct_ops_type(std::string_view name) const {
   for (const auto &type : options_.struct_ops) {
-    if (type->name() == name)
-      return type.get();
+    if (type->name() == name) return type.get();
   }
   return nullptr;
 }
@@ -219,23 +199,19 @@ void BpfSystem::timer_fired(TimerId id) {
 
 void BpfSystem::task_freed(const void *task) {
   for (const auto &[id, object] : objects_[static_cast<int>(ObjectKind::kMap)]) {
-    if (auto *storage = dynamic_cast<TaskStorageMap *>(object))
-      storage->remove(task);
+    if (auto *storage = dynamic_cast<TaskStorageMap *>(object)) storage->remove(task);
   }
 }
 
 bool BpfSystem::is_live(ObjectType type, const void *object) const {
-  if (type == ObjectType::kBpfCpumask)
-    return cpumasks_->is_live(object);
-  if (type == ObjectType::kCpumask && cpumasks_->is_live(object))
-    return true;
+  if (type == ObjectType::kBpfCpumask) return cpumasks_->is_live(object);
+  if (type == ObjectType::kCpumask && cpumasks_->is_live(object)) return true;
   return env_.is_live(type, object);
 }
 
 BpfSystem::Holdings &BpfSystem::holdings(const Invocation &invocation) {
   for (const auto &one : holdings_) {
-    if (one->invocation == &invocation)
-      return *one;
+    if (one->invocation == &invocation) return *one;
   }
   holdings_.push_back(std::make_unique<Holdings>());
   holdings_.back()->invocation = &invocation;
@@ -243,16 +219,13 @@ BpfSystem::Holdings &BpfSystem::holdings(const Invocation &invocation) {
 }
 
 bool BpfSystem::release_holdings(const Invocation &invocation) {
-  if (holdings_.empty())
-    return false;
-  auto it = std::find_if(holdings_.begin(), holdings_.end(),
-                         [&](const auto &one) { return one->invocation == &invocation; });
-  if (it == holdings_.end())
-    return false;
+  if (holdings_.empty()) return false;
+  auto it =
+      std::find_if(holdings_.begin(), holdings_.end(), [&](const auto &one) { return one->invocation == &invocation; });
+  if (it == holdings_.end()) return false;
   const Holdings &held = **it;
   const bool left = !held.locks.empty() || held.rcu_depth > 0 || held.preempt_depth > 0;
-  for (u32 *lock : held.locks)
-    *lock = 0;
+  for (u32 *lock : held.locks) *lock = 0;
   holdings_.erase(it);
   return left;
 }
@@ -267,15 +240,13 @@ void BpfSystem::defer(std::function<void()> fn) {
 void BpfSystem::quiescent() {
   // No invocation is left that could hold anything: what an aborted one held is given back at the latest here.
   for (const auto &held : holdings_) {
-    for (u32 *lock : held->locks)
-      *lock = 0;
+    for (u32 *lock : held->locks) *lock = 0;
   }
   holdings_.clear();
   // What runs here may defer more, and no invocation is on the stack: those run at once.
   std::vector<std::function<void()>> batch;
   batch.swap(deferred_);
-  for (auto &fn : batch)
-    fn();
+  for (auto &fn : batch) fn();
 }
 
 // --- The default way to run what bpf(2) and timers start ---
@@ -290,8 +261,7 @@ bool run_default(Env &env, Prog &prog, u32 subprog, std::initializer_list<u64> a
   const RunResult result = run(*prog.program(), subprog, args, invocation, default_exec_mode());
   BpfSystem &system = prog.system();
   system.release_holdings(invocation);
-  if (Invocation::current() == nullptr)
-    system.quiescent();
+  if (Invocation::current() == nullptr) system.quiescent();
   if (result.aborted()) {
     system.log(fmt::format("bpf: {}: {}", prog.name(), result.abort->message));
     return false;
@@ -355,8 +325,7 @@ const BpfSystem::CommandEntry *BpfSystem::find_command(int cmd) {
        USCX_ATTR_END(fd_by_id_token_fd)},
   };
   for (const CommandEntry &entry : kCommands) {
-    if (entry.cmd == cmd)
-      return &entry;
+    if (entry.cmd == cmd) return &entry;
   }
   return nullptr;
 }
@@ -374,12 +343,9 @@ bool tail_is_zero(const void *data, size_t from, size_t to) {
 
 long BpfSystem::bpf(int cmd, union bpf_attr *user_attr, u32 size) {
   constexpr u32 kMaxAttrBytes = 4096;
-  if (size > kMaxAttrBytes)
-    return -E2BIG;
-  if (user_attr == nullptr)
-    return -EFAULT;
-  if (size > sizeof(*user_attr) && !tail_is_zero(user_attr, sizeof(*user_attr), size))
-    return -E2BIG;
+  if (size > kMaxAttrBytes) return -E2BIG;
+  if (user_attr == nullptr) return -EFAULT;
+  if (size > sizeof(*user_attr) && !tail_is_zero(user_attr, sizeof(*user_attr), size)) return -E2BIG;
   union bpf_attr attr;
   std::memset(&attr, 0, sizeof(attr));
   const u32 known = std::min<u32>(size, sizeof(attr));
@@ -390,8 +356,7 @@ long BpfSystem::bpf(int cmd, union bpf_attr *user_attr, u32 size) {
     log(fmt::format("bpf: command {} is not implemented", cmd));
     return -EINVAL;
   }
-  if (!tail_is_zero(&attr, entry->attr_end, sizeof(attr)))
-    return -EINVAL;
+  if (!tail_is_zero(&attr, entry->attr_end, sizeof(attr))) return -EINVAL;
   Scope scope(*this);
   const long result = (this->*entry->run)(&attr);
   std::memcpy(user_attr, &attr, known);

@@ -45,7 +45,7 @@ class TimerTable;
 class BpfSystem {
  public:
   struct Options {
-    std::span<const u8> base_btf;       // BTF of src/abi
+    std::span<const u8> base_btf;  // BTF of src/abi
     u32 nr_possible_cpus = 1;
     u32 hz = 250;
     std::string release = "7.2.12-uscx";
@@ -174,7 +174,7 @@ class BpfSystem {
   std::unique_ptr<TimerTable> timers_;
 
   u32 next_id_[4] = {1, 1, 1, 1};
-  std::map<u32, Object *> objects_[4];       // by kind, then id
+  std::map<u32, Object *> objects_[4];  // by kind, then id
   std::map<std::pair<dev_t, ino_t>, Object *> by_inode_;
   std::map<int, std::shared_ptr<Object>> user_fds_;
   std::map<const Program *, Prog *> by_program_;

@@ -63,16 +63,36 @@ class BpfSystemTest : public ::testing::Test {
 
 TEST_F(BpfSystemTest, FeatureProbesFindALinux72) {
   // In the order of libbpf 1.7's enumeration. The two that are not there need kprobes, which nothing here has.
-  static constexpr const char *kFeatures[] = {
-      "prog name", "global data", "BTF", "BTF func", "BTF datasec", "BTF global func", "array mmap",
-      "expected_attach_type", "probe_read_kernel", "prog bind map", "module BTF", "BTF float", "perf link",
-      "BTF decl tag", "BTF type tag", "memcg accounting", "cookie", "BTF enum64", "-syscall wrapper",
-      "multi-uprobe link", "arg:ctx tag", "BTF ?datasec", "ldimm64 full range", "uprobe syscall"};
+  static constexpr const char *kFeatures[] = {"prog name",
+                                              "global data",
+                                              "BTF",
+                                              "BTF func",
+                                              "BTF datasec",
+                                              "BTF global func",
+                                              "array mmap",
+                                              "expected_attach_type",
+                                              "probe_read_kernel",
+                                              "prog bind map",
+                                              "module BTF",
+                                              "BTF float",
+                                              "perf link",
+                                              "BTF decl tag",
+                                              "BTF type tag",
+                                              "memcg accounting",
+                                              "cookie",
+                                              "BTF enum64",
+                                              "-syscall wrapper",
+                                              "multi-uprobe link",
+                                              "arg:ctx tag",
+                                              "BTF ?datasec",
+                                              "ldimm64 full range",
+                                              "uprobe syscall"};
   std::vector<u32> cache(64);
   for (size_t i = 0; i < std::size(kFeatures); i++) {
     EXPECT_EQ(feat_supported(reinterpret_cast<kern_feature_cache *>(cache.data()), static_cast<int>(i)),
               kFeatures[i][0] != '-')
-        << kFeatures[i] << "\n" << env_.logged;
+        << kFeatures[i] << "\n"
+        << env_.logged;
   }
 }
 
@@ -172,9 +192,9 @@ TEST_F(BpfSystemTest, KernelBtfHasEachKfuncWithItsPrototype) {
 
 TEST_F(BpfSystemTest, SyscallProgramSeesAndChangesItsContext) {
   // *(u64 *)(r1 + 8) = *(u64 *)(r1 + 0) + 5; return 3
-  const int prog = load_syscall({insn(BPF_LDX | BPF_MEM | BPF_DW, 2, 1, 0, 0),
-                                 insn(BPF_ALU64 | BPF_ADD | BPF_K, 2, 0, 0, 5),
-                                 insn(BPF_STX | BPF_MEM | BPF_DW, 1, 2, 8, 0), mov(0, 3), exit_insn()});
+  const int prog =
+      load_syscall({insn(BPF_LDX | BPF_MEM | BPF_DW, 2, 1, 0, 0), insn(BPF_ALU64 | BPF_ADD | BPF_K, 2, 0, 0, 5),
+                    insn(BPF_STX | BPF_MEM | BPF_DW, 1, 2, 8, 0), mov(0, 3), exit_insn()});
   ASSERT_GE(prog, 0) << log_;
   u64 ctx[2] = {37, 0};
   EXPECT_EQ(run(prog, ctx, sizeof(ctx)), 3u);
@@ -203,11 +223,11 @@ TEST_F(BpfSystemTest, ShortLogIsCutAndSaysSo) {
 TEST_F(BpfSystemTest, ProgramCountsInAMapAndKeepsItAlive) {
   const int map = bpf_map_create(BPF_MAP_TYPE_ARRAY, "counts", 4, 8, 4, nullptr);
   const std::shared_ptr<Map> object = system_->get<Map>(map);
-  const int prog = load_syscall({
-      insn(BPF_ST | BPF_MEM | BPF_W, 10, 0, -4, 2), insn(BPF_ALU64 | BPF_MOV | BPF_X, 2, 10, 0, 0),
-      insn(BPF_ALU64 | BPF_ADD | BPF_K, 2, 0, 0, -4), insn(BPF_LD | BPF_IMM | BPF_DW, 1, BPF_PSEUDO_MAP_FD, 0, map),
-      insn(0, 0, 0, 0, 0), call(BPF_FUNC_map_lookup_elem), insn(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 3, 0), mov(1, 1),
-      insn(BPF_STX | BPF_ATOMIC | BPF_DW, 0, 1, 0, BPF_ADD), mov(0, 1), exit_insn()});
+  const int prog = load_syscall(
+      {insn(BPF_ST | BPF_MEM | BPF_W, 10, 0, -4, 2), insn(BPF_ALU64 | BPF_MOV | BPF_X, 2, 10, 0, 0),
+       insn(BPF_ALU64 | BPF_ADD | BPF_K, 2, 0, 0, -4), insn(BPF_LD | BPF_IMM | BPF_DW, 1, BPF_PSEUDO_MAP_FD, 0, map),
+       insn(0, 0, 0, 0, 0), call(BPF_FUNC_map_lookup_elem), insn(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 3, 0), mov(1, 1),
+       insn(BPF_STX | BPF_ATOMIC | BPF_DW, 0, 1, 0, BPF_ADD), mov(0, 1), exit_insn()});
   ASSERT_GE(prog, 0) << log_;
   uscx_libbpf_close(map);
   EXPECT_EQ(run(prog), 1u);
@@ -227,9 +247,9 @@ TEST_F(BpfSystemTest, BadPointersIntoHelpersAndKfuncsEndTheProgram) {
 
   env_.logged.clear();
   const u32 id = system_->kernel_btf().find("bpf_cpumask_test_cpu", BTF_KIND_FUNC);
-  const int kfunc = load_syscall({mov(1, 0), insn(BPF_ALU64 | BPF_MOV | BPF_X, 2, 10, 0, 0),
-                                  insn(BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_KFUNC_CALL, 0, static_cast<s32>(id)),
-                                  exit_insn()});
+  const int kfunc =
+      load_syscall({mov(1, 0), insn(BPF_ALU64 | BPF_MOV | BPF_X, 2, 10, 0, 0),
+                    insn(BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_KFUNC_CALL, 0, static_cast<s32>(id)), exit_insn()});
   ASSERT_GE(kfunc, 0) << log_;
   run(kfunc);
   EXPECT_NE(env_.logged.find("kfunc bpf_cpumask_test_cpu: argument 2"), std::string::npos) << env_.logged;
@@ -241,12 +261,11 @@ TEST_F(BpfSystemTest, CpumaskKfuncsWorkFromAProgram) {
                 static_cast<s32>(system_->kernel_btf().find(name, BTF_KIND_FUNC)));
   };
   auto reg = [](u8 dst, u8 src) { return insn(BPF_ALU64 | BPF_MOV | BPF_X, dst, src, 0, 0); };
-  const int prog = load_syscall({kfunc("bpf_cpumask_create"), reg(6, 0), mov(1, 2), reg(2, 6),
-                                 kfunc("bpf_cpumask_set_cpu"), mov(1, 3), reg(2, 6), kfunc("bpf_cpumask_set_cpu"),
-                                 reg(1, 6), kfunc("bpf_cpumask_first"), reg(7, 0), reg(1, 6),
-                                 kfunc("bpf_cpumask_weight"), insn(BPF_ALU64 | BPF_LSH | BPF_K, 0, 0, 0, 8),
-                                 insn(BPF_ALU64 | BPF_OR | BPF_X, 7, 0, 0, 0), reg(1, 6),
-                                 kfunc("bpf_cpumask_release"), reg(0, 7), exit_insn()});
+  const int prog = load_syscall(
+      {kfunc("bpf_cpumask_create"), reg(6, 0), mov(1, 2), reg(2, 6), kfunc("bpf_cpumask_set_cpu"), mov(1, 3), reg(2, 6),
+       kfunc("bpf_cpumask_set_cpu"), reg(1, 6), kfunc("bpf_cpumask_first"), reg(7, 0), reg(1, 6),
+       kfunc("bpf_cpumask_weight"), insn(BPF_ALU64 | BPF_LSH | BPF_K, 0, 0, 0, 8),
+       insn(BPF_ALU64 | BPF_OR | BPF_X, 7, 0, 0, 0), reg(1, 6), kfunc("bpf_cpumask_release"), reg(0, 7), exit_insn()});
   ASSERT_GE(prog, 0) << log_;
   EXPECT_EQ(run(prog), 0x202u);  // two CPUs, the first is 2
 }
@@ -271,14 +290,14 @@ TEST_F(BpfSystemTest, TimerRunsItsCallbackOnTimeAndOnceAndDiesWithItsMap) {
   const bpf_insn load_map = insn(BPF_LD | BPF_IMM | BPF_DW, 1, BPF_PSEUDO_MAP_FD, 0, map);
   bpf_insn map_in_r2 = load_map;
   map_in_r2.dst_reg = 2;
-  const int prog = load_syscall({
-      insn(BPF_ST | BPF_MEM | BPF_W, 10, 0, -4, 0), reg(2, 10), add(2, -4), load_map, insn(0, 0, 0, 0, 0),
-      call(BPF_FUNC_map_lookup_elem), reg(6, 0), add(6, 8),                      // r6 = &value->timer
-      reg(1, 6), map_in_r2, insn(0, 0, 0, 0, 0), mov(3, 1), call(BPF_FUNC_timer_init),
-      reg(1, 6), insn(BPF_LD | BPF_IMM | BPF_DW, 2, BPF_PSEUDO_FUNC, 0, 7), insn(0, 0, 0, 0, 0),
-      call(BPF_FUNC_timer_set_callback), reg(1, 6), mov(2, 1000), mov(3, 0), call(BPF_FUNC_timer_start), exit_insn(),
-      // The callback: r3 is the value.
-      mov(1, 1), insn(BPF_STX | BPF_ATOMIC | BPF_DW, 3, 1, 0, BPF_ADD), mov(0, 0), exit_insn()});
+  const int prog = load_syscall(
+      {insn(BPF_ST | BPF_MEM | BPF_W, 10, 0, -4, 0), reg(2, 10), add(2, -4), load_map, insn(0, 0, 0, 0, 0),
+       call(BPF_FUNC_map_lookup_elem), reg(6, 0), add(6, 8),  // r6 = &value->timer
+       reg(1, 6), map_in_r2, insn(0, 0, 0, 0, 0), mov(3, 1), call(BPF_FUNC_timer_init), reg(1, 6),
+       insn(BPF_LD | BPF_IMM | BPF_DW, 2, BPF_PSEUDO_FUNC, 0, 7), insn(0, 0, 0, 0, 0),
+       call(BPF_FUNC_timer_set_callback), reg(1, 6), mov(2, 1000), mov(3, 0), call(BPF_FUNC_timer_start), exit_insn(),
+       // The callback: r3 is the value.
+       mov(1, 1), insn(BPF_STX | BPF_ATOMIC | BPF_DW, 3, 1, 0, BPF_ADD), mov(0, 0), exit_insn()});
   ASSERT_GE(prog, 0) << log_;
   EXPECT_EQ(run(prog), 0u) << env_.logged;
   ASSERT_EQ(env_.timers.size(), 1u);
@@ -302,8 +321,8 @@ TEST_F(BpfSystemTest, TimerRunsItsCallbackOnTimeAndOnceAndDiesWithItsMap) {
 
 TEST_F(BpfSystemTest, DirectValuesOutOfRangeAreRefusedInTheKernelsWords) {
   const int map = bpf_map_create(BPF_MAP_TYPE_ARRAY, "value", 4, 16, 1, nullptr);
-  EXPECT_EQ(load(BPF_PROG_TYPE_SOCKET_FILTER, {insn(BPF_LD | BPF_IMM | BPF_DW, 1, BPF_PSEUDO_MAP_VALUE, 0, map),
-                                               insn(0, 0, 0, 0, 16), exit_insn()}),
+  EXPECT_EQ(load(BPF_PROG_TYPE_SOCKET_FILTER,
+                 {insn(BPF_LD | BPF_IMM | BPF_DW, 1, BPF_PSEUDO_MAP_VALUE, 0, map), insn(0, 0, 0, 0, 16), exit_insn()}),
             -EINVAL);
   EXPECT_STREQ(log_, "invalid access to map value pointer, value_size=16 off=16\n");
 }
@@ -311,8 +330,7 @@ TEST_F(BpfSystemTest, DirectValuesOutOfRangeAreRefusedInTheKernelsWords) {
 TEST_F(BpfSystemTest, HelpersAndMapTypesAreListedOnce) {
   EXPECT_GE(list_helpers().size(), 30u);
   EXPECT_EQ(list_map_types().size(), 9u);
-  for (const HelperEntry *entry : list_helpers())
-    EXPECT_STREQ(entry->name, helper_name(entry->id));
+  for (const HelperEntry *entry : list_helpers()) EXPECT_STREQ(entry->name, helper_name(entry->id));
 }
 
 }  // namespace

@@ -76,12 +76,10 @@ bool tail_in_range(const btf_type &type, const u8 *tail, u32 nr_types, u32 strin
       }
       return good;
     case BTF_KIND_ENUM:
-      for (u32 i = 0; i < vlen; i++)
-        good &= ok(reinterpret_cast<const struct btf_enum *>(tail)[i].name_off, 0);
+      for (u32 i = 0; i < vlen; i++) good &= ok(reinterpret_cast<const struct btf_enum *>(tail)[i].name_off, 0);
       return good;
     case BTF_KIND_ENUM64:
-      for (u32 i = 0; i < vlen; i++)
-        good &= ok(reinterpret_cast<const struct btf_enum64 *>(tail)[i].name_off, 0);
+      for (u32 i = 0; i < vlen; i++) good &= ok(reinterpret_cast<const struct btf_enum64 *>(tail)[i].name_off, 0);
       return good;
     case BTF_KIND_FUNC_PROTO:
       for (u32 i = 0; i < vlen; i++) {
@@ -90,8 +88,7 @@ bool tail_in_range(const btf_type &type, const u8 *tail, u32 nr_types, u32 strin
       }
       return good;
     case BTF_KIND_DATASEC:
-      for (u32 i = 0; i < vlen; i++)
-        good &= ok(0, reinterpret_cast<const btf_var_secinfo *>(tail)[i].type);
+      for (u32 i = 0; i < vlen; i++) good &= ok(0, reinterpret_cast<const btf_var_secinfo *>(tail)[i].type);
       return good;
     default: return true;
   }
@@ -112,8 +109,7 @@ int validate_btf(std::span<const u8> raw, std::string *why) {
     return *why = "Invalid section offset or length", -EINVAL;
   const u8 *types = raw.data() + header.hdr_len + header.type_off;
   const u8 *strings = raw.data() + header.hdr_len + header.str_off;
-  if (strings[0] != 0 || strings[header.str_len - 1] != 0)
-    return *why = "Invalid string section", -EINVAL;
+  if (strings[0] != 0 || strings[header.str_len - 1] != 0) return *why = "Invalid string section", -EINVAL;
 
   // Once to count, once to check what they refer to.
   u32 nr_types = 1;
@@ -121,14 +117,11 @@ int validate_btf(std::span<const u8> raw, std::string *why) {
     u32 id = 1;
     for (u64 at = 0; at < header.type_len; id++) {
       btf_type type;
-      if (at + sizeof(type) > header.type_len)
-        return *why = fmt::format("[{}] truncated type", id), -EINVAL;
+      if (at + sizeof(type) > header.type_len) return *why = fmt::format("[{}] truncated type", id), -EINVAL;
       std::memcpy(&type, types + at, sizeof(type));
       const int tail = tail_bytes(type);
-      if (tail < 0)
-        return *why = fmt::format("[{}] Invalid kind:{}", id, BTF_INFO_KIND(type.info)), -EINVAL;
-      if (at + sizeof(type) + tail > header.type_len)
-        return *why = fmt::format("[{}] truncated type", id), -EINVAL;
+      if (tail < 0) return *why = fmt::format("[{}] Invalid kind:{}", id, BTF_INFO_KIND(type.info)), -EINVAL;
+      if (at + sizeof(type) + tail > header.type_len) return *why = fmt::format("[{}] truncated type", id), -EINVAL;
       if (pass == 1 &&
           (type.name_off >= header.str_len || (refers_to_type(BTF_INFO_KIND(type.info)) && type.type >= nr_types) ||
            !tail_in_range(type, types + at + sizeof(type), nr_types, header.str_len)))
@@ -173,35 +166,27 @@ class PrototypeTypes {
       stars += c == '*';
     }
     Result<u32> base = base_type(words);
-    if (!base.ok())
-      return base;
+    if (!base.ok()) return base;
     u32 id = *base;
-    if (pointee_const)
-      id = derived(BTF_KIND_CONST, id);
-    for (int i = 0; i < stars; i++)
-      id = derived(BTF_KIND_PTR, id);
+    if (pointee_const) id = derived(BTF_KIND_CONST, id);
+    for (int i = 0; i < stars; i++) id = derived(BTF_KIND_PTR, id);
     return id;
   }
 
  private:
   Result<u32> base_type(const std::vector<std::string> &words) {
-    if (words.size() == 1 && words[0] == "void")
-      return 0;
+    if (words.size() == 1 && words[0] == "void") return 0;
     if (words.size() == 2 && (words[0] == "struct" || words[0] == "union" || words[0] == "enum")) {
       const u32 kind = words[0] == "struct" ? BTF_KIND_STRUCT : words[0] == "union" ? BTF_KIND_UNION : BTF_KIND_ENUM;
       s32 id = btf__find_by_name_kind(btf_, words[1].c_str(), kind);
-      if (id < 0 && kind == BTF_KIND_ENUM)
-        id = btf__find_by_name_kind(btf_, words[1].c_str(), BTF_KIND_ENUM64);
-      if (id < 0)
-        id = btf__find_by_name_kind(btf_, words[1].c_str(), BTF_KIND_FWD);
-      if (id < 0)
-        id = btf__add_fwd(btf_, words[1].c_str(), kind == BTF_KIND_UNION ? BTF_FWD_UNION : BTF_FWD_STRUCT);
+      if (id < 0 && kind == BTF_KIND_ENUM) id = btf__find_by_name_kind(btf_, words[1].c_str(), BTF_KIND_ENUM64);
+      if (id < 0) id = btf__find_by_name_kind(btf_, words[1].c_str(), BTF_KIND_FWD);
+      if (id < 0) id = btf__add_fwd(btf_, words[1].c_str(), kind == BTF_KIND_UNION ? BTF_FWD_UNION : BTF_FWD_STRUCT);
       return checked(id, words[1]);
     }
     if (words.size() == 1) {
       for (u32 kind : {BTF_KIND_TYPEDEF, BTF_KIND_STRUCT, BTF_KIND_INT}) {
-        if (const s32 id = btf__find_by_name_kind(btf_, words[0].c_str(), kind); id > 0)
-          return static_cast<u32>(id);
+        if (const s32 id = btf__find_by_name_kind(btf_, words[0].c_str(), kind); id > 0) return static_cast<u32>(id);
       }
     }
     return integer(words);
@@ -213,38 +198,40 @@ class PrototypeTypes {
       u32 bytes;
       int encoding;
     };
-    static constexpr Known kKnown[] = {
-        {"bool", "_Bool", 1, BTF_INT_BOOL},  {"char", "char", 1, BTF_INT_SIGNED},
-        {"int", "int", 4, BTF_INT_SIGNED},   {"s32", "int", 4, BTF_INT_SIGNED},
-        {"unsigned int", "unsigned int", 4, 0}, {"unsigned", "unsigned int", 4, 0}, {"u32", "unsigned int", 4, 0},
-        {"long", "long", 8, BTF_INT_SIGNED}, {"unsigned long", "unsigned long", 8, 0},
-        {"size_t", "unsigned long", 8, 0},
-        {"u8", "unsigned char", 1, 0},       {"unsigned char", "unsigned char", 1, 0},
-        {"u16", "unsigned short", 2, 0},     {"u64", "unsigned long long", 8, 0},
-        {"unsigned long long", "unsigned long long", 8, 0}, {"s64", "long long", 8, BTF_INT_SIGNED},
-        {"long long", "long long", 8, BTF_INT_SIGNED}};
+    static constexpr Known kKnown[] = {{"bool", "_Bool", 1, BTF_INT_BOOL},
+                                       {"char", "char", 1, BTF_INT_SIGNED},
+                                       {"int", "int", 4, BTF_INT_SIGNED},
+                                       {"s32", "int", 4, BTF_INT_SIGNED},
+                                       {"unsigned int", "unsigned int", 4, 0},
+                                       {"unsigned", "unsigned int", 4, 0},
+                                       {"u32", "unsigned int", 4, 0},
+                                       {"long", "long", 8, BTF_INT_SIGNED},
+                                       {"unsigned long", "unsigned long", 8, 0},
+                                       {"size_t", "unsigned long", 8, 0},
+                                       {"u8", "unsigned char", 1, 0},
+                                       {"unsigned char", "unsigned char", 1, 0},
+                                       {"u16", "unsigned short", 2, 0},
+                                       {"u64", "unsigned long long", 8, 0},
+                                       {"unsigned long long", "unsigned long long", 8, 0},
+                                       {"s64", "long long", 8, BTF_INT_SIGNED},
+                                       {"long long", "long long", 8, BTF_INT_SIGNED}};
     std::string text;
-    for (const std::string &word : words)
-      text += (text.empty() ? "" : " ") + word;
+    for (const std::string &word : words) text += (text.empty() ? "" : " ") + word;
     for (const Known &known : kKnown) {
-      if (text != known.text)
-        continue;
+      if (text != known.text) continue;
       s32 id = btf__find_by_name_kind(btf_, known.name, BTF_KIND_INT);
-      if (id < 0)
-        id = btf__add_int(btf_, known.name, known.bytes, known.encoding);
+      if (id < 0) id = btf__add_int(btf_, known.name, known.bytes, known.encoding);
       return checked(id, text);
     }
     return Status::error("type '{}' is not in the kernel BTF", text);
   }
   static Result<u32> checked(s32 id, const std::string &name) {
-    if (id < 0)
-      return Status::error("type '{}' cannot be added to the kernel BTF", name);
+    if (id < 0) return Status::error("type '{}' cannot be added to the kernel BTF", name);
     return static_cast<u32>(id);
   }
   u32 derived(u32 kind, u32 of) {
     u32 &id = derived_[{kind, of}];
-    if (id == 0)
-      id = static_cast<u32>(kind == BTF_KIND_PTR ? btf__add_ptr(btf_, of) : btf__add_const(btf_, of));
+    if (id == 0) id = static_cast<u32>(kind == BTF_KIND_PTR ? btf__add_ptr(btf_, of) : btf__add_const(btf_, of));
     return id;
   }
 
@@ -257,19 +244,15 @@ class PrototypeTypes {
 Result<std::unique_ptr<KernelBtf>> KernelBtf::build(std::span<const u8> base,
                                                     const std::vector<std::string> &struct_ops) {
   struct btf *btf = btf__new(base.data(), static_cast<u32>(base.size()));
-  if (btf == nullptr)
-    return Status::error("the base BTF cannot be parsed (errno {})", errno);
+  if (btf == nullptr) return Status::error("the base BTF cannot be parsed (errno {})", errno);
   std::unique_ptr<KernelBtf> kernel(new KernelBtf(btf));
   for (const std::string &name : struct_ops) {
-    if (Status status = kernel->add_struct_ops(name); !status.ok())
-      return status;
+    if (Status status = kernel->add_struct_ops(name); !status.ok()) return status;
   }
-  if (Status status = kernel->add_kfuncs(); !status.ok())
-    return status;
+  if (Status status = kernel->add_kfuncs(); !status.ok()) return status;
   u32 size = 0;
   const void *raw = btf__raw_data(btf, &size);
-  if (raw == nullptr)
-    return Status::error("the kernel BTF cannot be written (errno {})", errno);
+  if (raw == nullptr) return Status::error("the kernel BTF cannot be written (errno {})", errno);
   kernel->raw_.assign(static_cast<const u8 *>(raw), static_cast<const u8 *>(raw) + size);
   return kernel;
 }
@@ -279,15 +262,12 @@ KernelBtf::~KernelBtf() { btf__free(btf_); }
 Status KernelBtf::add_struct_ops(const std::string &name) {
   const std::string value_name = "bpf_struct_ops_" + name;
   const u32 struct_id = find(name, BTF_KIND_STRUCT);
-  if (struct_id == 0)
-    return Status::error("struct {} is not in the base BTF", name);
-  if (find(value_name, BTF_KIND_STRUCT) != 0)
-    return Status::ok_status();
+  if (struct_id == 0) return Status::error("struct {} is not in the base BTF", name);
+  if (find(value_name, BTF_KIND_STRUCT) != 0) return Status::ok_status();
   // As in the kernel: a head of a reference count and a state, then the table on a cache line of its own.
   constexpr u32 kCacheLine = 64;
   s32 word = btf__find_by_name_kind(btf_, "int", BTF_KIND_INT);
-  if (word < 0)
-    word = btf__add_int(btf_, "int", 4, BTF_INT_SIGNED);
+  if (word < 0) word = btf__add_int(btf_, "int", 4, BTF_INT_SIGNED);
   s32 common = btf__find_by_name_kind(btf_, "bpf_struct_ops_common_value", BTF_KIND_STRUCT);
   if (common < 0) {
     common = btf__add_struct(btf_, "bpf_struct_ops_common_value", 8);
@@ -306,22 +286,18 @@ Status KernelBtf::add_kfuncs() {
   PrototypeTypes types(btf_);
   for (const KfuncEntry *entry : list_kfuncs()) {
     Result<u32> returns = types.type_of(entry->return_text);
-    if (!returns.ok())
-      return returns.status().at(fmt::format("kfunc {}", entry->name));
+    if (!returns.ok()) return returns.status().at(fmt::format("kfunc {}", entry->name));
     // Argument types first: adding a type ends the list of parameters.
     std::vector<std::pair<std::string, u32>> params;
     for (const ParsedArg &arg : parse_kfunc_params(entry->params_text)) {
       Result<u32> type = types.type_of(arg.type);
-      if (!type.ok())
-        return type.status().at(fmt::format("kfunc {}: argument {}", entry->name, arg.name));
+      if (!type.ok()) return type.status().at(fmt::format("kfunc {}: argument {}", entry->name, arg.name));
       params.emplace_back(arg.name, *type);
     }
     const s32 proto = btf__add_func_proto(btf_, static_cast<int>(*returns));
-    for (const auto &[name, type] : params)
-      btf__add_func_param(btf_, name.c_str(), static_cast<int>(type));
+    for (const auto &[name, type] : params) btf__add_func_param(btf_, name.c_str(), static_cast<int>(type));
     const s32 func = btf__add_func(btf_, entry->name, BTF_FUNC_STATIC, proto);
-    if (func < 0)
-      return Status::error("kfunc {} cannot be added to the kernel BTF", entry->name);
+    if (func < 0) return Status::error("kfunc {} cannot be added to the kernel BTF", entry->name);
     kfuncs_[static_cast<u32>(func)] = entry;
   }
   return Status::ok_status();

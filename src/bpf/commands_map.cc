@@ -13,12 +13,10 @@ namespace uscx::bpf {
 
 bool object_name_ok(const char (&name)[BPF_OBJ_NAME_LEN], std::string *out) {
   const size_t length = strnlen(name, BPF_OBJ_NAME_LEN);
-  if (length == BPF_OBJ_NAME_LEN)
-    return false;
+  if (length == BPF_OBJ_NAME_LEN) return false;
   for (size_t i = 0; i < BPF_OBJ_NAME_LEN; i++) {
     const unsigned char c = static_cast<unsigned char>(name[i]);
-    if (i < length ? !(std::isalnum(c) || c == '_' || c == '.') : c != 0)
-      return false;
+    if (i < length ? !(std::isalnum(c) || c == '_' || c == '.') : c != 0) return false;
   }
   out->assign(name, length);
   return true;
@@ -29,14 +27,11 @@ namespace {
 // The sizes that the BTF gives to key and value must be the map's.
 bool btf_sizes_match(const MapAttr &attr) {
   const struct btf *btf = attr.btf->parsed();
-  if (attr.btf_key_type_id != 0 && btf__resolve_size(btf, attr.btf_key_type_id) != attr.key_size)
-    return false;
-  if (attr.btf_value_type_id == 0)
-    return true;
+  if (attr.btf_key_type_id != 0 && btf__resolve_size(btf, attr.btf_key_type_id) != attr.key_size) return false;
+  if (attr.btf_value_type_id == 0) return true;
   const btf_type *value = btf__type_by_id(btf, attr.btf_value_type_id);
   // A data section may be smaller than the map that holds it.
-  if (value != nullptr && btf_is_datasec(value))
-    return value->size <= attr.value_size;
+  if (value != nullptr && btf_is_datasec(value)) return value->size <= attr.value_size;
   return value != nullptr && btf__resolve_size(btf, attr.btf_value_type_id) == attr.value_size;
 }
 
@@ -53,22 +48,18 @@ long BpfSystem::cmd_map_create(union bpf_attr *attr) {
   map.btf_key_type_id = attr->btf_key_type_id;
   map.btf_value_type_id = attr->btf_value_type_id;
   map.btf_vmlinux_value_type_id = attr->btf_vmlinux_value_type_id;
-  if (!object_name_ok(attr->map_name, &map.name))
-    return -EINVAL;
+  if (!object_name_ok(attr->map_name, &map.name)) return -EINVAL;
   if (map.flags & BPF_F_TOKEN_FD || attr->excl_prog_hash != 0 || attr->map_ifindex != 0) {
     log("bpf: MAP_CREATE: tokens, exclusive maps and device maps are not implemented");
     return -EINVAL;
   }
   if (map.btf_vmlinux_value_type_id != 0) {
-    if (map.type != BPF_MAP_TYPE_STRUCT_OPS || map.btf_key_type_id != 0 || map.btf_value_type_id != 0)
-      return -EINVAL;
+    if (map.type != BPF_MAP_TYPE_STRUCT_OPS || map.btf_key_type_id != 0 || map.btf_value_type_id != 0) return -EINVAL;
   } else if (map.btf_key_type_id != 0 && map.btf_value_type_id == 0) {
     return -EINVAL;
   }
-  if (map.extra != 0 && map.type != BPF_MAP_TYPE_BLOOM_FILTER && map.type != BPF_MAP_TYPE_ARENA)
-    return -EINVAL;
-  if (attr->numa_node != 0 && !(map.flags & BPF_F_NUMA_NODE))
-    return -EINVAL;
+  if (map.extra != 0 && map.type != BPF_MAP_TYPE_BLOOM_FILTER && map.type != BPF_MAP_TYPE_ARENA) return -EINVAL;
+  if (attr->numa_node != 0 && !(map.flags & BPF_F_NUMA_NODE)) return -EINVAL;
   const MapTypeEntry *type = find_map_type(map.type);
   if (type == nullptr) {
     const char *name = map_type_name(map.type);
@@ -77,21 +68,17 @@ long BpfSystem::cmd_map_create(union bpf_attr *attr) {
   }
   if (map.btf_key_type_id != 0 || map.btf_value_type_id != 0) {
     map.btf = get<Btf>(static_cast<int>(attr->btf_fd));
-    if (map.btf == nullptr)
-      return object_of_fd(static_cast<int>(attr->btf_fd)) == nullptr ? -EBADF : -EINVAL;
-    if (!btf_sizes_match(map))
-      return -EINVAL;
+    if (map.btf == nullptr) return object_of_fd(static_cast<int>(attr->btf_fd)) == nullptr ? -EBADF : -EINVAL;
+    if (!btf_sizes_match(map)) return -EINVAL;
   }
   std::shared_ptr<Map> created;
-  if (const int err = type->create(*this, map, &created); err != 0)
-    return err;
+  if (const int err = type->create(*this, map, &created); err != 0) return err;
   return install_fd(created);
 }
 
 int BpfSystem::map_for_command(u32 fd, std::shared_ptr<Map> *map) const {
   const std::shared_ptr<Object> object = object_of_fd(static_cast<int>(fd));
-  if (object == nullptr)
-    return -EBADF;
+  if (object == nullptr) return -EBADF;
   *map = std::dynamic_pointer_cast<Map>(object);
   return *map == nullptr ? -EINVAL : 0;
 }
@@ -100,8 +87,7 @@ namespace {
 
 // A key as user space gave it: copied, because its buffer has no alignment. Maps without keys take none.
 int read_key(const Map &map, u64 user_key, std::vector<u64> *key) {
-  if (map.key_size() == 0)
-    return user_key != 0 ? -EINVAL : 0;
+  if (map.key_size() == 0) return user_key != 0 ? -EINVAL : 0;
   key->resize((map.key_size() + 7) / 8);
   return copy_from_user(key->data(), user_key, map.key_size());
 }
@@ -111,75 +97,55 @@ int read_key(const Map &map, u64 user_key, std::vector<u64> *key) {
 long BpfSystem::cmd_map_lookup(union bpf_attr *attr) {
   std::shared_ptr<Map> map;
   std::vector<u64> key;
-  if (int err = map_for_command(attr->map_fd, &map); err != 0)
-    return err;
-  if (map->attr().flags & BPF_F_WRONLY)
-    return -EPERM;
-  if (int err = read_key(*map, attr->key, &key); err != 0)
-    return err;
+  if (int err = map_for_command(attr->map_fd, &map); err != 0) return err;
+  if (map->attr().flags & BPF_F_WRONLY) return -EPERM;
+  if (int err = read_key(*map, attr->key, &key); err != 0) return err;
   std::vector<u64> value((map->user_value_size() + 7) / 8);
-  if (int err = map->user_lookup(key.data(), value.data(), attr->flags); err != 0)
-    return err;
+  if (int err = map->user_lookup(key.data(), value.data(), attr->flags); err != 0) return err;
   return copy_to_user(attr->value, value.data(), map->user_value_size());
 }
 
 long BpfSystem::cmd_map_update(union bpf_attr *attr) {
   std::shared_ptr<Map> map;
   std::vector<u64> key;
-  if (int err = map_for_command(attr->map_fd, &map); err != 0)
-    return err;
-  if (map->attr().flags & BPF_F_RDONLY || map->frozen())
-    return -EPERM;
-  if (attr->flags & BPF_F_LOCK && !map->has_field(FieldKind::kSpinLock))
-    return -EINVAL;
-  if (int err = read_key(*map, attr->key, &key); err != 0)
-    return err;
+  if (int err = map_for_command(attr->map_fd, &map); err != 0) return err;
+  if (map->attr().flags & BPF_F_RDONLY || map->frozen()) return -EPERM;
+  if (attr->flags & BPF_F_LOCK && !map->has_field(FieldKind::kSpinLock)) return -EINVAL;
+  if (int err = read_key(*map, attr->key, &key); err != 0) return err;
   std::vector<u64> value((map->user_value_size() + 7) / 8);
-  if (int err = copy_from_user(value.data(), attr->value, map->user_value_size()); err != 0)
-    return err;
+  if (int err = copy_from_user(value.data(), attr->value, map->user_value_size()); err != 0) return err;
   return map->user_update(key.data(), value.data(), attr->flags);
 }
 
 long BpfSystem::cmd_map_delete(union bpf_attr *attr) {
   std::shared_ptr<Map> map;
   std::vector<u64> key;
-  if (int err = map_for_command(attr->map_fd, &map); err != 0)
-    return err;
-  if (map->attr().flags & BPF_F_RDONLY || map->frozen())
-    return -EPERM;
-  if (int err = read_key(*map, attr->key, &key); err != 0)
-    return err;
+  if (int err = map_for_command(attr->map_fd, &map); err != 0) return err;
+  if (map->attr().flags & BPF_F_RDONLY || map->frozen()) return -EPERM;
+  if (int err = read_key(*map, attr->key, &key); err != 0) return err;
   return map->user_erase(key.data());
 }
 
 long BpfSystem::cmd_map_next_key(union bpf_attr *attr) {
   std::shared_ptr<Map> map;
   std::vector<u64> key;
-  if (int err = map_for_command(attr->map_fd, &map); err != 0)
-    return err;
-  if (map->attr().flags & BPF_F_WRONLY)
-    return -EPERM;
+  if (int err = map_for_command(attr->map_fd, &map); err != 0) return err;
+  if (map->attr().flags & BPF_F_WRONLY) return -EPERM;
   if (attr->key != 0) {
-    if (int err = read_key(*map, attr->key, &key); err != 0)
-      return err;
+    if (int err = read_key(*map, attr->key, &key); err != 0) return err;
   }
   std::vector<u64> next((map->key_size() + 7) / 8);
-  if (int err = map->next_key(attr->key != 0 ? key.data() : nullptr, next.data()); err != 0)
-    return err;
+  if (int err = map->next_key(attr->key != 0 ? key.data() : nullptr, next.data()); err != 0) return err;
   return copy_to_user(attr->next_key, next.data(), map->key_size());
 }
 
 long BpfSystem::cmd_map_lookup_and_delete(union bpf_attr *attr) {
   std::shared_ptr<Map> map;
   std::vector<u64> key;
-  if (int err = map_for_command(attr->map_fd, &map); err != 0)
-    return err;
-  if (attr->flags & ~u64{BPF_F_LOCK})
-    return -EINVAL;
-  if (map->attr().flags & (BPF_F_RDONLY | BPF_F_WRONLY) || map->frozen())
-    return -EPERM;
-  if (int err = read_key(*map, attr->key, &key); err != 0)
-    return err;
+  if (int err = map_for_command(attr->map_fd, &map); err != 0) return err;
+  if (attr->flags & ~u64{BPF_F_LOCK}) return -EINVAL;
+  if (map->attr().flags & (BPF_F_RDONLY | BPF_F_WRONLY) || map->frozen()) return -EPERM;
+  if (int err = read_key(*map, attr->key, &key); err != 0) return err;
   std::vector<u64> value((map->user_value_size() + 7) / 8);
   const int err = map->user_lookup_and_delete(key.data(), value.data(), attr->flags);
   if (err != 0) {
@@ -190,10 +156,8 @@ long BpfSystem::cmd_map_lookup_and_delete(union bpf_attr *attr) {
 
 long BpfSystem::cmd_map_freeze(union bpf_attr *attr) {
   std::shared_ptr<Map> map;
-  if (int err = map_for_command(attr->map_fd, &map); err != 0)
-    return err;
-  if (map->type() == BPF_MAP_TYPE_STRUCT_OPS || !map->fields().empty())
-    return -kENotSupp;
+  if (int err = map_for_command(attr->map_fd, &map); err != 0) return err;
+  if (map->type() == BPF_MAP_TYPE_STRUCT_OPS || !map->fields().empty()) return -kENotSupp;
   return map->freeze();
 }
 
@@ -203,11 +167,9 @@ long BpfSystem::cmd_btf_load(union bpf_attr *attr) {
     return -EINVAL;
   }
   constexpr u32 kMaxBtfBytes = 16u << 20;
-  if (attr->btf_size > kMaxBtfBytes)
-    return -E2BIG;
+  if (attr->btf_size > kMaxBtfBytes) return -E2BIG;
   std::vector<u8> raw(attr->btf_size);
-  if (int err = copy_from_user(raw.data(), attr->btf, raw.size()); err != 0)
-    return err;
+  if (int err = copy_from_user(raw.data(), attr->btf, raw.size()); err != 0) return err;
   std::string why;
   if (int err = validate_btf(raw, &why); err != 0) {
     attr->btf_log_true_size = static_cast<u32>(why.size() + 1);
@@ -215,8 +177,7 @@ long BpfSystem::cmd_btf_load(union bpf_attr *attr) {
     return err;
   }
   struct btf *parsed = btf__new(raw.data(), static_cast<u32>(raw.size()));
-  if (parsed == nullptr)
-    return -EINVAL;
+  if (parsed == nullptr) return -EINVAL;
   return install_fd(std::make_shared<Btf>(*this, std::move(raw), parsed));
 }
 

@@ -13,32 +13,24 @@
 namespace uscx::bpf {
 
 long BpfSystem::cmd_prog_bind_map(union bpf_attr *attr) {
-  if (attr->prog_bind_map.flags != 0)
-    return -EINVAL;
+  if (attr->prog_bind_map.flags != 0) return -EINVAL;
   const std::shared_ptr<Object> prog = object_of_fd(static_cast<int>(attr->prog_bind_map.prog_fd));
-  if (prog == nullptr)
-    return -EBADF;
-  if (prog->kind() != ObjectKind::kProg)
-    return -EINVAL;
+  if (prog == nullptr) return -EBADF;
+  if (prog->kind() != ObjectKind::kProg) return -EINVAL;
   std::shared_ptr<Map> map;
-  if (int err = map_for_command(attr->prog_bind_map.map_fd, &map); err != 0)
-    return err;
+  if (int err = map_for_command(attr->prog_bind_map.map_fd, &map); err != 0) return err;
   std::static_pointer_cast<Prog>(prog)->bind_map(std::move(map));
   return 0;
 }
 
 long BpfSystem::cmd_prog_assoc(union bpf_attr *attr) {
-  if (attr->prog_assoc_struct_ops.flags != 0)
-    return -EINVAL;
+  if (attr->prog_assoc_struct_ops.flags != 0) return -EINVAL;
   const std::shared_ptr<Object> object = object_of_fd(static_cast<int>(attr->prog_assoc_struct_ops.prog_fd));
-  if (object == nullptr)
-    return -EBADF;
+  if (object == nullptr) return -EBADF;
   const auto prog = std::dynamic_pointer_cast<Prog>(object);
-  if (prog == nullptr || prog->type() == BPF_PROG_TYPE_STRUCT_OPS)
-    return -EINVAL;
+  if (prog == nullptr || prog->type() == BPF_PROG_TYPE_STRUCT_OPS) return -EINVAL;
   std::shared_ptr<Map> map;
-  if (int err = map_for_command(attr->prog_assoc_struct_ops.map_fd, &map); err != 0)
-    return err;
+  if (int err = map_for_command(attr->prog_assoc_struct_ops.map_fd, &map); err != 0) return err;
   const auto ops = std::dynamic_pointer_cast<StructOpsMap>(map);
   return ops == nullptr ? -EINVAL : prog->associate(ops);
 }
@@ -46,14 +38,11 @@ long BpfSystem::cmd_prog_assoc(union bpf_attr *attr) {
 long BpfSystem::cmd_prog_run(union bpf_attr *attr) {
   constexpr u32 kMaxCtxBytes = 0xffff;
   auto &test = attr->test;
-  if ((test.ctx_size_in != 0) != (test.ctx_in != 0) || (test.ctx_size_out != 0) != (test.ctx_out != 0))
-    return -EINVAL;
+  if ((test.ctx_size_in != 0) != (test.ctx_in != 0) || (test.ctx_size_out != 0) != (test.ctx_out != 0)) return -EINVAL;
   const std::shared_ptr<Object> object = object_of_fd(static_cast<int>(test.prog_fd));
-  if (object == nullptr)
-    return -EBADF;
+  if (object == nullptr) return -EBADF;
   const auto prog = std::dynamic_pointer_cast<Prog>(object);
-  if (prog == nullptr)
-    return -EINVAL;
+  if (prog == nullptr) return -EINVAL;
   if (prog->type() != BPF_PROG_TYPE_SYSCALL) {
     log(fmt::format("bpf: PROG_TEST_RUN of program {}: only syscall programs can be run", prog->name()));
     return -kENotSupp;
@@ -85,28 +74,21 @@ long BpfSystem::cmd_prog_run(union bpf_attr *attr) {
 long BpfSystem::cmd_link_create(union bpf_attr *attr) {
   const auto &create = attr->link_create;
   if (create.attach_type == BPF_STRUCT_OPS) {
-    if (create.flags != 0)
-      return -EINVAL;
+    if (create.flags != 0) return -EINVAL;
     std::shared_ptr<Map> map;
-    if (int err = map_for_command(create.map_fd, &map); err != 0)
-      return err;
+    if (int err = map_for_command(create.map_fd, &map); err != 0) return err;
     const auto ops = std::dynamic_pointer_cast<StructOpsMap>(map);
-    if (ops == nullptr)
-      return -EINVAL;
-    if (int err = ops->attach(); err != 0)
-      return err;
+    if (ops == nullptr) return -EINVAL;
+    if (int err = ops->attach(); err != 0) return err;
     return install_fd(std::make_shared<StructOpsLink>(*this, ops));
   }
   const std::shared_ptr<Object> object = object_of_fd(static_cast<int>(create.prog_fd));
-  if (object == nullptr)
-    return -EBADF;
+  if (object == nullptr) return -EBADF;
   const auto prog = std::dynamic_pointer_cast<Prog>(object);
-  if (prog == nullptr)
-    return -EINVAL;
+  if (prog == nullptr) return -EINVAL;
   // Attachment by perf event or uprobe fails on its target before anything else is looked at; feature probes rest on
   // it.
-  if (create.attach_type == BPF_PERF_EVENT)
-    return -EBADF;
+  if (create.attach_type == BPF_PERF_EVENT) return -EBADF;
   if (create.attach_type == BPF_TRACE_UPROBE_MULTI)
     return static_cast<s32>(create.uprobe_multi.pid) < 0 ? -EINVAL : -EBADF;
   log(fmt::format("bpf: LINK_CREATE of program {}: attach type {} is not implemented", prog->name(),
@@ -116,18 +98,15 @@ long BpfSystem::cmd_link_create(union bpf_attr *attr) {
 
 long BpfSystem::cmd_link_update(union bpf_attr *attr) {
   const std::shared_ptr<Object> object = object_of_fd(static_cast<int>(attr->link_update.link_fd));
-  if (object == nullptr)
-    return -EBADF;
-  if (attr->link_update.flags & ~static_cast<u32>(BPF_F_REPLACE) || object->kind() != ObjectKind::kLink)
-    return -EINVAL;
+  if (object == nullptr) return -EBADF;
+  if (attr->link_update.flags & ~static_cast<u32>(BPF_F_REPLACE) || object->kind() != ObjectKind::kLink) return -EINVAL;
   // The only struct_ops tables there are, sched_ext's, have no update.
   return -EOPNOTSUPP;
 }
 
 long BpfSystem::cmd_link_detach(union bpf_attr *attr) {
   const std::shared_ptr<Object> object = object_of_fd(static_cast<int>(attr->link_detach.link_fd));
-  if (object == nullptr)
-    return -EBADF;
+  if (object == nullptr) return -EBADF;
   const auto link = std::dynamic_pointer_cast<StructOpsLink>(object);
   return link == nullptr ? -EINVAL : link->detach();
 }
@@ -136,12 +115,10 @@ long BpfSystem::cmd_link_detach(union bpf_attr *attr) {
 
 template <ObjectKind kKind>
 long BpfSystem::cmd_next_id(union bpf_attr *attr) {
-  if (attr->start_id >= INT32_MAX)
-    return -EINVAL;
+  if (attr->start_id >= INT32_MAX) return -EINVAL;
   const auto &objects = objects_[static_cast<int>(kKind)];
   auto it = objects.upper_bound(attr->start_id);
-  if (it == objects.end())
-    return -ENOENT;
+  if (it == objects.end()) return -ENOENT;
   attr->next_id = it->first;
   return 0;
 }
@@ -178,10 +155,8 @@ struct InfoBuffer {
     const u32 length = std::min<u32>(attr->info.info_len, sizeof(Info));
     for (u32 at = sizeof(Info); at < attr->info.info_len; at++) {
       u8 byte;
-      if (copy_from_user(&byte, attr->info.info + at, 1) != 0)
-        return -EFAULT;
-      if (byte != 0)
-        return -E2BIG;
+      if (copy_from_user(&byte, attr->info.info + at, 1) != 0) return -EFAULT;
+      if (byte != 0) return -E2BIG;
     }
     return copy_from_user(&info, attr->info.info, length);
   }
@@ -193,8 +168,7 @@ struct InfoBuffer {
 
 int map_info(const Map &map, union bpf_attr *attr) {
   InfoBuffer<bpf_map_info> buffer;
-  if (int err = buffer.read(attr); err != 0)
-    return err;
+  if (int err = buffer.read(attr); err != 0) return err;
   bpf_map_info info{};
   info.type = map.type();
   info.id = map.id();
@@ -216,8 +190,7 @@ int map_info(const Map &map, union bpf_attr *attr) {
 
 int prog_info(const Prog &prog, union bpf_attr *attr) {
   InfoBuffer<bpf_prog_info> buffer;
-  if (int err = buffer.read(attr); err != 0)
-    return err;
+  if (int err = buffer.read(attr); err != 0) return err;
   bpf_prog_info &info = buffer.info;
   const u32 wanted_maps = info.nr_map_ids;
   const u64 map_ids = info.map_ids;
@@ -234,8 +207,7 @@ int prog_info(const Prog &prog, union bpf_attr *attr) {
   info.map_ids = map_ids;
   for (u32 i = 0; i < std::min(wanted_maps, info.nr_map_ids); i++) {
     const u32 id = prog.maps()[i]->id();
-    if (int err = copy_to_user(map_ids + i * sizeof(id), &id, sizeof(id)); err != 0)
-      return err;
+    if (int err = copy_to_user(map_ids + i * sizeof(id), &id, sizeof(id)); err != 0) return err;
   }
   info.xlated_prog_len = static_cast<u32>(prog.insns().size() * sizeof(bpf_insn));
   info.xlated_prog_insns = xlated;
@@ -248,21 +220,17 @@ int prog_info(const Prog &prog, union bpf_attr *attr) {
 
 int btf_info(const Btf &btf, union bpf_attr *attr) {
   InfoBuffer<bpf_btf_info> buffer;
-  if (int err = buffer.read(attr); err != 0)
-    return err;
+  if (int err = buffer.read(attr); err != 0) return err;
   bpf_btf_info &info = buffer.info;
-  if ((info.name == 0) != (info.name_len == 0))
-    return -EINVAL;
+  if ((info.name == 0) != (info.name_len == 0)) return -EINVAL;
   const u32 wanted = info.btf_size;
   info.btf_size = static_cast<u32>(btf.raw().size());
   info.id = btf.id();
   info.kernel_btf = 0;
-  if (int err = copy_to_user(info.btf, btf.raw().data(), std::min(wanted, info.btf_size)); err != 0)
-    return err;
+  if (int err = copy_to_user(info.btf, btf.raw().data(), std::min(wanted, info.btf_size)); err != 0) return err;
   if (info.name_len != 0) {
     const char nul = 0;
-    if (int err = copy_to_user(info.name, &nul, 1); err != 0)
-      return err;
+    if (int err = copy_to_user(info.name, &nul, 1); err != 0) return err;
     info.name_len = 0;
   }
   return buffer.write(attr);
@@ -270,8 +238,7 @@ int btf_info(const Btf &btf, union bpf_attr *attr) {
 
 int link_info(const Object &link, union bpf_attr *attr) {
   InfoBuffer<bpf_link_info> buffer;
-  if (int err = buffer.read(attr); err != 0)
-    return err;
+  if (int err = buffer.read(attr); err != 0) return err;
   bpf_link_info info{};
   info.type = BPF_LINK_TYPE_STRUCT_OPS;
   info.id = link.id();
@@ -285,8 +252,7 @@ int link_info(const Object &link, union bpf_attr *attr) {
 
 long BpfSystem::cmd_get_info(union bpf_attr *attr) {
   const std::shared_ptr<Object> object = object_of_fd(static_cast<int>(attr->info.bpf_fd));
-  if (object == nullptr)
-    return -EBADF;
+  if (object == nullptr) return -EBADF;
   switch (object->kind()) {
     case ObjectKind::kMap: return map_info(static_cast<Map &>(*object), attr);
     case ObjectKind::kProg: return prog_info(static_cast<Prog &>(*object), attr);

@@ -24,10 +24,8 @@ class ProgramStrings final : public StringReader {
     out->clear();
     for (u64 at = address; out->size() < limit; at++) {
       u64 byte;
-      if (!Region::contains(at) || !probe_load(at, 1, &byte))
-        return false;
-      if (byte == 0)
-        break;
+      if (!Region::contains(at) || !probe_load(at, 1, &byte)) return false;
+      if (byte == 0) break;
       out->push_back(static_cast<char>(byte));
     }
     return true;
@@ -73,8 +71,7 @@ class Formatter {
   int run() {
     while (at_ < format_.size()) {
       const char c = format_[at_++];
-      if (!acceptable(c))
-        return -EINVAL;
+      if (!acceptable(c)) return -EINVAL;
       if (c != '%') {
         *out_ += c;
       } else if (peek() == '%') {
@@ -109,16 +106,14 @@ class Formatter {
 
   bool conversion() {
     const Spec spec = read_spec();
-    if (next_ >= words_.size())
-      return false;
+    if (next_ >= words_.size()) return false;
     const u64 word = words_[next_++];
     int longs = 0;
     if (peek() == 'p') {
       at_++;
       return pointer(spec, word);
     }
-    for (; peek() == 'l' && longs < 2; at_++)
-      longs++;
+    for (; peek() == 'l' && longs < 2; at_++) longs++;
     const char kind = peek();
     at_++;
     const u64 value = longs > 0 ? word : static_cast<u32>(word);
@@ -130,8 +125,7 @@ class Formatter {
       case 'X': put_padded(spec, "", fmt::format("{:X}", value), spec.zero, out_); return true;
       case 's': return longs == 0 && string(spec, word);
       case 'c':
-        if (longs == 0)
-          put_padded(spec, "", std::string(1, static_cast<char>(word)), false, out_);
+        if (longs == 0) put_padded(spec, "", std::string(1, static_cast<char>(word)), false, out_);
         return longs == 0;
       default: return false;
     }
@@ -139,8 +133,7 @@ class Formatter {
 
   bool string(const Spec &spec, u64 address) {
     std::string text;
-    if (!strings_.read(address, &text, kMaxStringBytes - 1))
-      text.clear();
+    if (!strings_.read(address, &text, kMaxStringBytes - 1)) text.clear();
     put_padded(spec, "", text, false, out_);
     return true;
   }
@@ -179,8 +172,7 @@ const StringReader &program_strings() {
 int format_words(std::string_view format, std::span<const u64> words, const StringReader &strings, std::string *out) {
   out->clear();
   const int err = Formatter(format, words, strings, out).run();
-  if (err != 0)
-    out->clear();
+  if (err != 0) out->clear();
   return err;
 }
 

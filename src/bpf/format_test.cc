@@ -16,8 +16,7 @@ namespace {
 class HostStrings final : public StringReader {
  public:
   bool read(u64 address, std::string *out, size_t limit) const override {
-    if (address < 4096)
-      return false;
+    if (address < 4096) return false;
     *out = std::string(reinterpret_cast<const char *>(address)).substr(0, limit);
     return true;
   }
@@ -37,8 +36,7 @@ TEST(Format, IntegersAreAsInPrintf) {
     const std::string kind = kinds[rng.below(std::size(kinds))];
     std::string spec = "%";
     spec += flags[rng.below(std::size(flags))];
-    if (rng.below(2))
-      spec += std::to_string(rng.between(1, 24));
+    if (rng.below(2)) spec += std::to_string(rng.between(1, 24));
     spec += kind;
     const u64 word = rng.below(4) == 0 ? rng.below(1000) : rng.next();
     char expected[128];

@@ -20,8 +20,7 @@ HelperRegistrar::HelperRegistrar(HelperEntry &entry) {
 const std::vector<const HelperEntry *> &list_helpers() {
   static const std::vector<const HelperEntry *> &all = *[] {
     auto *list = new std::vector<const HelperEntry *>();
-    for (HelperEntry *entry = helper_head; entry != nullptr; entry = entry->next)
-      list->push_back(entry);
+    for (HelperEntry *entry = helper_head; entry != nullptr; entry = entry->next) list->push_back(entry);
     std::sort(list->begin(), list->end(), [](const HelperEntry *a, const HelperEntry *b) { return a->id < b->id; });
     for (size_t i = 1; i < list->size(); i++)
       CHECK((*list)[i - 1]->id != (*list)[i]->id, "helper {} is defined twice", (*list)[i]->name);

@@ -89,15 +89,18 @@ struct HelperThunk<kBody, kEntry> {
 
 }  // namespace uscx::bpf
 
-#define USCX_HELPER(id_, name_, ret_, params_) \
-  static ret_ bpf_##name_##_body params_; \
-  namespace helper_entries { \
-  extern ::uscx::bpf::HelperEntry name_; \
-  ::uscx::bpf::HelperEntry name_{(id_), "bpf_" #name_, #ret_, #params_, \
+#define USCX_HELPER(id_, name_, ret_, params_)                                                \
+  static ret_ bpf_##name_##_body params_;                                                     \
+  namespace helper_entries {                                                                  \
+  extern ::uscx::bpf::HelperEntry name_;                                                      \
+  ::uscx::bpf::HelperEntry name_{(id_),                                                       \
+                                 "bpf_" #name_,                                               \
+                                 #ret_,                                                       \
+                                 #params_,                                                    \
                                  &::uscx::bpf::HelperThunk<&bpf_##name_##_body, name_>::call, \
                                  ::uscx::bpf::call_desc("bpf_" #name_, &bpf_##name_##_body)}; \
-  static const ::uscx::bpf::HelperRegistrar name_##_registrar{name_}; \
-  } \
+  static const ::uscx::bpf::HelperRegistrar name_##_registrar{name_};                         \
+  }                                                                                           \
   static ret_ bpf_##name_##_body params_
 
 #endif  // USCX_BPF_HELPER_H_

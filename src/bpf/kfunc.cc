@@ -25,12 +25,10 @@ bool ends_with(std::string_view text, std::string_view end) {
 
 // Whether every page of the range is mapped.
 bool mapped(u64 address, u64 size) {
-  if (size == 0)
-    return true;
+  if (size == 0) return true;
   u64 ignored;
   for (u64 at = address; at < address + size; at = (at / kPageBytes + 1) * kPageBytes) {
-    if (!probe_load(at, 1, &ignored))
-      return false;
+    if (!probe_load(at, 1, &ignored)) return false;
   }
   return true;
 }
@@ -49,10 +47,8 @@ bool writable_range(u64 address, u64 size) {
 bool string_ends(u64 address) {
   for (u64 at = address; Region::contains(at); at++) {
     u64 byte;
-    if (!probe_load(at, 1, &byte))
-      return false;
-    if (byte == 0)
-      return true;
+    if (!probe_load(at, 1, &byte)) return false;
+    if (byte == 0) return true;
   }
   return false;
 }
@@ -77,12 +73,9 @@ void refine_from_names(KfuncEntry &entry) {
     ArgSpec &spec = entry.args[i];
     spec.nullable = ends_with(parsed[i].name, "__nullable") || ends_with(parsed[i].name, "__opt");
     const bool sized = i + 1 < entry.nr_args && ends_with(parsed[i + 1].name, "__sz");
-    if (sized && spec.kind == ArgKind::kMemory)
-      spec.kind = ArgKind::kBuffer;
-    if (sized && spec.kind == ArgKind::kMemoryOut)
-      spec.kind = ArgKind::kBufferOut;
-    if (ends_with(parsed[i].name, "__ign"))
-      spec.kind = ArgKind::kScalar;
+    if (sized && spec.kind == ArgKind::kMemory) spec.kind = ArgKind::kBuffer;
+    if (sized && spec.kind == ArgKind::kMemoryOut) spec.kind = ArgKind::kBufferOut;
+    if (ends_with(parsed[i].name, "__ign")) spec.kind = ArgKind::kScalar;
     entry.has_checks |= spec.kind != ArgKind::kScalar;
   }
 }
@@ -115,8 +108,7 @@ namespace {
 
 std::vector<const KfuncEntry *> collect_kfuncs() {
   std::vector<const KfuncEntry *> all;
-  for (KfuncEntry *entry = kfunc_head; entry != nullptr; entry = entry->next)
-    all.push_back(entry);
+  for (KfuncEntry *entry = kfunc_head; entry != nullptr; entry = entry->next) all.push_back(entry);
   const size_t nr_real = all.size();
   for (KfuncAlias *alias = alias_head; alias != nullptr; alias = alias->next) {
     auto target = std::find_if(all.begin(), all.begin() + nr_real,
@@ -149,38 +141,38 @@ const KfuncEntry *find_kfunc(std::string_view name) {
 }
 
 std::string kfunc_groups_text(u32 groups) {
-  static constexpr std::pair<u32, const char *> kNames[] = {
-      {kGeneric, "generic"},   {kAny, "any"},           {kIdle, "idle"},         {kCid, "cid"},
-      {kSelectCpu, "select_cpu"}, {kEnqueue, "enqueue"}, {kDispatch, "dispatch"}, {kUnlocked, "unlocked"},
-      {kInit, "init"},         {kCpuRelease, "cpu_release"}, {kCpuForm, "cpu-form"}};
+  static constexpr std::pair<u32, const char *> kNames[] = {{kGeneric, "generic"},
+                                                            {kAny, "any"},
+                                                            {kIdle, "idle"},
+                                                            {kCid, "cid"},
+                                                            {kSelectCpu, "select_cpu"},
+                                                            {kEnqueue, "enqueue"},
+                                                            {kDispatch, "dispatch"},
+                                                            {kUnlocked, "unlocked"},
+                                                            {kInit, "init"},
+                                                            {kCpuRelease, "cpu_release"},
+                                                            {kCpuForm, "cpu-form"}};
   std::string text;
   for (const auto &[bit, name] : kNames) {
-    if (groups & bit)
-      text += (text.empty() ? "" : "|") + std::string(name);
+    if (groups & bit) text += (text.empty() ? "" : "|") + std::string(name);
   }
   return text;
 }
 
 std::vector<ParsedArg> parse_kfunc_params(std::string_view text) {
   std::vector<ParsedArg> args;
-  if (text.size() >= 2 && text.front() == '(')
-    text = text.substr(1, text.size() - 2);
+  if (text.size() >= 2 && text.front() == '(') text = text.substr(1, text.size() - 2);
   while (!text.empty() && text != "void") {
     const size_t comma = std::min(text.find(','), text.size());
     std::string_view one = text.substr(0, comma);
     text = comma == text.size() ? std::string_view() : text.substr(comma + 1);
-    while (!one.empty() && one.front() == ' ')
-      one.remove_prefix(1);
-    while (!one.empty() && one.back() == ' ')
-      one.remove_suffix(1);
+    while (!one.empty() && one.front() == ' ') one.remove_prefix(1);
+    while (!one.empty() && one.back() == ' ') one.remove_suffix(1);
     size_t name = one.size();
-    while (name > 0 && (std::isalnum(static_cast<unsigned char>(one[name - 1])) || one[name - 1] == '_'))
-      name--;
-    if (name == 0 || name == one.size())
-      return {};
+    while (name > 0 && (std::isalnum(static_cast<unsigned char>(one[name - 1])) || one[name - 1] == '_')) name--;
+    if (name == 0 || name == one.size()) return {};
     std::string type(one.substr(0, name));
-    while (!type.empty() && type.back() == ' ')
-      type.pop_back();
+    while (!type.empty() && type.back() == ' ') type.pop_back();
     args.push_back({std::move(type), std::string(one.substr(name))});
   }
   return args;
@@ -191,20 +183,17 @@ void check_kfunc_args(const KfuncEntry &entry, const u64 (&regs)[kMaxArgs]) {
   for (u32 i = 0; i < entry.nr_args; i++) {
     const ArgSpec &spec = entry.args[i];
     const u64 value = regs[i];
-    if (spec.kind == ArgKind::kScalar || (value == 0 && spec.nullable))
-      continue;
+    if (spec.kind == ArgKind::kScalar || (value == 0 && spec.nullable)) continue;
     const int arg = static_cast<int>(i) + 1;
     const u64 next = i + 1 < entry.nr_args ? static_cast<u32>(regs[i + 1]) : 0;
     switch (spec.kind) {
       case ArgKind::kScalar: break;
       case ArgKind::kObject: check_object(kWhat, entry.name, arg, spec.object, value); break;
       case ArgKind::kMemory:
-        if (!readable_range(value, spec.size))
-          violate(kWhat, entry.name, arg, "readable memory", value);
+        if (!readable_range(value, spec.size)) violate(kWhat, entry.name, arg, "readable memory", value);
         break;
       case ArgKind::kMemoryOut:
-        if (!writable_range(value, spec.size))
-          violate(kWhat, entry.name, arg, "writable memory", value);
+        if (!writable_range(value, spec.size)) violate(kWhat, entry.name, arg, "writable memory", value);
         break;
       case ArgKind::kBuffer:
         if (next != 0 && !readable_range(value, next))
@@ -215,8 +204,7 @@ void check_kfunc_args(const KfuncEntry &entry, const u64 (&regs)[kMaxArgs]) {
           violate(kWhat, entry.name, arg, "writable memory of the size given", value);
         break;
       case ArgKind::kString:
-        if (!string_ends(value))
-          violate(kWhat, entry.name, arg, "a string", value);
+        if (!string_ends(value)) violate(kWhat, entry.name, arg, "a string", value);
         break;
     }
   }
@@ -239,8 +227,7 @@ void Guard::object(const char *who, int arg, ObjectType type, const void *addres
 Map *Guard::map(const char *who, int arg, u64 value) {
   if (Region::in_ro(value) && value % alignof(MapHandle) == 0 && mapped(value, sizeof(MapHandle))) {
     const MapHandle *handle = reinterpret_cast<const MapHandle *>(value);
-    if (handle->magic == kMapHandleMagic && handle->self == value)
-      return handle->map;
+    if (handle->magic == kMapHandleMagic && handle->self == value) return handle->map;
   }
   violate("helper", who, arg, "a map", value);
 }

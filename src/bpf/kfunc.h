@@ -47,13 +47,13 @@ std::string kfunc_groups_text(u32 groups);
 
 // The kernel's flags of a kfunc, as far as they mean something at run time or in a listing.
 enum KfuncFlag : u32 {
-  KF_ACQUIRE = 1u << 0,        // returns a reference
-  KF_RELEASE = 1u << 1,        // takes one back
+  KF_ACQUIRE = 1u << 0,  // returns a reference
+  KF_RELEASE = 1u << 1,  // takes one back
   KF_RET_NULL = 1u << 2,
   KF_TRUSTED_ARGS = 1u << 3,
-  KF_SLEEPABLE = 1u << 4,      // only in a sleepable program
+  KF_SLEEPABLE = 1u << 4,  // only in a sleepable program
   KF_DESTRUCTIVE = 1u << 5,
-  KF_RCU = 1u << 6,            // arguments are protected by RCU
+  KF_RCU = 1u << 6,  // arguments are protected by RCU
   KF_ITER_NEW = 1u << 7,
   KF_ITER_NEXT = 1u << 8,
   KF_ITER_DESTROY = 1u << 9,
@@ -67,12 +67,12 @@ inline constexpr int kMaxArgs = 5;
 // What a thunk checks of one argument before the body runs.
 enum class ArgKind : u8 {
   kScalar,
-  kObject,      // a live object of `object`, or NULL where allowed
-  kMemory,      // `size` readable bytes of the reserved range
-  kMemoryOut,   // `size` writable bytes of it
-  kBuffer,      // readable bytes, as many as the next argument says
-  kBufferOut,   // writable bytes, as many as the next argument says
-  kString,      // NUL-terminated, readable
+  kObject,     // a live object of `object`, or NULL where allowed
+  kMemory,     // `size` readable bytes of the reserved range
+  kMemoryOut,  // `size` writable bytes of it
+  kBuffer,     // readable bytes, as many as the next argument says
+  kBufferOut,  // writable bytes, as many as the next argument says
+  kString,     // NUL-terminated, readable
 };
 
 struct ArgSpec {
@@ -179,8 +179,7 @@ struct KfuncThunk<kBody, kEntry> {
   static_assert(sizeof...(Args) <= kMaxArgs);
   static u64 call(u64 r1, u64 r2, u64 r3, u64 r4, u64 r5) {
     const u64 regs[kMaxArgs] = {r1, r2, r3, r4, r5};
-    if (kEntry.has_checks)
-      check_kfunc_args(kEntry, regs);
+    if (kEntry.has_checks) check_kfunc_args(kEntry, regs);
     return invoke(regs, std::index_sequence_for<Args...>{});
   }
 
@@ -225,31 +224,31 @@ constexpr CallDesc call_desc(const char *name, R (*)(Args...)) {
 
 }  // namespace uscx::bpf
 
-#define USCX_KFUNC(groups_, flags_, ret_, name_, params_)                                                        \
-  static ret_ name_##_body params_;                                                                             \
-  namespace kfunc_entries {                                                                                     \
-  extern ::uscx::bpf::KfuncEntry name_;                                                                         \
-  ::uscx::bpf::KfuncEntry name_{#name_,                                                                         \
-                                #ret_,                                                                          \
-                                #params_,                                                                       \
-                                (groups_),                                                                      \
-                                (flags_),                                                                       \
-                                &::uscx::bpf::KfuncThunk<&name_##_body, name_>::call,                           \
-                                ::uscx::bpf::count_args(&name_##_body),                                         \
-                                ::uscx::bpf::arg_specs(&name_##_body),                                          \
-                                ::uscx::bpf::call_desc(#name_, &name_##_body)};                                 \
-  static const ::uscx::bpf::KfuncRegistrar name_##_registrar{name_};                                            \
-  }                                                                                                             \
+#define USCX_KFUNC(groups_, flags_, ret_, name_, params_)                             \
+  static ret_ name_##_body params_;                                                   \
+  namespace kfunc_entries {                                                           \
+  extern ::uscx::bpf::KfuncEntry name_;                                               \
+  ::uscx::bpf::KfuncEntry name_{#name_,                                               \
+                                #ret_,                                                \
+                                #params_,                                             \
+                                (groups_),                                            \
+                                (flags_),                                             \
+                                &::uscx::bpf::KfuncThunk<&name_##_body, name_>::call, \
+                                ::uscx::bpf::count_args(&name_##_body),               \
+                                ::uscx::bpf::arg_specs(&name_##_body),                \
+                                ::uscx::bpf::call_desc(#name_, &name_##_body)};       \
+  static const ::uscx::bpf::KfuncRegistrar name_##_registrar{name_};                  \
+  }                                                                                   \
   static ret_ name_##_body params_
 
 // USCX_KFUNC_ALIAS(scx_bpf_dispatch, scx_bpf_dsq_insert): the old name loads and behaves as the new one.
-#define USCX_KFUNC_ALIAS(alias_, target_)                                      \
-  static ::uscx::bpf::KfuncAlias alias_##_kfunc_alias{#alias_, #target_};      \
+#define USCX_KFUNC_ALIAS(alias_, target_)                                 \
+  static ::uscx::bpf::KfuncAlias alias_##_kfunc_alias{#alias_, #target_}; \
   static const ::uscx::bpf::KfuncAliasRegistrar alias_##_alias_registrar{alias_##_kfunc_alias};
 
 // USCX_KFUNC_OBJECT(task_struct, kTask): pointers to the type are checked against the live objects. Global namespace.
-#define USCX_KFUNC_OBJECT(type_, object_type_)                                                                 \
-  template <>                                                                                                  \
+#define USCX_KFUNC_OBJECT(type_, object_type_) \
+  template <>                                  \
   struct uscx::bpf::PointerCheck<type_> : uscx::bpf::ObjectPointerCheck<uscx::bpf::ObjectType::object_type_> {}
 
 struct task_struct;

@@ -36,8 +36,7 @@ long fail(int err) {
 
 // A descriptor of a file of ours, or -1 with errno.
 int open_ours(const char *path, int flags) {
-  if ((flags & O_ACCMODE) != O_RDONLY)
-    return static_cast<int>(fail(EACCES));
+  if ((flags & O_ACCMODE) != O_RDONLY) return static_cast<int>(fail(EACCES));
   const int fd = BpfSystem::current()->files().open(path);
   return fd < 0 ? static_cast<int>(fail(-fd)) : fd;
 }
@@ -59,14 +58,12 @@ long uscx_libbpf_syscall(long number, ...) {
   va_list list;
   va_start(list, number);
   long args[6];
-  for (long &arg : args)
-    arg = va_arg(list, long);
+  for (long &arg : args) arg = va_arg(list, long);
   va_end(list);
   BpfSystem *system = BpfSystem::current();
   switch (number) {
     case SYS_bpf: {
-      if (system == nullptr)
-        return fail(ENOSYS);
+      if (system == nullptr) return fail(ENOSYS);
       const long result = system->bpf(static_cast<int>(args[0]), reinterpret_cast<union bpf_attr *>(args[1]),
                                       static_cast<u32>(args[2]));
       return result < 0 ? fail(static_cast<int>(-result)) : result;
@@ -78,13 +75,11 @@ long uscx_libbpf_syscall(long number, ...) {
       }
       break;
     case 336:  // uprobe(2), called from outside of a trampoline
-      if (system != nullptr)
-        return fail(ENXIO);
+      if (system != nullptr) return fail(ENXIO);
       break;
     case SYS_dup3: {
       const long fd = syscall(number, args[0], args[1], args[2]);
-      if (fd >= 0 && system != nullptr)
-        system->fd_duplicated(static_cast<int>(args[0]), static_cast<int>(fd));
+      if (fd >= 0 && system != nullptr) system->fd_duplicated(static_cast<int>(args[0]), static_cast<int>(fd));
       return fd;
     }
     default: break;
@@ -122,8 +117,7 @@ int uscx_libbpf_access(const char *path, int mode) {
 }
 
 int uscx_libbpf_faccessat(int dir, const char *path, int mode, int flags) {
-  if (path[0] != '/' || kind_of(path) == VirtualFiles::Kind::kHost)
-    return faccessat(dir, path, mode, flags);
+  if (path[0] != '/' || kind_of(path) == VirtualFiles::Kind::kHost) return faccessat(dir, path, mode, flags);
   return uscx_libbpf_access(path, mode);
 }
 
@@ -151,15 +145,13 @@ int uscx_libbpf_close(int fd) {
 
 int uscx_libbpf_dup2(int from, int to) {
   const int fd = dup2(from, to);
-  if (BpfSystem *system = BpfSystem::current(); system != nullptr && fd >= 0)
-    system->fd_duplicated(from, fd);
+  if (BpfSystem *system = BpfSystem::current(); system != nullptr && fd >= 0) system->fd_duplicated(from, fd);
   return fd;
 }
 
 int uscx_libbpf_dup3(int from, int to, int flags) {
   const int fd = dup3(from, to, flags);
-  if (BpfSystem *system = BpfSystem::current(); system != nullptr && fd >= 0)
-    system->fd_duplicated(from, fd);
+  if (BpfSystem *system = BpfSystem::current(); system != nullptr && fd >= 0) system->fd_duplicated(from, fd);
   return fd;
 }
 
@@ -170,8 +162,7 @@ int uscx_libbpf_fcntl(int fd, int cmd, ...) {
   va_end(list);
   const int result = fcntl(fd, cmd, arg);
   BpfSystem *system = BpfSystem::current();
-  if (system != nullptr && result >= 0 && (cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC))
-    system->fd_duplicated(fd, result);
+  if (system != nullptr && result >= 0 && (cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC)) system->fd_duplicated(fd, result);
   return result;
 }
 

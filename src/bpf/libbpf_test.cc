@@ -26,15 +26,13 @@ class Recorder final : public StructOpsType {
  public:
   const char *name() const override { return "sched_ext_ops"; }
   int check_member(const StructOpsMember &member, const Prog &, std::string *why) override {
-    if (member.name != refused_member)
-      return 0;
+    if (member.name != refused_member) return 0;
     *why = "refused by the test";
     return -EINVAL;
   }
   bool may_sleep(const StructOpsMember &member) const override { return member.name == "init"; }
   int init_member(const StructOpsMember &member, const void *user_table, void *table) override {
-    if (member.is_callback)
-      return 0;
+    if (member.is_callback) return 0;
     std::memcpy(static_cast<char *>(table) + member.offset, static_cast<const char *>(user_table) + member.offset,
                 member.size);
     return 1;
@@ -75,8 +73,7 @@ class LibbpfTest : public ::testing::Test {
     env_.task = task_;
   }
   void TearDown() override {
-    if (object_ != nullptr)
-      bpf_object__close(object_);
+    if (object_ != nullptr) bpf_object__close(object_);
     scope_ = nullptr;
     system_ = nullptr;
     Region::get().free_pages(task_);
@@ -111,8 +108,7 @@ class LibbpfTest : public ::testing::Test {
     const btf_type *section = btf__type_by_id(btf, btf__find_by_name_kind(btf, ".bss", BTF_KIND_DATASEC));
     for (u32 i = 0; i < btf_vlen(section); i++) {
       const btf_var_secinfo &info = btf_var_secinfos(section)[i];
-      if (std::strcmp(btf__name_by_offset(btf, btf__type_by_id(btf, info.type)->name_off), name) != 0)
-        continue;
+      if (std::strcmp(btf__name_by_offset(btf, btf__type_by_id(btf, info.type)->name_off), name) != 0) continue;
       u64 value = 0;
       std::memcpy(&value, data + info.offset, bytes);
       return value;

@@ -28,14 +28,12 @@ RegionPool &handle_pool() {
 bool special_type(const struct btf *btf, const btf_type *type, FieldKind *kind) {
   if (btf_is_ptr(type)) {
     const btf_type *target = btf__type_by_id(btf, type->type);
-    if (!btf_is_type_tag(target))
-      return false;
+    if (!btf_is_type_tag(target)) return false;
     const std::string_view tag = btf__name_by_offset(btf, target->name_off);
     *kind = FieldKind::kKptr;
     return tag == "kptr" || tag == "kptr_untrusted" || tag == "percpu_kptr";
   }
-  if (!btf_is_struct(type))
-    return false;
+  if (!btf_is_struct(type)) return false;
   const std::string_view name = btf__name_by_offset(btf, type->name_off);
   if (name == "bpf_spin_lock")
     *kind = FieldKind::kSpinLock;
@@ -50,8 +48,7 @@ void find_fields(const struct btf *btf, u32 id, u32 offset, int depth, std::vect
   static constexpr int kMaxDepth = 8;
   const s32 resolved = depth > kMaxDepth ? -1 : btf__resolve_type(btf, id);
   const btf_type *type = resolved < 0 ? nullptr : btf__type_by_id(btf, static_cast<u32>(resolved));
-  if (type == nullptr)
-    return;
+  if (type == nullptr) return;
   FieldKind kind;
   if (special_type(btf, type, &kind)) {
     const u32 size = kind == FieldKind::kSpinLock ? 4 : kind == FieldKind::kTimer ? 16 : 8;
@@ -102,11 +99,9 @@ void Map::user_released() {
 
 int Map::user_lookup(const void *key, void *value, u64 flags) {
   const bool locked = flags & BPF_F_LOCK;
-  if (flags & ~u64{BPF_F_LOCK} || (locked && !has_field(FieldKind::kSpinLock)))
-    return -EINVAL;
+  if (flags & ~u64{BPF_F_LOCK} || (locked && !has_field(FieldKind::kSpinLock))) return -EINVAL;
   void *element = lookup(key);
-  if (element == nullptr)
-    return -ENOENT;
+  if (element == nullptr) return -ENOENT;
   copy_out(element, value);
   return 0;
 }
@@ -114,8 +109,7 @@ int Map::user_lookup(const void *key, void *value, u64 flags) {
 int Map::user_update(const void *key, const void *value, u64 flags) { return update(key, value, flags); }
 
 int Map::freeze() {
-  if (frozen_)
-    return -EBUSY;
+  if (frozen_) return -EBUSY;
   frozen_ = true;
   return 0;
 }
@@ -130,9 +124,8 @@ bool Map::has_field(FieldKind kind) const {
 }
 
 const SpecialField *Map::field_at(FieldKind kind, u64 offset) const {
-  auto it = std::find_if(fields_.begin(), fields_.end(), [&](const SpecialField &field) {
-    return field.kind == kind && field.offset == offset;
-  });
+  auto it = std::find_if(fields_.begin(), fields_.end(),
+                         [&](const SpecialField &field) { return field.kind == kind && field.offset == offset; });
   return it == fields_.end() ? nullptr : &*it;
 }
 
@@ -147,24 +140,20 @@ void Map::copy_around_fields(void *to, const void *from) const {
 
 void Map::copy_out(const void *element, void *value) const {
   copy_around_fields(value, element);
-  for (const SpecialField &field : fields_)
-    std::memset(static_cast<char *>(value) + field.offset, 0, field.size);
+  for (const SpecialField &field : fields_) std::memset(static_cast<char *>(value) + field.offset, 0, field.size);
 }
 
 void Map::release_fields(void *value) {
   for (const SpecialField &field : fields_) {
     char *at = static_cast<char *>(value) + field.offset;
-    if (field.kind == FieldKind::kTimer)
-      system().timers().forget(at);
+    if (field.kind == FieldKind::kTimer) system().timers().forget(at);
     std::memset(at, 0, field.size);
   }
 }
 
 int Map::check_update_flags(u64 flags) const {
-  if ((flags & ~u64{BPF_F_LOCK}) > BPF_EXIST)
-    return -EINVAL;
-  if ((flags & BPF_F_LOCK) && !has_field(FieldKind::kSpinLock))
-    return -EINVAL;
+  if ((flags & ~u64{BPF_F_LOCK}) > BPF_EXIST) return -EINVAL;
+  if ((flags & BPF_F_LOCK) && !has_field(FieldKind::kSpinLock)) return -EINVAL;
   return 0;
 }
 
@@ -182,8 +171,7 @@ MapTypeRegistrar::MapTypeRegistrar(MapTypeEntry &entry) {
 const std::vector<const MapTypeEntry *> &list_map_types() {
   static const std::vector<const MapTypeEntry *> &all = *[] {
     auto *list = new std::vector<const MapTypeEntry *>();
-    for (MapTypeEntry *entry = map_type_head; entry != nullptr; entry = entry->next)
-      list->push_back(entry);
+    for (MapTypeEntry *entry = map_type_head; entry != nullptr; entry = entry->next) list->push_back(entry);
     std::sort(list->begin(), list->end(),
               [](const MapTypeEntry *a, const MapTypeEntry *b) { return a->type < b->type; });
     return list;
@@ -193,19 +181,47 @@ const std::vector<const MapTypeEntry *> &list_map_types() {
 
 const MapTypeEntry *find_map_type(u32 type) {
   for (const MapTypeEntry *entry : list_map_types()) {
-    if (entry->type == type)
-      return entry;
+    if (entry->type == type) return entry;
   }
   return nullptr;
 }
 
 const char *map_type_name(u32 type) {
-  static constexpr const char *kNames[] = {
-      "unspec", "hash", "array", "prog_array", "perf_event_array", "percpu_hash", "percpu_array", "stack_trace",
-      "cgroup_array", "lru_hash", "lru_percpu_hash", "lpm_trie", "array_of_maps", "hash_of_maps", "devmap", "sockmap",
-      "cpumap", "xskmap", "sockhash", "cgroup_storage", "reuseport_sockarray", "percpu_cgroup_storage", "queue",
-      "stack", "sk_storage", "devmap_hash", "struct_ops", "ringbuf", "inode_storage", "task_storage", "bloom_filter",
-      "user_ringbuf", "cgrp_storage", "arena", "insn_array"};
+  static constexpr const char *kNames[] = {"unspec",
+                                           "hash",
+                                           "array",
+                                           "prog_array",
+                                           "perf_event_array",
+                                           "percpu_hash",
+                                           "percpu_array",
+                                           "stack_trace",
+                                           "cgroup_array",
+                                           "lru_hash",
+                                           "lru_percpu_hash",
+                                           "lpm_trie",
+                                           "array_of_maps",
+                                           "hash_of_maps",
+                                           "devmap",
+                                           "sockmap",
+                                           "cpumap",
+                                           "xskmap",
+                                           "sockhash",
+                                           "cgroup_storage",
+                                           "reuseport_sockarray",
+                                           "percpu_cgroup_storage",
+                                           "queue",
+                                           "stack",
+                                           "sk_storage",
+                                           "devmap_hash",
+                                           "struct_ops",
+                                           "ringbuf",
+                                           "inode_storage",
+                                           "task_storage",
+                                           "bloom_filter",
+                                           "user_ringbuf",
+                                           "cgrp_storage",
+                                           "arena",
+                                           "insn_array"};
   return type < std::size(kNames) ? kNames[type] : nullptr;
 }
 

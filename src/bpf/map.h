@@ -162,8 +162,8 @@ const char *map_type_name(u32 type);
 
 }  // namespace uscx::bpf
 
-#define USCX_MAP_TYPE(type_, name_, create_)                                               \
+#define USCX_MAP_TYPE(type_, name_, create_)                                             \
   static ::uscx::bpf::MapTypeEntry map_type_##name_##_entry{(type_), #name_, (create_)}; \
-  static const ::uscx::bpf::MapTypeRegistrar map_type_##name_##_registrar{map_type_##name_##_entry}
+  static const ::uscx::bpf::MapTypeRegistrar map_type_##name_##_registrar { map_type_##name_##_entry }
 
 #endif  // USCX_BPF_MAP_H_

@@ -33,15 +33,11 @@ class HashMapTest : public ::testing::Test {
 using Model = std::map<u32, u64>;
 
 int model_update(Model &model, u32 capacity, u32 key, u64 value, u64 flags) {
-  if (flags > BPF_EXIST)
-    return -EINVAL;
+  if (flags > BPF_EXIST) return -EINVAL;
   const bool there = model.contains(key);
-  if (there && flags == BPF_NOEXIST)
-    return -EEXIST;
-  if (!there && flags == BPF_EXIST)
-    return -ENOENT;
-  if (!there && model.size() == capacity)
-    return -E2BIG;
+  if (there && flags == BPF_NOEXIST) return -EEXIST;
+  if (!there && flags == BPF_EXIST) return -ENOENT;
+  if (!there && model.size() == capacity) return -E2BIG;
   model[key] = value;
   return 0;
 }
@@ -95,8 +91,7 @@ TEST_F(HashMapTest, BehavesAsAModelUnderRandomOperations) {
       }
     }
     std::set<u32> expected;
-    for (const auto &[key, value] : model)
-      expected.insert(key);
+    for (const auto &[key, value] : model) expected.insert(key);
     EXPECT_EQ(walk_keys(fd), expected);
   }
 }
@@ -162,8 +157,7 @@ TEST_F(HashMapTest, PerCpuValuesAreSeparate) {
   EXPECT_EQ(all[0], 100u);
   EXPECT_EQ(all[1], 0u);
   EXPECT_EQ(all[2], 102u);
-  for (u32 cpu = 0; cpu < 4; cpu++)
-    all[cpu] = cpu;
+  for (u32 cpu = 0; cpu < 4; cpu++) all[cpu] = cpu;
   ASSERT_EQ(bpf_map_update_elem(fd, &key, all, BPF_EXIST), 0);
   EXPECT_EQ(*static_cast<u32 *>(map(fd).lookup_percpu(&key, 3)), 3u);
   EXPECT_EQ(map(fd).lookup_percpu(&key, 4), nullptr);

@@ -44,11 +44,12 @@ TEST_F(MapTest, ArrayBehavesAsAModel) {
     std::array<u32, 3> value{static_cast<u32>(rng.next()), static_cast<u32>(rng.next()), 3};
     if (rng.below(2) == 0) {
       const u64 flags = rng.below(4);
-      const int expected =
-          flags > BPF_EXIST ? -EINVAL : index >= kEntries ? -E2BIG : flags == BPF_NOEXIST ? -EEXIST : 0;
+      const int expected = flags > BPF_EXIST      ? -EINVAL
+                           : index >= kEntries    ? -E2BIG
+                           : flags == BPF_NOEXIST ? -EEXIST
+                                                  : 0;
       ASSERT_EQ(result(bpf_map_update_elem(fd, &index, &value, flags)), expected);
-      if (expected == 0)
-        model[index] = value;
+      if (expected == 0) model[index] = value;
     } else {
       ASSERT_EQ(result(bpf_map_lookup_elem(fd, &index, &value)), index < kEntries ? 0 : -ENOENT);
       if (index < kEntries) {
@@ -101,8 +102,7 @@ TEST_F(MapTest, PerCpuArrayGivesEachCpuItsOwn) {
   }
   u64 values[4];
   ASSERT_EQ(bpf_map_lookup_elem(fd, &key, values), 0);
-  for (u64 cpu = 0; cpu < 4; cpu++)
-    EXPECT_EQ(values[cpu], cpu + 1);
+  for (u64 cpu = 0; cpu < 4; cpu++) EXPECT_EQ(values[cpu], cpu + 1);
   // What the JIT inlines must be what the call gives.
   const InlineOp op = map(fd).inline_lookup();
   ASSERT_EQ(op.kind, InlineOp::Kind::kArrayLookup);
@@ -131,21 +131,18 @@ TEST_F(MapTest, QueueAndStackBehaveAsADeque) {
               expected = -E2BIG;
           }
           ASSERT_EQ(result(bpf_map_update_elem(fd, nullptr, &value, flags)), expected);
-          if (expected == 0)
-            model.push_back(value);
+          if (expected == 0) model.push_back(value);
           break;
         }
         default: {
           const bool pop = step % 2 == 0;
           u64 got = 1;
-          const int err = result(pop ? bpf_map_lookup_and_delete_elem(fd, nullptr, &got)
-                                     : bpf_map_lookup_elem(fd, nullptr, &got));
+          const int err =
+              result(pop ? bpf_map_lookup_and_delete_elem(fd, nullptr, &got) : bpf_map_lookup_elem(fd, nullptr, &got));
           ASSERT_EQ(err, model.empty() ? -ENOENT : 0);
-          if (model.empty())
-            break;
+          if (model.empty()) break;
           EXPECT_EQ(got, type == BPF_MAP_TYPE_QUEUE ? model.front() : model.back());
-          if (pop)
-            type == BPF_MAP_TYPE_QUEUE ? model.pop_front() : model.pop_back();
+          if (pop) type == BPF_MAP_TYPE_QUEUE ? model.pop_front() : model.pop_back();
         }
       }
     }

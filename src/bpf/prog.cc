@@ -14,20 +14,16 @@ namespace uscx::bpf {
 Prog::Prog(BpfSystem &system, Attr attr) : Object(system, ObjectKind::kProg, attr.name), attr_(std::move(attr)) {}
 
 Prog::~Prog() {
-  if (program_ != nullptr)
-    system().by_program_.erase(program_.get());
+  if (program_ != nullptr) system().by_program_.erase(program_.get());
 }
 
 void Prog::bind_map(std::shared_ptr<Map> map) {
-  if (std::find(maps_.begin(), maps_.end(), map) == maps_.end())
-    maps_.push_back(std::move(map));
+  if (std::find(maps_.begin(), maps_.end(), map) == maps_.end()) maps_.push_back(std::move(map));
 }
 
 int Prog::associate(const std::shared_ptr<StructOpsMap> &map) {
-  if (assoc_ == Assoc::kOne && assoc_map_ == map.get())
-    return 0;
-  if (assoc_ != Assoc::kNone)
-    return -EBUSY;
+  if (assoc_ == Assoc::kOne && assoc_map_ == map.get()) return 0;
+  if (assoc_ != Assoc::kNone) return -EBUSY;
   assoc_ = Assoc::kOne;
   assoc_map_ = map.get();
   assoc_ref_ = map;

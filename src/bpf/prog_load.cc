@@ -23,9 +23,9 @@ namespace {
 
 // What libbpf leaves where a relocation failed: calls of helpers that cannot exist. The kernel accepts them where the
 // verifier finds them unreachable; here they trap when they are reached.
-constexpr u32 kPoisonCore = 195896080;       // 0xbad2310: a CO-RE relocation
-constexpr u32 kPoisonMapBase = 2001000000;   // a map that was not created
-constexpr u32 kPoisonKfuncBase = 2002000000; // a weak kfunc that does not exist
+constexpr u32 kPoisonCore = 195896080;        // 0xbad2310: a CO-RE relocation
+constexpr u32 kPoisonMapBase = 2001000000;    // a map that was not created
+constexpr u32 kPoisonKfuncBase = 2002000000;  // a weak kfunc that does not exist
 
 // Where a kfunc's own address is asked for (only ever compared with zero): a kernel text address made from its BTF id.
 constexpr u64 kKernelTextBase = 0xffffffff81000000ull;
@@ -89,28 +89,24 @@ class ProgLoader {
   std::shared_ptr<Prog> prog_;
   std::string log_;
   std::vector<bpf_insn> insns_;
-  std::vector<bool> second_slot_;   // of a two-slot instruction
+  std::vector<bool> second_slot_;  // of a two-slot instruction
   std::vector<bool> jump_target_;
   std::map<u32, const Map *> map_loads_;  // by the slot of ld_imm64
-  StructOpsMember member_;  // of a struct_ops program
+  StructOpsMember member_;                // of a struct_ops program
   ProgramOptions options_;
 };
 
 int ProgLoader::read_attr(Prog::Attr *out) {
   if (attr_.prog_flags & ~kKnownFlags)
     return fail(-EINVAL, fmt::format("program flags {:#x} are not implemented", attr_.prog_flags & ~kKnownFlags));
-  if (attr_.insn_cnt == 0 || attr_.insn_cnt > kMaxInsns)
-    return -E2BIG;
-  if (!object_name_ok(attr_.prog_name, &out->name))
-    return -EINVAL;
+  if (attr_.insn_cnt == 0 || attr_.insn_cnt > kMaxInsns) return -E2BIG;
+  if (!object_name_ok(attr_.prog_name, &out->name)) return -EINVAL;
   if (attr_.core_relo_cnt != 0 || attr_.signature != 0 || attr_.prog_ifindex != 0)
     return fail(-EINVAL, "relocation in the kernel, signatures and device programs are not implemented");
   char license[128] = {};
   for (size_t i = 0; i < sizeof(license) - 1; i++) {
-    if (copy_from_user(&license[i], attr_.license + i, 1) != 0)
-      return -EFAULT;
-    if (license[i] == 0)
-      break;
+    if (copy_from_user(&license[i], attr_.license + i, 1) != 0) return -EFAULT;
+    if (license[i] == 0) break;
   }
   for (const char *gpl : {"GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL"})
     out->gpl_compatible |= std::strcmp(license, gpl) == 0;
@@ -128,8 +124,7 @@ int ProgLoader::read_attr(Prog::Attr *out) {
       return system_.object_of_fd(static_cast<int>(attr_.prog_btf_fd)) == nullptr ? -EBADF : -EINVAL;
   }
   const bool attaches = out->type == BPF_PROG_TYPE_STRUCT_OPS || out->type == BPF_PROG_TYPE_TRACING;
-  if (!attaches && out->attach_btf_id != 0)
-    return -EINVAL;
+  if (!attaches && out->attach_btf_id != 0) return -EINVAL;
   if (attr_.attach_btf_obj_fd != 0)
     return fail(-EINVAL, "attaching to a module's or a program's BTF is not implemented");
   if (out->type == BPF_PROG_TYPE_SYSCALL && !(out->flags & BPF_F_SLEEPABLE))
@@ -143,8 +138,7 @@ int ProgLoader::read_attr(Prog::Attr *out) {
 }
 
 int ProgLoader::read_struct_ops(Prog::Attr *out) {
-  if (!out->gpl_compatible)
-    return fail(-EINVAL, "struct ops programs must have a GPL compatible license");
+  if (!out->gpl_compatible) return fail(-EINVAL, "struct ops programs must have a GPL compatible license");
   const KernelBtf &kernel = system_.kernel_btf();
   const btf_type *type = kernel.type(out->attach_btf_id);
   out->struct_ops = out->attach_btf_id != 0 && type != nullptr && btf_is_struct(type)
@@ -173,8 +167,7 @@ int ProgLoader::read_struct_ops(Prog::Attr *out) {
 
 int ProgLoader::check_member() {
   StructOpsType *type = prog_->attr().struct_ops;
-  if (type == nullptr)
-    return 0;
+  if (type == nullptr) return 0;
   if (prog_->sleepable() && !type->may_sleep(member_))
     return fail(-EINVAL, fmt::format("attach to unsupported member {} of struct {}: it must not sleep", member_.name,
                                      type->name()));
@@ -187,8 +180,7 @@ int ProgLoader::check_member() {
 
 int ProgLoader::read_insns() {
   insns_.resize(attr_.insn_cnt);
-  if (int err = copy_from_user(insns_.data(), attr_.insns, insns_.size() * sizeof(bpf_insn)); err != 0)
-    return err;
+  if (int err = copy_from_user(insns_.data(), attr_.insns, insns_.size() * sizeof(bpf_insn)); err != 0) return err;
   prog_->insns_ = insns_;
   second_slot_.resize(insns_.size() + 1);
   for (u32 i = 0; i + 1 < insns_.size(); i++) {
@@ -204,14 +196,11 @@ int ProgLoader::read_insns() {
 template <typename Record>
 static int read_records(u64 address, u32 count, u32 size, std::vector<Record> *out) {
   constexpr u32 kMaxRecordBytes = 252;
-  if (count == 0)
-    return 0;
-  if (size < sizeof(Record) || size > kMaxRecordBytes || size % sizeof(u32) != 0)
-    return -EINVAL;
+  if (count == 0) return 0;
+  if (size < sizeof(Record) || size > kMaxRecordBytes || size % sizeof(u32) != 0) return -EINVAL;
   out->resize(count);
   for (u32 i = 0; i < count; i++) {
-    if (int err = copy_from_user(&(*out)[i], address + u64{i} * size, sizeof(Record)); err != 0)
-      return err;
+    if (int err = copy_from_user(&(*out)[i], address + u64{i} * size, sizeof(Record)); err != 0) return err;
   }
   return 0;
 }
@@ -256,8 +245,7 @@ int ProgLoader::read_line_info() {
 int ProgLoader::bind_fd_array() {
   for (u32 i = 0; i < attr_.fd_array_cnt; i++) {
     s32 fd;
-    if (copy_from_user(&fd, attr_.fd_array + i * sizeof(fd), sizeof(fd)) != 0)
-      return -EFAULT;
+    if (copy_from_user(&fd, attr_.fd_array + i * sizeof(fd), sizeof(fd)) != 0) return -EFAULT;
     if (std::shared_ptr<Map> map = system_.get<Map>(fd))
       prog_->bind_map(std::move(map));
     else if (system_.get<Btf>(fd) == nullptr)
@@ -271,15 +259,12 @@ void ProgLoader::find_targets() {
   for (u32 i = 0; i < insns_.size(); i++) {
     const bpf_insn &insn = insns_[i];
     const u8 cls = BPF_CLASS(insn.code);
-    if (second_slot_[i] || (cls != BPF_JMP && cls != BPF_JMP32) || BPF_OP(insn.code) == BPF_EXIT)
-      continue;
+    if (second_slot_[i] || (cls != BPF_JMP && cls != BPF_JMP32) || BPF_OP(insn.code) == BPF_EXIT) continue;
     const bool call = BPF_OP(insn.code) == BPF_CALL;
-    if (call && insn.src_reg != BPF_PSEUDO_CALL)
-      continue;
+    if (call && insn.src_reg != BPF_PSEUDO_CALL) continue;
     const bool wide = call || (cls == BPF_JMP32 && BPF_OP(insn.code) == BPF_JA);
     const s64 target = s64{i} + 1 + (wide ? s64{insn.imm} : s64{insn.off});
-    if (target >= 0 && target < static_cast<s64>(insns_.size()))
-      jump_target_[static_cast<size_t>(target)] = true;
+    if (target >= 0 && target < static_cast<s64>(insns_.size())) jump_target_[static_cast<size_t>(target)] = true;
   }
 }
 
@@ -288,15 +273,13 @@ int ProgLoader::resolve() {
   // Each reference is looked at even after one failed, so that one load names everything that is missing.
   int first = 0;
   for (u32 i = 0; i < insns_.size(); i++) {
-    if (second_slot_[i])
-      continue;
+    if (second_slot_[i]) continue;
     int err = 0;
     if (insns_[i].code == (BPF_LD | BPF_IMM | BPF_DW))
       err = resolve_imm64(i);
     else if (insns_[i].code == (BPF_JMP | BPF_CALL))
       err = resolve_call(i);
-    if (first == 0)
-      first = err;
+    if (first == 0) first = err;
   }
   return first;
 }
@@ -320,24 +303,20 @@ int ProgLoader::resolve_map_reference(u32 index, bool by_index, bool value) {
   bpf_insn *insn = &insns_[index];
   const u32 offset = static_cast<u32>(insn[1].imm);
   s32 fd = insn[0].imm;
-  if (by_index &&
-      copy_from_user(&fd, attr_.fd_array + static_cast<u32>(insn[0].imm) * sizeof(fd), sizeof(fd)) != 0)
+  if (by_index && copy_from_user(&fd, attr_.fd_array + static_cast<u32>(insn[0].imm) * sizeof(fd), sizeof(fd)) != 0)
     return -EFAULT;
-  if (!value && offset != 0)
-    return fail(-EINVAL, fmt::format("unrecognized bpf_ld_imm64 insn {}", index));
+  if (!value && offset != 0) return fail(-EINVAL, fmt::format("unrecognized bpf_ld_imm64 insn {}", index));
   const std::shared_ptr<Object> object = system_.object_of_fd(fd);
-  if (object == nullptr)
-    return fail(-EBADF, fmt::format("fd {} is not pointing to valid bpf_map", fd));
+  if (object == nullptr) return fail(-EBADF, fmt::format("fd {} is not pointing to valid bpf_map", fd));
   const auto map = std::dynamic_pointer_cast<Map>(object);
-  if (map == nullptr)
-    return fail(-EINVAL, fmt::format("fd {} is not pointing to valid bpf_map", fd));
+  if (map == nullptr) return fail(-EINVAL, fmt::format("fd {} is not pointing to valid bpf_map", fd));
   u64 address = reinterpret_cast<u64>(map->handle());
   if (value) {
     int err = 0;
     address = map->direct_value(offset, &err);
     if (err != 0)
-      return fail(err, fmt::format("invalid access to map value pointer, value_size={} off={}", map->value_size(),
-                                   offset));
+      return fail(err,
+                  fmt::format("invalid access to map value pointer, value_size={} off={}", map->value_size(), offset));
   } else {
     map_loads_[index] = map.get();
   }
@@ -353,8 +332,7 @@ int ProgLoader::resolve_ksym(u32 index) {
   const KernelBtf &kernel = system_.kernel_btf();
   const u32 id = static_cast<u32>(insn[0].imm);
   const btf_type *type = kernel.type(id);
-  if (insn[1].imm != 0)
-    return fail(-EINVAL, "ksyms of modules are not implemented");
+  if (insn[1].imm != 0) return fail(-EINVAL, "ksyms of modules are not implemented");
   u64 address = 0;
   if (type != nullptr && btf_is_var(type))
     address = reinterpret_cast<u64>(system_.env().ksym_address(kernel.type_name(id)));
@@ -362,8 +340,7 @@ int ProgLoader::resolve_ksym(u32 index) {
     address = kKernelTextBase + u64{id} * 16;
   else
     return fail(-EINVAL, fmt::format("ldimm64 unable to resolve the kernel symbol with BTF id {}", id));
-  if (address == 0)
-    return fail(-ENOENT, fmt::format("kernel variable {} is not modelled", kernel.type_name(id)));
+  if (address == 0) return fail(-ENOENT, fmt::format("kernel variable {} is not modelled", kernel.type_name(id)));
   insn[0].src_reg = kImm64Plain;
   insn[0].imm = static_cast<s32>(address);
   insn[1].imm = static_cast<s32>(address >> 32);
@@ -384,8 +361,7 @@ int ProgLoader::resolve_kfunc(u32 index) {
   if (insns_[index].off != 0)
     return fail(-EINVAL, fmt::format("insn {}: kfuncs of modules are not implemented", index));
   const KfuncEntry *kfunc = system_.kernel_btf().kfunc(id);
-  if (kfunc == nullptr)
-    return fail(-EINVAL, fmt::format("kernel btf_id {} is not a kernel function", id));
+  if (kfunc == nullptr) return fail(-EINVAL, fmt::format("kernel btf_id {} is not a kernel function", id));
   if (kfunc->flags & KF_SLEEPABLE && !(prog_->attr().flags & BPF_F_SLEEPABLE))
     return fail(-EACCES, fmt::format("program must be sleepable to call sleepable kfunc {}", kfunc->name));
   options_.calls[index] = {reinterpret_cast<void *>(kfunc->thunk), &kfunc->desc, {}};
@@ -397,13 +373,11 @@ const Map *ProgLoader::map_in_r1(u32 call) const {
   // The compiler loads the map right before the call: walk back over straight code to what wrote r1.
   constexpr u32 kFar = 16;
   for (u32 i = call; i > 0 && call - i < kFar; i--) {
-    if (jump_target_[i])
-      return nullptr;
+    if (jump_target_[i]) return nullptr;
     const u32 at = second_slot_[i - 1] && i >= 2 ? i - 2 : i - 1;
     const bpf_insn &insn = insns_[at];
     const u8 cls = BPF_CLASS(insn.code);
-    if (cls == BPF_JMP || cls == BPF_JMP32)
-      return nullptr;
+    if (cls == BPF_JMP || cls == BPF_JMP32) return nullptr;
     const bool writes_dst = cls == BPF_ALU || cls == BPF_ALU64 || cls == BPF_LD || cls == BPF_LDX;
     const bool writes_src = cls == BPF_STX && BPF_MODE(insn.code) == BPF_ATOMIC;  // a fetching one
     if ((writes_dst && insn.dst_reg == BPF_REG_1) || (writes_src && insn.src_reg == BPF_REG_1)) {
@@ -424,11 +398,9 @@ int ProgLoader::resolve_helper(u32 index) {
   }
   const HelperEntry *helper = find_helper(id);
   const char *name = helper_name(id);
-  if (helper == nullptr && name == nullptr)
-    return fail(-EINVAL, fmt::format("invalid func unknown#{}", id));
+  if (helper == nullptr && name == nullptr) return fail(-EINVAL, fmt::format("invalid func unknown#{}", id));
   // A program that nothing runs may call whatever the kernel has.
-  if (helper == nullptr && !type_runs(prog_->type()))
-    return 0;
+  if (helper == nullptr && !type_runs(prog_->type())) return 0;
   if (helper == nullptr) {
     system_.log(fmt::format("bpf: program {}: helper {} is not implemented", prog_->name(), name));
     return fail(-EINVAL, fmt::format("helper {}#{} is not implemented", name, id));
@@ -438,8 +410,7 @@ int ProgLoader::resolve_helper(u32 index) {
     static constexpr CallDesc kWritable{"bpf_map_lookup_elem", 2, Returns::kReadWritePtr};
     if (const Map *map = map_in_r1(index)) {
       target.inline_op = map->inline_lookup();
-      if (map->values_writable())
-        target.desc = &kWritable;
+      if (map->values_writable()) target.desc = &kWritable;
     }
   } else if (id == BPF_FUNC_get_smp_processor_id) {
     target.inline_op.kind = InlineOp::Kind::kEnvLoad;
@@ -454,21 +425,17 @@ int ProgLoader::resolve_helper(u32 index) {
 
 long ProgLoader::load(std::shared_ptr<Prog> *out) {
   Prog::Attr attr;
-  if (int err = read_attr(&attr); err != 0)
-    return err;
+  if (int err = read_attr(&attr); err != 0) return err;
   prog_ = std::make_shared<Prog>(system_, std::move(attr));
-  for (int (ProgLoader::*step)() :
-       {&ProgLoader::check_member, &ProgLoader::read_insns, &ProgLoader::read_func_info, &ProgLoader::read_line_info,
-        &ProgLoader::bind_fd_array, &ProgLoader::resolve}) {
-    if (int err = (this->*step)(); err != 0)
-      return err;
+  for (int (ProgLoader::*step)() : {&ProgLoader::check_member, &ProgLoader::read_insns, &ProgLoader::read_func_info,
+                                    &ProgLoader::read_line_info, &ProgLoader::bind_fd_array, &ProgLoader::resolve}) {
+    if (int err = (this->*step)(); err != 0) return err;
   }
   if (type_runs(prog_->type())) {
     options_.name = prog_->name();
     options_.jit = system_.options().use_jit;
     Result<std::unique_ptr<Program>> program = Program::prepare(insns_, std::move(options_));
-    if (!program.ok())
-      return fail(-EINVAL, program.message());
+    if (!program.ok()) return fail(-EINVAL, program.message());
     prog_->program_ = program.take();
     system_.by_program_[prog_->program_.get()] = prog_.get();
   }
@@ -477,15 +444,13 @@ long ProgLoader::load(std::shared_ptr<Prog> *out) {
 }
 
 long BpfSystem::cmd_prog_load(union bpf_attr *attr) {
-  if ((attr->log_buf == 0) != (attr->log_size == 0) && attr->log_level != 0)
-    return -EINVAL;
+  if ((attr->log_buf == 0) != (attr->log_size == 0) && attr->log_level != 0) return -EINVAL;
   ProgLoader loader(*this, attr);
   std::shared_ptr<Prog> prog;
   const long err = loader.load(&prog);
   attr->log_true_size = attr->log_level != 0 ? static_cast<u32>(loader.log().size() + 1) : 0;
   const int log_err = write_log(attr->log_buf, attr->log_size, attr->log_level, loader.log());
-  if (err != 0)
-    return err;
+  if (err != 0) return err;
   return log_err != 0 ? log_err : install_fd(prog);
 }
 

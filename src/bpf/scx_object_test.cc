@@ -68,16 +68,15 @@ class AnyOps final : public StructOpsType {
 
 TEST(ScxObject, SimpleOfLinux72LoadsAndItsCallbacksCallWhatTheyShould) {
   const std::string path = std::string(USCX_TEST_KERNEL_OBJECTS) + "/linux-source-7.2/scx_simple.bpf.o";
-  if (access(path.c_str(), R_OK) != 0)
-    GTEST_SKIP() << path << " is not built";
+  if (access(path.c_str(), R_OK) != 0) GTEST_SKIP() << path << " is not built";
   TestEnv env;
   std::vector<std::unique_ptr<StructOpsType>> types;
   types.push_back(std::make_unique<AnyOps>());
   AnyOps &ops = static_cast<AnyOps &>(*types.front());
   auto system = make_test_system(env, std::move(types));
   BpfSystem::Scope scope(*system);
-  auto *task = static_cast<struct task_struct *>(
-      Region::get().alloc_pages(Half::kReadOnly, sizeof(struct task_struct), true));
+  auto *task =
+      static_cast<struct task_struct *>(Region::get().alloc_pages(Half::kReadOnly, sizeof(struct task_struct), true));
   env.live.insert(task);
   env.task = task;
   task->pid = 42;

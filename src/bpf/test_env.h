@@ -36,11 +36,9 @@ class TestEnv : public Env {
     for (;;) {
       auto first = timers.end();
       for (auto it = timers.begin(); it != timers.end(); ++it) {
-        if (it->second <= to_ns && (first == timers.end() || it->second < first->second))
-          first = it;
+        if (it->second <= to_ns && (first == timers.end() || it->second < first->second)) first = it;
       }
-      if (first == timers.end())
-        break;
+      if (first == timers.end()) break;
       const TimerId id = first->first;
       clock_ns = std::max(clock_ns, first->second);
       timers.erase(first);

@@ -30,10 +30,8 @@ s64 TimerTable::init(void *field, Map *map, void *value, u64 flags) {
   const u64 clock = flags & kClockMask;
   if (flags & ~kClockMask || (clock != CLOCK_MONOTONIC && clock != CLOCK_REALTIME && clock != CLOCK_BOOTTIME))
     return -EINVAL;
-  if (find(field) != nullptr)
-    return -EBUSY;
-  if (!map->user_held())
-    return -EPERM;
+  if (find(field) != nullptr) return -EBUSY;
+  if (!map->user_held()) return -EPERM;
   const TimerId id = next_id_++;
   timers_[id] = Timer{field, map, value, nullptr};
   std::memcpy(field, &id, sizeof(id));
@@ -42,8 +40,7 @@ s64 TimerTable::init(void *field, Map *map, void *value, u64 flags) {
 
 s64 TimerTable::set_callback(void *field, Prog *prog, u32 subprog) {
   Timer *timer = find(field);
-  if (timer == nullptr)
-    return -EINVAL;
+  if (timer == nullptr) return -EINVAL;
   timer->prog = std::static_pointer_cast<Prog>(prog->shared_from_this());
   timer->subprog = subprog;
   return 0;
@@ -51,13 +48,11 @@ s64 TimerTable::set_callback(void *field, Prog *prog, u32 subprog) {
 
 s64 TimerTable::start(void *field, u64 ns, u64 flags) {
   Timer *timer = find(field);
-  if (flags & ~u64{BPF_F_TIMER_ABS | BPF_F_TIMER_CPU_PIN} || timer == nullptr || timer->prog == nullptr)
-    return -EINVAL;
+  if (flags & ~u64{BPF_F_TIMER_ABS | BPF_F_TIMER_CPU_PIN} || timer == nullptr || timer->prog == nullptr) return -EINVAL;
   Env &env = system_.env();
   const u64 now = env.now_ns();
   u64 expires = flags & BPF_F_TIMER_ABS ? ns : now + ns;
-  if (!(flags & BPF_F_TIMER_ABS) && expires < now)
-    expires = ~0ull >> 1;  // saturates, as ktime does
+  if (!(flags & BPF_F_TIMER_ABS) && expires < now) expires = ~0ull >> 1;  // saturates, as ktime does
   TimerId id;
   std::memcpy(&id, field, sizeof(id));
   timer->armed = true;
@@ -67,10 +62,8 @@ s64 TimerTable::start(void *field, u64 ns, u64 flags) {
 
 s64 TimerTable::cancel(void *field) {
   Timer *timer = find(field);
-  if (timer == nullptr)
-    return -EINVAL;
-  if (timer->running)
-    return -EDEADLK;
+  if (timer == nullptr) return -EINVAL;
+  if (timer->running) return -EDEADLK;
   TimerId id;
   std::memcpy(&id, field, sizeof(id));
   const bool was_armed = timer->armed && system_.env().timer_cancel(id);
@@ -81,12 +74,10 @@ s64 TimerTable::cancel(void *field) {
 
 void TimerTable::forget(void *field) {
   Timer *timer = find(field);
-  if (timer == nullptr)
-    return;
+  if (timer == nullptr) return;
   TimerId id;
   std::memcpy(&id, field, sizeof(id));
-  if (timer->armed)
-    system_.env().timer_cancel(id);
+  if (timer->armed) system_.env().timer_cancel(id);
   const std::shared_ptr<Prog> dropped = std::move(timer->prog);
   timers_.erase(id);
 }
@@ -100,8 +91,7 @@ void TimerTable::forget_map(const Map *map) {
       ++it;
       continue;
     }
-    if (timer.armed)
-      system_.env().timer_cancel(it->first);
+    if (timer.armed) system_.env().timer_cancel(it->first);
     std::memset(timer.field, 0, sizeof(bpf_timer));
     dropped.push_back(std::move(timer.prog));
     it = timers_.erase(it);
@@ -110,8 +100,7 @@ void TimerTable::forget_map(const Map *map) {
 
 void TimerTable::fire(TimerId id) {
   auto it = timers_.find(id);
-  if (it == timers_.end() || it->second.prog == nullptr)
-    return;
+  if (it == timers_.end() || it->second.prog == nullptr) return;
   Timer &timer = it->second;
   timer.armed = false;
   timer.running = true;
@@ -120,8 +109,7 @@ void TimerTable::fire(TimerId id) {
   const u64 key = reinterpret_cast<u64>(timer.map->key_of(timer.value));
   const u64 map = reinterpret_cast<u64>(timer.map->handle());
   system_.env().run_callback(*prog, timer.subprog, {map, key, reinterpret_cast<u64>(timer.value)});
-  if (it = timers_.find(id); it != timers_.end())
-    it->second.running = false;
+  if (it = timers_.find(id); it != timers_.end()) it->second.running = false;
 }
 
 }  // namespace uscx::bpf

@@ -24,12 +24,10 @@ inline int copy_to_user(u64 to, const void *from, size_t size) {
 
 // A verifier log: as much as fits, always with its NUL. -ENOSPC if it was cut, as for the program loader.
 inline int write_log(u64 buffer, u32 size, u32 level, const std::string &text) {
-  if (buffer == 0 || size == 0 || level == 0)
-    return 0;
+  if (buffer == 0 || size == 0 || level == 0) return 0;
   const size_t length = std::min<size_t>(text.size(), size - 1);
   const char nul = 0;
-  if (copy_to_user(buffer, text.data(), length) != 0 || copy_to_user(buffer + length, &nul, 1) != 0)
-    return -EFAULT;
+  if (copy_to_user(buffer, text.data(), length) != 0 || copy_to_user(buffer + length, &nul, 1) != 0) return -EFAULT;
   return length < text.size() ? -ENOSPC : 0;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Arguments of callbacks as programs see them: a context (an array of 8-byte arguments) and, where an argument points to a
-// struct, a copy of the struct and its strings, all in the read-only half. Frames nest as callbacks do.
+// Arguments of callbacks as programs see them: a context (an array of 8-byte arguments) and, where an argument points
+// to a struct, a copy of the struct and its strings, all in the read-only half. Frames nest as callbacks do.
 //
 // Threading: one stack of frames a thread.
 #ifndef USCX_BRIDGE_CALL_FRAMES_H_

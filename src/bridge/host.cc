@@ -45,7 +45,8 @@ Status Host::init() {
   Result<std::unique_ptr<bpf::BpfSystem>> system = bpf::BpfSystem::create(*env_, std::move(options));
   if (!system.ok()) return system.status();
   system_ = system.take();
-  system_->files().add("/sys/kernel/sched_ext/hotplug_seq", [this] { return fmt::format("{}\n", ext().hotplug_seq()); });
+  system_->files().add("/sys/kernel/sched_ext/hotplug_seq",
+                       [this] { return fmt::format("{}\n", ext().hotplug_seq()); });
   objects_.set_task_freed_listener([this](void *task) { system_->task_freed(task); });
   return Status();
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Host: one simulated machine with its kernel and its bpf(2), put together. It is what a run owns: construct it, load and
-// attach a scheduler through libbpf inside a bpf::BpfSystem::Scope of system(), create tasks, run the machine, read the
-// tracer. Nothing of it is global but the region's addresses and the one Host that runs programs on this thread now.
+// Host: one simulated machine with its kernel and its bpf(2), put together. It is what a run owns: construct it, load
+// and attach a scheduler through libbpf inside a bpf::BpfSystem::Scope of system(), create tasks, run the machine, read
+// the tracer. Nothing of it is global but the region's addresses and the one Host that runs programs on this thread
+// now.
 //
 // Threading: one thread.
 #ifndef USCX_BRIDGE_HOST_H_
@@ -51,8 +52,8 @@ class Host {
   bpf::ExecMode exec_mode() const { return config_.use_jit ? bpf::ExecMode::kJit : bpf::ExecMode::kInterp; }
   SchedExtType &sched_ext_type() { return *sched_ext_type_; }
 
-  // Writes a wild_load event for each source line that read what is not there. Call it once for each set of loaded programs, when
-  // they have ended.
+  // Writes a wild_load event for each source line that read what is not there. Call it once for each set of loaded
+  // programs, when they have ended.
   void trace_wild_loads();
 
  private:

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Kernel objects that programs see (tasks, masks, cgroups, run queues), in the read-only half of the reserved range. Each
-// carries a tag in front that depends on its address and type, so that a pointer that a program hands back is checked
-// in constant time: an address is a live object of a type exactly if the tag in front of it says so. Programs cannot write
-// there, and freed objects are poisoned, tag included.
+// Kernel objects that programs see (tasks, masks, cgroups, run queues), in the read-only half of the reserved range.
+// Each carries a tag in front that depends on its address and type, so that a pointer that a program hands back is
+// checked in constant time: an address is a live object of a type exactly if the tag in front of it says so. Programs
+// cannot write there, and freed objects are poisoned, tag included.
 //
 // Threading: allocation locks inside RegionHeap; is_live() and find_store() only read.
 #ifndef USCX_BRIDGE_OBJECTS_H_

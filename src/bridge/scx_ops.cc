@@ -15,7 +15,7 @@ namespace uscx::bridge {
 namespace {
 
 // Callbacks that may be sleepable programs (reference/ops.md).
-constexpr const char *kSleepable[] = {"init_task",  "cgroup_init", "cgroup_exit", "cgroup_prep_move", "cpu_online",
+constexpr const char *kSleepable[] = {"init_task",   "cgroup_init", "cgroup_exit", "cgroup_prep_move", "cpu_online",
                                       "cpu_offline", "init",        "exit",        "sub_attach",       "sub_detach"};
 
 // Callbacks that programs may fill in but that this machine never makes: it has one cgroup and no core scheduling.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// struct_ops binding of sched_ext: SchedExtType is what bpf(2) asks about `sched_ext_ops` maps, BpfOps is a loaded table of
-// BPF programs as the core's ExtOps.
+// struct_ops binding of sched_ext: SchedExtType is what bpf(2) asks about `sched_ext_ops` maps, BpfOps is a loaded
+// table of BPF programs as the core's ExtOps.
 #ifndef USCX_BRIDGE_SCX_OPS_H_
 #define USCX_BRIDGE_SCX_OPS_H_
 

@@ -198,7 +198,7 @@ int do_run(const RunArguments &arguments, const std::vector<std::string> &rest) 
 void add_options(CLI::App *run, RunArguments &a) {
   run->add_option("--cpus", a.cpus, "Number of CPUs, 1 to 8192 (default 8)")->type_name("N");
   run->add_option("--topology", a.topology,
-                  "Nodes, LLCs and cores in all, and threads per\ncore, as in 2n:4l:8c:2t (instead of --cpus)")
+                  "Nodes, LLCs per node, cores per LLC and threads\nper core: 2n:4l:8c:2t has 128 CPUs")
       ->type_name("SHAPE");
   run->add_option("--hz", a.hz, "Ticks per second, 10 to 10000 (default 250)")->type_name("N");
   run->add_option("--workload", a.workloads,

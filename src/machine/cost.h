@@ -9,6 +9,7 @@
 namespace uscx::machine {
 
 // X(name, nanoseconds, source)
+// clang-format off
 #define USCX_COSTS(X)                                                                                              \
   X(context_switch, 900, "perf bench sched pipe, pinned: 0.9-1.0 us a switch in all")                              \
   X(schedule, 150, "a pass through __schedule that keeps the same task; sched_yield takes 0.53 us with entry")     \
@@ -25,6 +26,7 @@ namespace uscx::machine {
   X(migrate_task, 500, "deactivate, set CPU, activate")                                                            \
   X(dispatch_round, 100, "one round of the dispatch loop apart from its callback")                                 \
   X(rcu_callback, 100, "one RCU callback")
+// clang-format on
 
 enum class Cost : u32 {
 #define X(name, ns, source) name,

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "machine/explore.h"
+
 namespace uscx::machine {
 
 constinit thread_local ExecContext exec_context;
@@ -35,17 +37,17 @@ void Machine::enter_host_context() { exec_context = ExecContext{this, 0, loop_no
 // --- for the core ---
 
 void Machine::start_tick(u32 cpu) {
-  if (!tick_running(cpu)) queue_.schedule(cpus_[cpu].tick, (now_ns() / tick_ns() + 1) * tick_ns());
+  if (!tick_running(cpu)) arm_timer(cpus_[cpu].tick, (now_ns() / tick_ns() + 1) * tick_ns());
 }
 
-void Machine::stop_tick(u32 cpu) { queue_.cancel(cpus_[cpu].tick); }
+void Machine::stop_tick(u32 cpu) { cancel_timer(cpus_[cpu].tick); }
 
 void Machine::send_resched(u32 cpu) {
   Cpu &c = cpus_[cpu];
   if (exec_context.on_cpu && cpu == exec_context.cpu)
     c.self_resched = true;
   else if (!c.resched.queued())
-    queue_.schedule(c.resched, now_ns() + kCostNs[static_cast<u32>(Cost::ipi_delivery)]);
+    arm_timer(c.resched, now_ns() + kCostNs[static_cast<u32>(Cost::ipi_delivery)]);
 }
 
 void Machine::raise_irq_work(u32 cpu) {
@@ -53,7 +55,7 @@ void Machine::raise_irq_work(u32 cpu) {
   if (exec_context.on_cpu && cpu == exec_context.cpu)
     c.self_irq_work = true;
   else if (!c.irq_work.queued())
-    queue_.schedule(c.irq_work, now_ns() + kCostNs[static_cast<u32>(Cost::ipi_delivery)]);
+    arm_timer(c.irq_work, now_ns() + kCostNs[static_cast<u32>(Cost::ipi_delivery)]);
 }
 
 void Machine::start_run(u64 run_ns) {
@@ -114,7 +116,7 @@ void Machine::segment(SimEvent &event, u64 time_ns) {
   CHECK(client_ && !exec_context.on_cpu);
   const u32 cpu_id = event.cpu;
   Cpu &cpu = cpus_[cpu_id];
-  exec_context = ExecContext{this, cpu_id, time_ns, true, time_ns};
+  exec_context = ExecContext{this, cpu_id, time_ns, true, time_ns, explorer_};
   charge(Cost::irq_entry);
   if (cpu.idle) {
     cpu.idle = false;
@@ -156,7 +158,8 @@ bool Machine::consume_stop() {
 
 void Machine::run_until(u64 end_ns) {
   CHECK(!exec_context.on_cpu);
-  bool stopped;
+  bool stopped = false;
+  if (explorer_) explorer_->drive([this, &stopped] { return !(stopped = stopped || consume_stop()); }, end_ns);
   while (!(stopped = consume_stop()) && !queue_.empty() && queue_.next_time_ns() <= end_ns) step();
   if (!stopped) loop_now_ns_ = std::max(loop_now_ns_, end_ns);
   enter_host_context();
@@ -165,6 +168,11 @@ void Machine::run_until(u64 end_ns) {
 bool Machine::run_while(const std::function<bool()> &not_done, u64 limit_ns) {
   CHECK(!exec_context.on_cpu);
   enter_host_context();
+  if (explorer_) {
+    bool stopped = false;
+    explorer_->drive([&] { return !(stopped = stopped || consume_stop()) && not_done(); }, limit_ns);
+    if (stopped || !not_done()) return !not_done();
+  }
   while (not_done()) {
     if (consume_stop()) return false;
     if (queue_.empty() || queue_.next_time_ns() > limit_ns) {
@@ -196,6 +204,7 @@ void Machine::run_on(u32 cpu, const std::function<void()> &fn) {
   HostCall call{fn};
   SimEvent event(host_call_fired, &call, cpu);
   queue_.schedule(event, loop_now_ns_);
+  if (explorer_) explorer_->drive([&call] { return !call.done; }, ~u64{0});
   while (!call.done) step();
   enter_host_context();
 }

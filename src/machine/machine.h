@@ -24,6 +24,7 @@
 namespace uscx::machine {
 
 class Machine;
+class Explorer;
 
 // Where code is running now. One per host thread. A fiber does not keep one of its own: inside it, the context is the one
 // of the segment that resumed it.
@@ -33,6 +34,7 @@ struct ExecContext {
   u64 now_ns = 0;       // This CPU's time; advanced by charge().
   bool on_cpu = false;  // False in host context: between events, e.g. while a program's bpf(2) call is handled.
   u64 segment_start_ns = 0;  // When the present segment began: up to then the CPU's current task ran user code.
+  Explorer *explorer = nullptr;  // In explore mode, inside of segments: whom yield points call (machine/explore.h).
 };
 extern constinit thread_local ExecContext exec_context;  // constinit: no initialisation guard on each access.
 
@@ -95,8 +97,14 @@ class Machine {
   void start_run(u64 run_ns);
   void cancel_run(u32 cpu);
   // Timers (hrtimers): fn runs in interrupt context on event.cpu at time_ns or when that CPU is next free.
-  void arm_timer(SimEvent &timer, u64 time_ns) { queue_.schedule(timer, time_ns); }
-  void cancel_timer(SimEvent &timer) { queue_.cancel(timer); }
+  void arm_timer(SimEvent &timer, u64 time_ns) {
+    if (__builtin_expect(exec_context.explorer != nullptr, 0)) note_event(timer.cpu);
+    queue_.schedule(timer, time_ns);
+  }
+  void cancel_timer(SimEvent &timer) {
+    if (__builtin_expect(exec_context.explorer != nullptr, 0)) note_event(timer.cpu);
+    queue_.cancel(timer);
+  }
   void cpu_entered_idle(u32 cpu) { cpus_[cpu].idle = true; }  // The next interrupt there also costs idle_exit.
   void cpu_left_idle(u32 cpu) { cpus_[cpu].idle = false; }
 
@@ -115,6 +123,10 @@ class Machine {
   // run_until/run_while return after the current event, the next one at once if none is running. Async-signal-safe.
   void request_stop() { stop_.store(true, std::memory_order_relaxed); }
   u64 nr_events() const { return nr_events_; }  // Segments so far.
+  // Null in run mode. Set by the Explorer itself.
+  Explorer *explorer() const { return explorer_; }
+  // Is `cpu` in the middle of a segment, as seen from another CPU or a kernel thread? Never in run mode.
+  bool in_segment(u32 cpu) const { return __builtin_expect(explorer_ != nullptr, 0) && explored_in_segment(cpu); }
 
  private:
   // "pending" flags: an IPI is under way (to others), or to be taken at the end of the present segment (self).
@@ -132,6 +144,9 @@ class Machine {
   static void irq_work_fired(SimEvent &event);
   static void run_fired(SimEvent &event);
   static void host_call_fired(SimEvent &event);
+  friend class Explorer;
+  void note_event(u32 cpu);  // Explore mode: the present step changes what `cpu` is to do.
+  bool explored_in_segment(u32 cpu) const;
   void step();
   void segment(SimEvent &event, u64 time_ns);
   void take_self_interrupts(Cpu &cpu);
@@ -142,6 +157,7 @@ class Machine {
   MachineConfig config_;
   trace::Tracer &tracer_;
   MachineClient *client_ = nullptr;
+  Explorer *explorer_ = nullptr;
   EventQueue queue_;
   std::vector<Cpu> cpus_;
   u64 loop_now_ns_ = 0;

@@ -12,7 +12,7 @@ namespace {
 // The levels in the order in which they nest; the letter is the last character of a part of the text.
 enum Level : u32 { kNodes, kLlcs, kCores, kThreads, kNrLevels };
 constexpr char kLetters[kNrLevels] = {'n', 'l', 'c', 't'};
-constexpr const char *kNames[kNrLevels] = {"nodes", "LLCs", "cores", "threads per core"};
+constexpr const char *kNames[kNrLevels] = {"nodes", "LLCs per node", "cores per LLC", "threads per core"};
 
 Status parse_part(std::string_view part, std::optional<u32> (&counts)[kNrLevels]) {
   for (u32 level = 0; level < kNrLevels; level++) {
@@ -23,7 +23,10 @@ Status parse_part(std::string_view part, std::optional<u32> (&counts)[kNrLevels]
     counts[level] = static_cast<u32>(*count);
     return Status::ok_status();
   }
-  return Status::error("'{}' is not a number followed by n (nodes), l (LLCs), c (cores) or t (threads per core)", part);
+  return Status::error(
+      "'{}' is not a number followed by n (nodes), l (LLCs per node), c (cores per LLC) or t (threads "
+      "per core)",
+      part);
 }
 
 }  // namespace
@@ -36,18 +39,17 @@ Result<Topology> Topology::parse(std::string_view text) {
     if (!status.ok()) return status.at(fmt::format("topology '{}'", text));
     start = end + 1;
   }
-  const u32 nodes = counts[kNodes].value_or(1);
-  const u32 llcs = counts[kLlcs].value_or(nodes);
-  const u32 cores = counts[kCores].value_or(llcs);
-  const u32 threads = counts[kThreads].value_or(1);
-  if (llcs % nodes)
-    return Status::error("topology '{}': {} LLCs do not divide evenly into {} nodes", text, llcs, nodes);
-  if (cores % llcs)
-    return Status::error("topology '{}': {} cores do not divide evenly into {} LLCs", text, cores, llcs);
-  if (u64{cores} * threads > kMaxCpus)
-    return Status::error("topology '{}': {} CPUs are more than the {} that a machine can have", text,
-                         u64{cores} * threads, kMaxCpus);
-  return Topology(nodes, llcs, cores, threads);
+  u64 nr_cpus = 1;
+  for (std::optional<u32> &count : counts) {
+    // No product of four counts up to kMaxCpus overflows.
+    nr_cpus *= count.value_or(1);
+    if (!count) count = 1;
+  }
+  if (nr_cpus > kMaxCpus)
+    return Status::error("topology '{}': {} CPUs are more than the {} that a machine can have", text, nr_cpus,
+                         kMaxCpus);
+  const u32 llcs = *counts[kNodes] * *counts[kLlcs];
+  return Topology(*counts[kNodes], llcs, llcs * *counts[kCores], *counts[kThreads]);
 }
 
 Topology Topology::flat(u32 nr_cpus) {
@@ -82,7 +84,7 @@ Topology::Topology(u32 nodes, u32 llcs, u32 cores, u32 threads_per_core)
 }
 
 std::string Topology::to_string() const {
-  return fmt::format("{}n:{}l:{}c:{}t", nr_nodes_, nr_llcs_, nr_cores_, threads_per_core_);
+  return fmt::format("{}n:{}l:{}c:{}t", nr_nodes_, nr_llcs_ / nr_nodes_, nr_cores_ / nr_llcs_, threads_per_core_);
 }
 
 }  // namespace uscx::machine

@@ -7,7 +7,7 @@ namespace uscx::machine {
 namespace {
 
 TEST(Topology, SecondThreadsComeAfterAllFirstThreads) {
-  Result<Topology> parsed = Topology::parse("2n:4l:8c:2t");
+  Result<Topology> parsed = Topology::parse("2n:2l:2c:2t");
   ASSERT_TRUE(parsed.ok()) << parsed.message();
   const Topology &topology = *parsed;
   EXPECT_EQ(topology.nr_cpus(), 16u);
@@ -25,7 +25,7 @@ TEST(Topology, SecondThreadsComeAfterAllFirstThreads) {
   EXPECT_EQ(topology.llc_mask(1).view().to_list(), "2-3,10-11");
   EXPECT_EQ(topology.node_mask(1).view().to_list(), "4-7,12-15");
   EXPECT_EQ(topology.all().view().to_list(), "0-15");
-  EXPECT_EQ(topology.to_string(), "2n:4l:8c:2t");
+  EXPECT_EQ(topology.to_string(), "2n:2l:2c:2t");
 }
 
 // The masks of each level are a partition of all CPUs, whatever the shape.
@@ -34,8 +34,9 @@ TEST(Topology, EachLevelIsAPartition) {
     for (u32 llcs_per_node : {1u, 4u})
       for (u32 cores_per_llc : {1u, 5u})
         for (u32 threads : {1u, 2u, 4u}) {
-          const u32 llcs = nodes * llcs_per_node, cores = llcs * cores_per_llc;
-          Result<Topology> parsed = Topology::parse(fmt::format("{}n:{}l:{}c:{}t", nodes, llcs, cores, threads));
+          const u32 llcs = nodes * llcs_per_node;
+          Result<Topology> parsed =
+              Topology::parse(fmt::format("{}n:{}l:{}c:{}t", nodes, llcs_per_node, cores_per_llc, threads));
           ASSERT_TRUE(parsed.ok()) << parsed.message();
           const Topology &t = *parsed;
           u32 in_nodes = 0, in_llcs = 0;
@@ -53,21 +54,25 @@ TEST(Topology, EachLevelIsAPartition) {
         }
 }
 
-TEST(Topology, PartsLeftOutFollowTheLevelAbove) {
+TEST(Topology, CountsArePerParentAndPartsLeftOutAreOne) {
   EXPECT_EQ(Topology::parse("6c")->to_string(), "1n:1l:6c:1t");
-  EXPECT_EQ(Topology::parse("2n")->to_string(), "2n:2l:2c:1t");
-  EXPECT_EQ(Topology::parse("2n:2t")->to_string(), "2n:2l:2c:2t");
+  EXPECT_EQ(Topology::parse("2n")->to_string(), "2n:1l:1c:1t");
+  EXPECT_EQ(Topology::parse("2n:4l:8c:2t")->nr_cpus(), 128u);
   EXPECT_EQ(Topology::flat(8192).nr_cpus(), 8192u);
 }
 
 TEST(Topology, BadTextSaysWhatIsWrong) {
   const std::pair<const char *, const char *> cases[] = {
-      {"", "topology '': '' is not a number followed by n (nodes), l (LLCs), c (cores) or t (threads per core)"},
-      {"4x", "topology '4x': '4x' is not a number followed by n (nodes), l (LLCs), c (cores) or t (threads per core)"},
-      {"2c:", "topology '2c:': '' is not a number followed by n (nodes), l (LLCs), c (cores) or t (threads per core)"},
-      {"2c:4c", "topology '2c:4c': the number of cores is given twice"},
-      {"2n:3l:6c", "topology '2n:3l:6c': 3 LLCs do not divide evenly into 2 nodes"},
-      {"2l:3c", "topology '2l:3c': 3 cores do not divide evenly into 2 LLCs"},
+      {"",
+       "topology '': '' is not a number followed by n (nodes), l (LLCs per node), c (cores per "
+       "LLC) or t (threads per core)"},
+      {"4x",
+       "topology '4x': '4x' is not a number followed by n (nodes), l (LLCs per node), c (cores per "
+       "LLC) or t (threads per core)"},
+      {"2c:",
+       "topology '2c:': '' is not a number followed by n (nodes), l (LLCs per node), c (cores per "
+       "LLC) or t (threads per core)"},
+      {"2c:4c", "topology '2c:4c': the number of cores per LLC is given twice"},
       {"8192c:2t", "topology '8192c:2t': 16384 CPUs are more than the 8192 that a machine can have"},
   };
   for (auto [text, message] : cases) {

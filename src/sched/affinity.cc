@@ -74,8 +74,7 @@ void Kernel::migration_work(Kernel &kernel, StopWork &stop_work) {
   Task &p = *work->task;
   {
     SpinGuard guard(p.pi_lock);
-    Rq *rq = &kernel.task_rq(p);
-    rq_lock(*rq);
+    Rq *rq = &kernel.lock_task_rq(p);
     // It may have gone to sleep, moved, or been given this CPU again meanwhile.
     const bool here = rq->cpu == machine::this_cpu() && p.ts.on_rq == kOnRqQueued;
     if (here && !p.ts.migration_disabled && !p.allowed_on(rq->cpu)) {
@@ -97,8 +96,7 @@ int Kernel::set_cpus_allowed(Task &p, const CpuMask &cpus) {
   bool by_stopper = false;
   {
     SpinGuard guard(p.pi_lock);
-    Rq *rq = &task_rq(p);
-    rq_lock(*rq);
+    Rq *rq = &lock_task_rq(p);
     if (p.cpus != interned && !p.dead) {
       sched_change(*rq, p, DEQUEUE_SAVE, [&] {
         p.cpus = interned;
@@ -152,8 +150,7 @@ void Kernel::migrate_enable(Task &p) {
   if (task_rq(p).curr == &p) return request_migration(p);
   p.migration_pending = false;
   SpinGuard guard(p.pi_lock);
-  Rq *rq = &task_rq(p);
-  rq_lock(*rq);
+  Rq *rq = &lock_task_rq(p);
   if (p.ts.on_rq == kOnRqQueued && !p.allowed_on(p.cpu)) rq = &move_queued_task(*rq, p, pick_distributed(*p.cpus));
   rq_unlock(*rq);
 }

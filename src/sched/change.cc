@@ -16,16 +16,23 @@ namespace {
 
 Rq &lock_task(Kernel &kernel, Task &p) {
   p.pi_lock.lock();
-  for (;;) {
-    Rq &rq = kernel.task_rq(p);
-    rq_lock(rq);
-    // It may have moved while the lock was waited for.
-    if (&rq == &kernel.task_rq(p)) return rq;
-    rq_unlock(rq);
-  }
+  return kernel.lock_task_rq(p);
 }
 
 }  // namespace
+
+// A dispatching CPU moves tasks without their pi_lock.
+Rq &Kernel::lock_task_rq(Task &p) {
+  CHECK(p.pi_lock.held_here());
+  for (;;) {
+    Rq &rq = task_rq(p);
+    rq_lock(rq);
+    const bool under_way = p.ts.on_rq == kOnRqMigrating;
+    if (&rq == &task_rq(p) && !under_way) return rq;
+    rq_unlock(rq);
+    if (under_way) machine::spin_wait("a task that is moved between run queues");
+  }
+}
 
 Kernel::TaskLock::TaskLock(Kernel &the_kernel, Task &task)
     : kernel(the_kernel), p(task), rq(lock_task(the_kernel, task)) {}

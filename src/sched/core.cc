@@ -191,6 +191,8 @@ void Kernel::context_switch(Rq &rq, Task &prev, Task &next) {
                  static_cast<u64>(next.pid()), prev_runnable);
   rq.curr = &next;
   rq.shared->curr = &next.ts;
+  // From here on a waker may put prev on another CPU; it waits for this in wake().
+  machine::atomic_write(&prev.ts.on_cpu);
   prev.ts.on_cpu = 0;
   next.ts.on_cpu = 1;
   charge(Cost::context_switch);

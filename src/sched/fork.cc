@@ -119,8 +119,10 @@ int Kernel::register_task(Task &p, const TaskSpec &spec) {
 
 Task *Kernel::create_task(TaskSpec spec, int *error) {
   CHECK(spec.behavior, "task {} has nothing to do", spec.comm);
+  fork_lock_.lock();
   Task &p = alloc_task(spec, nullptr);
   const int result = register_task(p, spec);
+  fork_lock_.unlock();
   if (error) *error = result;
   if (result) {
     free_task(p);
@@ -173,6 +175,7 @@ Task &Kernel::make_stop_task(u32 cpu) {
 }
 
 void Kernel::finish_dead(Task &p) {
+  fork_lock_.lock();
   p.dead = true;
   p.sched_class->task_dead(p);
   ext_->task_dead(p);
@@ -182,6 +185,7 @@ void Kernel::finish_dead(Task &p) {
   zombies_.push_back(p);
   by_pid_.erase(p.pid());
   nr_tasks_--;
+  fork_lock_.unlock();
   p.behavior.reset();
   put_task(p);
 }

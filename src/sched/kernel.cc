@@ -73,6 +73,7 @@ void Kernel::boot() {
   for (u32 cpu = 0; cpu < nr_cpus(); cpu++) {
     Rq &rq = *rqs_[cpu];
     rq.cpu = cpu;
+    rq.lock.set_place(cpu);
     rq.shared = static_cast<struct rq *>(objects_.alloc(ObjectType::kRq, sizeof(struct rq)));
     rq.shared->cpu = static_cast<int>(cpu);
     rq.shared->online = 1;

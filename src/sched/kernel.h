@@ -120,6 +120,11 @@ class Kernel final : public machine::MachineClient {
   u32 select_fallback_rq(Task &p, u32 cpu);
   // A CPU of `mask` that is online, taken in turn so that tasks spread; nr_cpus() if there is none.
   u32 pick_distributed(machine::MaskView mask);
+  // Keeps tasks from being created and from leaving the list of all of them, while sched_ext goes through it. Taken before
+  // any pi_lock.
+  machine::SpinLock &fork_lock() { return fork_lock_; }
+  // Locks the rq on which p is, and stays while its lock is held. p's pi_lock is held.
+  Rq &lock_task_rq(Task &p);
   // Locks p's pi_lock and its rq (which may change until both are held).
   struct TaskLock {
     Kernel &kernel;
@@ -183,6 +188,7 @@ class Kernel final : public machine::MachineClient {
   void leave_segment(Rq &rq);  // Goes on in an event of its own.
   void account_process_time(Task &p, u64 delta_ns);
   u32 select_task_rq(Task &p, u32 cpu, u64 *wake_flags);
+  bool wake_before_sleep(Task &p);
   void ttwu_activate(Rq &rq, Task &p, u64 wake_flags);
   static void sleep_timer_fired(machine::SimEvent &event);
   static void continuation_fired(machine::SimEvent &event);
@@ -232,6 +238,7 @@ class Kernel final : public machine::MachineClient {
   machine::CpuMask idle_cpus_;
   u32 distribute_cursor_ = 0;
   bool shutting_down_ = false;
+  machine::SpinLock fork_lock_{machine::SpinLock::Kind::kPrivate, "fork"};
   // Dead tasks that somebody still refers to, or whose grace period is not over.
   bi::list<Task, bi::member_hook<Task, ListHook, &Task::tasks_node>> zombies_;
   std::vector<std::pair<void *, size_t>> boot_objects_;  // Freed at the end.

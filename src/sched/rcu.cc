@@ -8,6 +8,7 @@
 
 #include "sched/ext/ext.h"
 #include "sched/kernel.h"
+#include "sched/mutation.h"
 
 namespace uscx::sched {
 
@@ -109,10 +110,15 @@ void Rcu::begin_grace_period() {
   impl_->nr_needed = impl_->needed.view().weight();
 }
 
+// An interrupt that hits the idle loop may read. In run mode none is in the middle of that.
+bool Rcu::reader_in_interrupt(u32 cpu) const {
+  return cpu != this_cpu() && kernel_.machine().in_segment(cpu) && !mutated(Mutation::rcu_idle_reader);
+}
+
 bool Rcu::grace_period_over() {
   const machine::MaskView needed = impl_->needed;
   for (u32 cpu = needed.first(); cpu < needed.nr_cpus(); cpu = needed.next(cpu + 1))
-    if (kernel_.rq(cpu).curr == kernel_.rq(cpu).idle) quiescent(cpu);
+    if (kernel_.rq(cpu).curr == kernel_.rq(cpu).idle && !reader_in_interrupt(cpu)) quiescent(cpu);
   return impl_->nr_needed == 0;
 }
 

@@ -40,6 +40,7 @@ class Rcu {
   void grace_period_thread(KthreadApi &self);
   void begin_grace_period();
   bool grace_period_over();
+  bool reader_in_interrupt(u32 cpu) const;
   Kernel &kernel_;
   u64 completed_ = 0;
   u64 stall_at_ns_ = 0;  // When the present grace period has lasted too long.

@@ -62,7 +62,7 @@ struct StopWork {
 struct Rq {
   rq *shared = nullptr;  // The BPF-visible struct rq of this CPU (curr, clock, scx.*): written by the core only.
   u32 cpu = 0;
-  machine::SpinLock lock;
+  machine::SpinLock lock{machine::SpinLock::Kind::kPrivate, "rq"};
   Task *curr = nullptr;
   Task *idle = nullptr;
   Task *stop = nullptr;  // migration/N

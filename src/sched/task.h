@@ -63,7 +63,7 @@ struct Task {
   u32 cpu = 0;  // task_cpu(); valid also while sleeping.
   u32 wake_cpu = 0;
   u64 serial = 0;  // Creation order; the tie-breaker everywhere.
-  machine::SpinLock pi_lock;
+  machine::SpinLock pi_lock{machine::SpinLock::Kind::kPrivate, "pi_lock"};
   bool dead = false;
   u32 refs = 1;
   u32 nr_children = 0;  // Live tasks whose ts.real_parent this is.

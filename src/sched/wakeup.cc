@@ -4,6 +4,7 @@
 // Threading: any CPU or host context, with no rq lock held. The woken task's pi_lock is held throughout, so that
 // its affinity and state do not change; the rq lock of its new CPU is taken after the CPU is chosen.
 #include "sched/kernel.h"
+#include "sched/mutation.h"
 
 namespace uscx::sched {
 
@@ -48,13 +49,18 @@ bool Kernel::wake(Task &p, u64 wake_flags) {
     p.wakeup_before_block = true;
     return false;
   }
-  // A segment is atomic, so nobody sees a task between its decision to sleep and its being off the CPU.
-  CHECK(!p.on_rq() && !p.ts.on_cpu, "{} [{}] is woken while it goes to sleep", p.comm(), p.pid());
   wake_flags |= WF_TTWU;
   charge(Cost::wakeup);
   machine_.cancel_timer(p.sleep_timer);
   const u64 waker_pid = exec().on_cpu ? static_cast<u64>(this_rq().curr->pid()) : 0;
   machine_.trace(EventType::sched_waking, static_cast<u64>(p.pid()), p.cpu, wake_flags, waker_pid);
+  if (p.on_rq() && wake_before_sleep(p)) return true;
+  // Only then is it off its CPU, whose code may still use it. Pairs with context_switch().
+  machine::atomic_read(&p.ts.on_cpu);
+  while (p.ts.on_cpu && !mutated(Mutation::no_on_cpu_wait)) {
+    machine::spin_wait("a task that goes to sleep");
+    machine::atomic_read(&p.ts.on_cpu);
+  }
   const u32 cpu = select_task_rq(p, p.wake_cpu, &wake_flags);
   if (cpu != p.cpu) {
     wake_flags |= WF_MIGRATED;
@@ -65,6 +71,18 @@ bool Kernel::wake(Task &p, u64 wake_flags) {
   update_rq_clock(rq);
   ttwu_activate(rq, p, wake_flags);
   return true;
+}
+
+// p has decided to sleep but is still queued, so it just goes on. False if it has left its rq meanwhile.
+bool Kernel::wake_before_sleep(Task &p) {
+  Rq &rq = lock_task_rq(p);
+  const bool queued = p.on_rq();
+  if (queued && !mutated(Mutation::lost_wakeup)) {
+    p.ts.__state = TASK_RUNNING;
+    machine_.trace(EventType::sched_wakeup, static_cast<u64>(p.pid()), rq.cpu);
+  }
+  rq_unlock(rq);
+  return queued;
 }
 
 void Kernel::ttwu_activate(Rq &rq, Task &p, u64 wake_flags) {

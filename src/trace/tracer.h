@@ -65,8 +65,8 @@ class Tracer {
   std::deque<std::string> texts_;  // A reference from text_of() stays valid.
   std::vector<u64> text_hashes_;
   std::unordered_map<std::string, u64, TextHash, std::equal_to<>> text_ids_;  // Looked up only, never iterated.
-  std::vector<Event> recorder_;       // nr_cpus x kRecorderDepth, a ring a CPU.
-  std::vector<u64> recorder_count_;   // Events of each CPU so far.
+  std::vector<Event> recorder_;                                               // nr_cpus x kRecorderDepth, a ring a CPU.
+  std::vector<u64> recorder_count_;                                           // Events of each CPU so far.
 };
 
 }  // namespace uscx::trace

@@ -221,7 +221,8 @@ TEST(Script, BadInputSaysWhatAndWhere) {
       {R"({"tasks": {"odd name": {"loop": null}}})",
        "tasks[\"odd name\"].loop: is null; it takes a whole number from -1 to 2147483647"},
       {R"({"tasks": {"t": {"\n": null}}})",
-       "tasks.t[\"?\"]: unknown key; it takes instance, loop, delay, start, policy, priority, nice, cpus, phases, wakes, %"},
+       "tasks.t[\"?\"]: unknown key; it takes instance, loop, delay, start, policy, priority, nice, cpus, phases, "
+       "wakes, %"},
       {"{\"tasks\": {\n  \"t\" {}}",
        "line 2, column 7: syntax error while parsing object separator - unexpected '{'; "
        "expected ':'"},

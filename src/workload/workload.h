@@ -36,7 +36,7 @@ struct PlannedTask {
   int nice = 0;
   u32 rt_priority = 0;
   std::optional<machine::CpuMask> cpus;  // Without a value: all.
-  u64 start_ns = 0;  // Virtual time at which the task is created; in the past: at once.
+  u64 start_ns = 0;                      // Virtual time at which the task is created; in the past: at once.
   std::unique_ptr<sched::Behavior> behavior;
 };
 

@@ -41,8 +41,7 @@ __attribute__((noinline)) int dead(void) {
 }
 
 __attribute__((noinline)) int shared(u32 choice) {
-  if (choice > 8)
-    scx_bpf_if_choice();
+  if (choice > 8) scx_bpf_if_choice();
   return choice;
 }
 
@@ -67,8 +66,7 @@ int guarded_enqueue(u64 *ctx) {
     USE(((struct no_such_struct *)p)->field);
     scx_bpf_if_type();
   }
-  if (bpf_core_field_size(p->pid) != 4)
-    scx_bpf_if_wide();
+  if (bpf_core_field_size(p->pid) != 4) scx_bpf_if_wide();
   return 0;
 }
 
@@ -78,14 +76,10 @@ int guarded_dispatch(u64 *ctx) {
     USE(bpf_jiffies64());
     scx_bpf_if_option();
   }
-  if (CONFIG_WEAK || CONFIG_HZ != 250)
-    scx_bpf_if_config();
-  if (LINUX_KERNEL_VERSION < KERNEL_VERSION(7, 2, 0))
-    scx_bpf_if_version();
-  if (&weak_variable)
-    scx_bpf_if_variable();
-  if (!__SCX_SLICE_DFL)
-    scx_bpf_if_enumerator_is_set();
+  if (CONFIG_WEAK || CONFIG_HZ != 250) scx_bpf_if_config();
+  if (LINUX_KERNEL_VERSION < KERNEL_VERSION(7, 2, 0)) scx_bpf_if_version();
+  if (&weak_variable) scx_bpf_if_variable();
+  if (!__SCX_SLICE_DFL) scx_bpf_if_enumerator_is_set();
   scx_bpf_created(3);
   return shared(3);
 }

@@ -46,8 +46,7 @@ static int in_callback(u32 index, void *context) {
 }
 
 __attribute__((noinline)) int shared(int choice) {
-  if (choice == 3)
-    scx_bpf_not_there_in_function();
+  if (choice == 3) scx_bpf_not_there_in_function();
   return choice;
 }
 
@@ -77,15 +76,12 @@ SEC("struct_ops/missing_dispatch")
 int missing_dispatch(u64 *ctx) {
   void *event = bpf_ringbuf_reserve(&events, 8, 0);
 
-  if (event)
-    bpf_ringbuf_submit(event, 0);
+  if (event) bpf_ringbuf_submit(event, 0);
   return shared(3);
 }
 
 SEC("fentry/bpf_scx_reg")
-int missing_fentry(u64 *ctx) {
-  return 0;
-}
+int missing_fentry(u64 *ctx) { return 0; }
 
 SEC("?tp_btf/sched_switch")
 int optional_tracing(u64 *ctx) {

@@ -3,6 +3,4 @@
 #include "scan_test.h"
 
 SEC("syscall")
-int nothing(void *ctx) {
-  return 0;
-}
+int nothing(void *ctx) { return 0; }

@@ -8,9 +8,7 @@ struct tcp_congestion_ops {
 };
 
 SEC("struct_ops/other_init")
-int other_init(u64 *ctx) {
-  return 0;
-}
+int other_init(u64 *ctx) { return 0; }
 
 SEC(".struct_ops")
 struct tcp_congestion_ops other_ops = {

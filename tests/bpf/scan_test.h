@@ -12,10 +12,10 @@
 char _license[] SEC("license") = "GPL";
 
 /* Keeps what it is called with alive. */
-#define USE(value)                    \
-  do {                                \
-    u64 used_ = (u64)(value);         \
-    asm volatile("" ::"r"(used_));    \
+#define USE(value)                 \
+  do {                             \
+    u64 used_ = (u64)(value);      \
+    asm volatile("" ::"r"(used_)); \
   } while (0)
 
 #endif /* USCX_TESTS_BPF_SCAN_TEST_H_ */

@@ -62,7 +62,7 @@ class BadInput(Case):
         self.check(["run", "--cpus", "0", "fair"], "--cpus", "1 to 8192")
         self.check(["run", "--cpus", "8193", "fair"], "--cpus", "1 to 8192")
         self.check(["run", "--cpus", "four", "fair"], "--cpus", "'four'")
-        self.check(["run", "--topology", "2n:3l", "fair"], "--topology")
+        self.check(["run", "--topology", "2n:3y", "fair"], "--topology")
         self.check(["run", "--topology", "9000c", "fair"], "--topology")
         self.check(["run", "--topology", "2x", "fair"], "--topology")
         self.check(["run", "--topology", "2n", "--cpus", "2", "fair"], "--topology", "--cpus")

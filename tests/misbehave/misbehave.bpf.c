@@ -35,6 +35,8 @@ static __noinline u64 descend(u64 depth, u64 seed) {
   return descend(depth - 1, here * 3 + 1) + here;
 }
 
+// One line a fault, because the test looks for each by its line.
+// clang-format off
 static __noinline void misbehave(struct task_struct *p) {
   u32 key = 0;
   u64 *value;
@@ -68,6 +70,7 @@ static __noinline void misbehave(struct task_struct *p) {
   }
 }
 
+// clang-format on
 void BPF_STRUCT_OPS(misbehave_enqueue, struct task_struct *p, u64 enq_flags) {
   if (++nr_enqueued >= AFTER) misbehave(p);
   scx_bpf_dsq_insert(p, SCX_DSQ_GLOBAL, SCX_SLICE_DFL, enq_flags);
@@ -75,4 +78,5 @@ void BPF_STRUCT_OPS(misbehave_enqueue, struct task_struct *p, u64 enq_flags) {
 
 void BPF_STRUCT_OPS(misbehave_exit, struct scx_exit_info *info) { UEI_RECORD(uei, info); }
 
-SCX_OPS_DEFINE(misbehave_ops, .enqueue = (void *)misbehave_enqueue, .exit = (void *)misbehave_exit, .name = "misbehave");
+SCX_OPS_DEFINE(misbehave_ops, .enqueue = (void *)misbehave_enqueue, .exit = (void *)misbehave_exit,
+               .name = "misbehave");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Unmodified objects built from Debian's kernel sources, each with the real kernel's types and with ours, run 60 virtual
-// seconds. scx_simple's own statistics must equal what the trace says. The folder is a compile-time definition; which
-// objects must be there is in kObjects.
+// Unmodified objects built from Debian's kernel sources, each with the real kernel's types and with ours, run 60
+// virtual seconds. scx_simple's own statistics must equal what the trace says. The folder is a compile-time definition;
+// which objects must be there is in kObjects.
 #include <gtest/gtest.h>
 
 #include <filesystem>

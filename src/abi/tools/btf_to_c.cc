@@ -10,12 +10,12 @@
 
 #include "abi/btf_c.h"
 
-int main(int argc, char** argv) {
+int main(int argc, char **argv) {
   if (argc < 2 || argc > 3) {
     std::fputs("usage: btf_to_c IN.btf [OUT.h]\n", stderr);
     return 2;
   }
-  btf* types = btf__parse(argv[1], nullptr);
+  btf *types = btf__parse(argv[1], nullptr);
   if (types == nullptr) {
     fmt::print(stderr, "btf_to_c: {}: no BTF in it\n", argv[1]);
     return 1;

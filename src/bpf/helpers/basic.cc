@@ -38,8 +38,7 @@ USCX_HELPER(BPF_FUNC_get_current_pid_tgid, get_current_pid_tgid, u64, (void)) { 
 
 USCX_HELPER(BPF_FUNC_get_current_comm, get_current_comm, s64, (char *buffer, u32 size)) {
   Guard::writable("bpf_get_current_comm", 1, buffer, size);
-  if (size == 0)
-    return -EINVAL;
+  if (size == 0) return -EINVAL;
   std::memset(buffer, 0, size);
   const char *comm = env().current_comm();
   std::memcpy(buffer, comm, std::min<size_t>(std::strlen(comm), size - 1));

@@ -32,14 +32,14 @@ TaskStorageMap *task_storage(const char *who, Map *map) {
 
 }  // namespace
 
-USCX_HELPER(BPF_FUNC_map_lookup_elem, map_lookup_elem, void *, (Map *map, const void *key)) {
+USCX_HELPER(BPF_FUNC_map_lookup_elem, map_lookup_elem, void *, (Map * map, const void *key)) {
   check_keyed("bpf_map_lookup_elem", map);
   Guard::readable("bpf_map_lookup_elem", 2, key, map->key_size());
   return map->lookup(key);
 }
 
 USCX_HELPER(BPF_FUNC_map_update_elem, map_update_elem, s64,
-            (Map *map, const void *key, const void *value, u64 flags)) {
+            (Map * map, const void *key, const void *value, u64 flags)) {
   check_keyed("bpf_map_update_elem", map);
   check_writable("bpf_map_update_elem", map);
   Guard::readable("bpf_map_update_elem", 2, key, map->key_size());
@@ -47,49 +47,46 @@ USCX_HELPER(BPF_FUNC_map_update_elem, map_update_elem, s64,
   return map->update(key, value, flags);
 }
 
-USCX_HELPER(BPF_FUNC_map_delete_elem, map_delete_elem, s64, (Map *map, const void *key)) {
+USCX_HELPER(BPF_FUNC_map_delete_elem, map_delete_elem, s64, (Map * map, const void *key)) {
   check_keyed("bpf_map_delete_elem", map);
   check_writable("bpf_map_delete_elem", map);
   Guard::readable("bpf_map_delete_elem", 2, key, map->key_size());
   return map->erase(key);
 }
 
-USCX_HELPER(BPF_FUNC_map_lookup_percpu_elem, map_lookup_percpu_elem, void *, (Map *map, const void *key, u32 cpu)) {
+USCX_HELPER(BPF_FUNC_map_lookup_percpu_elem, map_lookup_percpu_elem, void *, (Map * map, const void *key, u32 cpu)) {
   check_keyed("bpf_map_lookup_percpu_elem", map);
   Guard::readable("bpf_map_lookup_percpu_elem", 2, key, map->key_size());
   return map->lookup_percpu(key, cpu);
 }
 
-USCX_HELPER(BPF_FUNC_map_push_elem, map_push_elem, s64, (Map *map, const void *value, u64 flags)) {
+USCX_HELPER(BPF_FUNC_map_push_elem, map_push_elem, s64, (Map * map, const void *value, u64 flags)) {
   Guard::readable("bpf_map_push_elem", 2, value, map->value_size());
   return map->push(value, flags);
 }
 
-USCX_HELPER(BPF_FUNC_map_pop_elem, map_pop_elem, s64, (Map *map, void *value)) {
+USCX_HELPER(BPF_FUNC_map_pop_elem, map_pop_elem, s64, (Map * map, void *value)) {
   Guard::writable("bpf_map_pop_elem", 2, value, map->value_size());
   return map->pop(value);
 }
 
-USCX_HELPER(BPF_FUNC_map_peek_elem, map_peek_elem, s64, (Map *map, void *value)) {
+USCX_HELPER(BPF_FUNC_map_peek_elem, map_peek_elem, s64, (Map * map, void *value)) {
   Guard::writable("bpf_map_peek_elem", 2, value, map->value_size());
   return map->peek(value);
 }
 
 USCX_HELPER(BPF_FUNC_task_storage_get, task_storage_get, void *,
-            (Map *map, const void *task, const void *value, u64 flags)) {
+            (Map * map, const void *task, const void *value, u64 flags)) {
   TaskStorageMap *storage = task_storage("bpf_task_storage_get", map);
-  if (flags & ~u64{BPF_LOCAL_STORAGE_GET_F_CREATE} || task == nullptr)
-    return nullptr;
+  if (flags & ~u64{BPF_LOCAL_STORAGE_GET_F_CREATE} || task == nullptr) return nullptr;
   Guard::object("bpf_task_storage_get", 2, ObjectType::kTask, task);
-  if (value != nullptr)
-    Guard::readable("bpf_task_storage_get", 3, value, map->value_size());
+  if (value != nullptr) Guard::readable("bpf_task_storage_get", 3, value, map->value_size());
   return storage->get(task, flags & BPF_LOCAL_STORAGE_GET_F_CREATE, value);
 }
 
-USCX_HELPER(BPF_FUNC_task_storage_delete, task_storage_delete, s64, (Map *map, const void *task)) {
+USCX_HELPER(BPF_FUNC_task_storage_delete, task_storage_delete, s64, (Map * map, const void *task)) {
   TaskStorageMap *storage = task_storage("bpf_task_storage_delete", map);
-  if (task == nullptr)
-    return -EINVAL;
+  if (task == nullptr) return -EINVAL;
   Guard::object("bpf_task_storage_delete", 2, ObjectType::kTask, task);
   return storage->remove(task);
 }
@@ -102,9 +99,9 @@ class ElementCallback final : public Map::Visitor {
   ElementCallback(Map *map, u32 subprog, u64 ctx) : map_(map), subprog_(subprog), ctx_(ctx) {}
   u64 visit(void *key, void *value) override {
     Invocation *invocation = Invocation::current();
-    const RunResult result =
-        invocation->call_back(subprog_, {reinterpret_cast<u64>(map_->handle()), reinterpret_cast<u64>(key),
-                                         reinterpret_cast<u64>(value), ctx_});
+    const RunResult result = invocation->call_back(
+        subprog_,
+        {reinterpret_cast<u64>(map_->handle()), reinterpret_cast<u64>(key), reinterpret_cast<u64>(value), ctx_});
     aborted = result.aborted();
     return aborted ? 1 : result.r0;
   }
@@ -118,17 +115,14 @@ class ElementCallback final : public Map::Visitor {
 
 }  // namespace
 
-USCX_HELPER(BPF_FUNC_for_each_map_elem, for_each_map_elem, s64, (Map *map, u64 callback, u64 ctx, u64 flags)) {
+USCX_HELPER(BPF_FUNC_for_each_map_elem, for_each_map_elem, s64, (Map * map, u64 callback, u64 ctx, u64 flags)) {
   Invocation *invocation = Invocation::current();
   const std::optional<u32> subprog = invocation->program()->callback_subprog(callback);
-  if (!subprog.has_value())
-    invocation->violation("helper bpf_for_each_map_elem: argument 2 is not a function");
-  if (flags != 0)
-    return -EINVAL;
+  if (!subprog.has_value()) invocation->violation("helper bpf_for_each_map_elem: argument 2 is not a function");
+  if (flags != 0) return -EINVAL;
   ElementCallback each(map, *subprog, ctx);
   const s64 result = map->for_each(each);
-  if (each.aborted)
-    invocation->unwind();
+  if (each.aborted) invocation->unwind();
   return result == -EOPNOTSUPP ? -EINVAL : result;
 }
 
@@ -136,25 +130,20 @@ USCX_HELPER(BPF_FUNC_loop, loop, s64, (u32 nr_loops, u64 callback, u64 ctx, u64 
   constexpr u32 kMaxLoops = 8u << 20;
   Invocation *invocation = Invocation::current();
   const std::optional<u32> subprog = invocation->program()->callback_subprog(callback);
-  if (!subprog.has_value())
-    invocation->violation("helper bpf_loop: argument 2 is not a function");
-  if (flags != 0)
-    return -EINVAL;
-  if (nr_loops > kMaxLoops)
-    return -E2BIG;
+  if (!subprog.has_value()) invocation->violation("helper bpf_loop: argument 2 is not a function");
+  if (flags != 0) return -EINVAL;
+  if (nr_loops > kMaxLoops) return -E2BIG;
   for (u32 i = 0; i < nr_loops; i++) {
     invocation->charge(1);
     const RunResult result = invocation->call_back(*subprog, {i, ctx});
-    if (result.aborted())
-      invocation->unwind();
-    if (result.r0 != 0)
-      return i + 1;
+    if (result.aborted()) invocation->unwind();
+    if (result.r0 != 0) return i + 1;
   }
   return nr_loops;
 }
 
 // The old pointer comes from memory that a stray store may have changed, so it is handed on as a plain number.
-USCX_HELPER(BPF_FUNC_kptr_xchg, kptr_xchg, u64, (u64 *field, const void *object)) {
+USCX_HELPER(BPF_FUNC_kptr_xchg, kptr_xchg, u64, (u64 * field, const void *object)) {
   Guard::writable("bpf_kptr_xchg", 1, field, sizeof(*field));
   const BpfSystem *system = BpfSystem::current();
   if (object != nullptr && !system->is_live(ObjectType::kBpfCpumask, object) &&

@@ -14,11 +14,9 @@ namespace {
 
 s64 read_memory(const char *who, void *to, u32 size, const void *from) {
   Guard::writable(who, 1, to, size);
-  if (size == 0)
-    return 0;
+  if (size == 0) return 0;
   const char *last = static_cast<const char *>(from) + size - 1;
-  if (Region::contains(from) && Region::contains(last) && probe_copy(to, from, size))
-    return 0;
+  if (Region::contains(from) && Region::contains(last) && probe_copy(to, from, size)) return 0;
   std::memset(to, 0, size);
   return -EFAULT;
 }
@@ -26,8 +24,7 @@ s64 read_memory(const char *who, void *to, u32 size, const void *from) {
 // The length with its NUL.
 s64 read_string(const char *who, char *to, u32 size, const void *from) {
   Guard::writable(who, 1, to, size);
-  if (size == 0)
-    return 0;
+  if (size == 0) return 0;
   const u64 address = reinterpret_cast<u64>(from);
   for (u32 i = 0; i < size; i++) {
     u64 byte;
@@ -36,8 +33,7 @@ s64 read_string(const char *who, char *to, u32 size, const void *from) {
       return -EFAULT;
     }
     to[i] = static_cast<char>(byte);
-    if (byte == 0)
-      return i + 1;
+    if (byte == 0) return i + 1;
   }
   to[size - 1] = 0;
   return size;
@@ -66,10 +62,8 @@ USCX_HELPER(BPF_FUNC_strncmp, strncmp, s64, (const char *s1, u32 s1_size, const 
     if (!Region::contains(s2 + i) || !probe_load(reinterpret_cast<u64>(s2) + i, 1, &other))
       Guard::readable("bpf_strncmp", 3, s2 + i, 1);
     const s32 difference = static_cast<s32>(static_cast<u8>(s1[i])) - static_cast<s32>(static_cast<u8>(other));
-    if (difference != 0)
-      return difference < 0 ? -1 : 1;
-    if (s1[i] == 0)
-      break;
+    if (difference != 0) return difference < 0 ? -1 : 1;
+    if (s1[i] == 0) break;
   }
   return 0;
 }

@@ -17,11 +17,9 @@ namespace {
 constexpr size_t kMaxTraceBytes = 1024;
 
 s64 trace(const char *format, u32 format_size, std::span<const u64> words) {
-  if (format_size == 0 || format[format_size - 1] != 0)
-    return -EINVAL;
+  if (format_size == 0 || format[format_size - 1] != 0) return -EINVAL;
   std::string text;
-  if (int err = format_words({format, std::strlen(format)}, words, program_strings(), &text); err != 0)
-    return err;
+  if (int err = format_words({format, std::strlen(format)}, words, program_strings(), &text); err != 0) return err;
   text.resize(std::min(text.size(), kMaxTraceBytes - 1));
   BpfSystem::current()->env().trace_print(text);
   return static_cast<s64>(text.size());
@@ -42,26 +40,20 @@ USCX_HELPER(BPF_FUNC_trace_printk, trace_printk, s64, (const char *format, u32 f
 USCX_HELPER(BPF_FUNC_trace_vprintk, trace_vprintk, s64,
             (const char *format, u32 format_size, const u64 *data, u32 data_size)) {
   Guard::readable("bpf_trace_vprintk", 1, format, format_size);
-  if (!words_ok(data, data_size))
-    return -EINVAL;
-  if (data_size != 0)
-    Guard::readable("bpf_trace_vprintk", 3, data, data_size);
+  if (!words_ok(data, data_size)) return -EINVAL;
+  if (data_size != 0) Guard::readable("bpf_trace_vprintk", 3, data, data_size);
   return trace(format, format_size, {data, data_size / sizeof(u64)});
 }
 
 USCX_HELPER(BPF_FUNC_snprintf, snprintf, s64,
             (char *out, u32 out_size, const char *format, const u64 *data, u32 data_size)) {
-  if (!words_ok(data, data_size))
-    return -EINVAL;
-  if (out_size != 0)
-    Guard::writable("bpf_snprintf", 1, out, out_size);
-  if (data_size != 0)
-    Guard::readable("bpf_snprintf", 4, data, data_size);
+  if (!words_ok(data, data_size)) return -EINVAL;
+  if (out_size != 0) Guard::writable("bpf_snprintf", 1, out, out_size);
+  if (data_size != 0) Guard::readable("bpf_snprintf", 4, data, data_size);
   constexpr size_t kMaxFormatBytes = 4096;
   std::string format_text;
   std::string text;
-  if (!program_strings().read(reinterpret_cast<u64>(format), &format_text, kMaxFormatBytes))
-    return -EINVAL;
+  if (!program_strings().read(reinterpret_cast<u64>(format), &format_text, kMaxFormatBytes)) return -EINVAL;
   if (int err = format_words(format_text, {data, data_size / sizeof(u64)}, program_strings(), &text); err != 0)
     return err;
   if (out_size != 0) {

@@ -16,23 +16,21 @@ namespace uscx::bpf {
 
 // An invocation runs without others in between, so a lock that is taken is the invocation's own, or another's that
 // leaked.
-USCX_HELPER(BPF_FUNC_spin_lock, spin_lock, s64, (u32 *lock)) {
+USCX_HELPER(BPF_FUNC_spin_lock, spin_lock, s64, (u32 * lock)) {
   Guard::writable("bpf_spin_lock", 1, lock, sizeof(*lock));
   Invocation *invocation = Invocation::current();
   BpfSystem::Holdings &held = BpfSystem::current()->holdings(*invocation);
-  if (*lock != 0 || !held.locks.empty())
-    invocation->violation("helper bpf_spin_lock: a lock is already held");
+  if (*lock != 0 || !held.locks.empty()) invocation->violation("helper bpf_spin_lock: a lock is already held");
   *lock = 1;
   held.locks.push_back(lock);
   return 0;
 }
 
-USCX_HELPER(BPF_FUNC_spin_unlock, spin_unlock, s64, (u32 *lock)) {
+USCX_HELPER(BPF_FUNC_spin_unlock, spin_unlock, s64, (u32 * lock)) {
   Invocation *invocation = Invocation::current();
   BpfSystem::Holdings &held = BpfSystem::current()->holdings(*invocation);
   auto it = std::find(held.locks.begin(), held.locks.end(), lock);
-  if (it == held.locks.end())
-    invocation->violation("helper bpf_spin_unlock: the lock is not held");
+  if (it == held.locks.end()) invocation->violation("helper bpf_spin_unlock: the lock is not held");
   held.locks.erase(it);
   *lock = 0;
   return 0;
@@ -59,8 +57,7 @@ USCX_HELPER(BPF_FUNC_timer_set_callback, timer_set_callback, s64, (void *timer, 
   TimerTable &table = timers("bpf_timer_set_callback", timer);
   Invocation *invocation = Invocation::current();
   const std::optional<u32> subprog = invocation->program()->callback_subprog(callback);
-  if (!subprog.has_value())
-    invocation->violation("helper bpf_timer_set_callback: argument 2 is not a function");
+  if (!subprog.has_value()) invocation->violation("helper bpf_timer_set_callback: argument 2 is not a function");
   Prog *prog = running_prog();
   return prog == nullptr ? -EPERM : table.set_callback(timer, prog, *subprog);
 }

@@ -26,19 +26,17 @@ BpfSystem::Holdings &held() { return BpfSystem::current()->holdings(*Invocation:
 
 }  // namespace
 
-USCX_KFUNC(kGeneric, KF_ITER_NEW, s32, bpf_iter_num_new, (struct bpf_iter_num *it, s32 start, s32 end)) {
+USCX_KFUNC(kGeneric, KF_ITER_NEW, s32, bpf_iter_num_new, (struct bpf_iter_num * it, s32 start, s32 end)) {
   NumberIterator *state = state_of(it);
   *state = {0, 0};
-  if (start > end)
-    return -EINVAL;
-  if (s64{end} - start > kMaxLoops)
-    return -E2BIG;
+  if (start > end) return -EINVAL;
+  if (s64{end} - start > kMaxLoops) return -E2BIG;
   // Wraps for the smallest number, which next() undoes.
   *state = {static_cast<s32>(static_cast<u32>(start) - 1), end};
   return 0;
 }
 
-USCX_KFUNC(kGeneric, KF_ITER_NEXT | KF_RET_NULL, s32 *, bpf_iter_num_next, (struct bpf_iter_num *it)) {
+USCX_KFUNC(kGeneric, KF_ITER_NEXT | KF_RET_NULL, s32 *, bpf_iter_num_next, (struct bpf_iter_num * it)) {
   NumberIterator *state = state_of(it);
   const s32 next = static_cast<s32>(static_cast<u32>(state->current) + 1);
   if (next >= state->end) {
@@ -49,13 +47,14 @@ USCX_KFUNC(kGeneric, KF_ITER_NEXT | KF_RET_NULL, s32 *, bpf_iter_num_next, (stru
   return &state->current;
 }
 
-USCX_KFUNC(kGeneric, KF_ITER_DESTROY, void, bpf_iter_num_destroy, (struct bpf_iter_num *it)) { *state_of(it) = {0, 0}; }
+USCX_KFUNC(kGeneric, KF_ITER_DESTROY, void, bpf_iter_num_destroy, (struct bpf_iter_num * it)) {
+  *state_of(it) = {0, 0};
+}
 
 USCX_KFUNC(kGeneric, 0, void, bpf_rcu_read_lock, (void)) { held().rcu_depth++; }
 
 USCX_KFUNC(kGeneric, 0, void, bpf_rcu_read_unlock, (void)) {
-  if (held().rcu_depth == 0)
-    Invocation::current()->violation("kfunc bpf_rcu_read_unlock: no RCU read section is open");
+  if (held().rcu_depth == 0) Invocation::current()->violation("kfunc bpf_rcu_read_unlock: no RCU read section is open");
   held().rcu_depth--;
 }
 

@@ -27,8 +27,7 @@ void CpumaskPool::acquire(bpf_cpumask *mask) { mask->usage.refs.counter++; }
 
 bool CpumaskPool::release(bpf_cpumask *mask) {
   CHECK(mask->usage.refs.counter > 0);
-  if (--mask->usage.refs.counter > 0)
-    return false;
+  if (--mask->usage.refs.counter > 0) return false;
   live_.erase(mask);
   return true;
 }
@@ -36,8 +35,7 @@ bool CpumaskPool::release(bpf_cpumask *mask) {
 void CpumaskPool::free(bpf_cpumask *mask) { pool_.free(mask); }
 
 u32 &CpumaskPool::rotor(u32 cpu) {
-  if (rotors_.size() <= cpu)
-    rotors_.resize(cpu + 1, ~0u);
+  if (rotors_.size() <= cpu) rotors_.resize(cpu + 1, ~0u);
   return rotors_[cpu];
 }
 
@@ -53,10 +51,8 @@ template <typename Word>
 u32 find_from(u32 from, Word word) {
   for (u32 i = from / kBits; i < nr_words(); i++) {
     u64 bits = word(i);
-    if (i == from / kBits)
-      bits &= ~0ull << (from % kBits);
-    if (bits != 0)
-      return std::min(i * kBits + static_cast<u32>(std::countr_zero(bits)), nr_cpus());
+    if (i == from / kBits) bits &= ~0ull << (from % kBits);
+    if (bits != 0) return std::min(i * kBits + static_cast<u32>(std::countr_zero(bits)), nr_cpus());
   }
   return nr_cpus();
 }
@@ -67,10 +63,8 @@ u32 find_rotating(Word word) {
   BpfSystem *system = BpfSystem::current();
   u32 &last = system->cpumasks().rotor(system->running_cpu());
   u32 next = last + 1 < nr_cpus() ? find_from(last + 1, word) : nr_cpus();
-  if (next >= nr_cpus())
-    next = find_from(0, word);
-  if (next < nr_cpus())
-    last = next;
+  if (next >= nr_cpus()) next = find_from(0, word);
+  if (next < nr_cpus()) last = next;
   return next;
 }
 
@@ -95,15 +89,14 @@ USCX_KFUNC(kGeneric, KF_ACQUIRE | KF_RET_NULL, struct bpf_cpumask *, bpf_cpumask
 }
 
 USCX_KFUNC(kGeneric, KF_ACQUIRE | KF_TRUSTED_ARGS, struct bpf_cpumask *, bpf_cpumask_acquire,
-           (struct bpf_cpumask *cpumask)) {
+           (struct bpf_cpumask * cpumask)) {
   BpfSystem::current()->cpumasks().acquire(cpumask);
   return cpumask;
 }
 
-USCX_KFUNC(kGeneric, KF_RELEASE, void, bpf_cpumask_release, (struct bpf_cpumask *cpumask)) {
+USCX_KFUNC(kGeneric, KF_RELEASE, void, bpf_cpumask_release, (struct bpf_cpumask * cpumask)) {
   BpfSystem *system = BpfSystem::current();
-  if (system->cpumasks().release(cpumask))
-    system->defer([system, cpumask] { system->cpumasks().free(cpumask); });
+  if (system->cpumasks().release(cpumask)) system->defer([system, cpumask] { system->cpumasks().free(cpumask); });
 }
 
 USCX_KFUNC(kGeneric, KF_RCU, u32, bpf_cpumask_first, (const struct cpumask *cpumask)) {
@@ -119,13 +112,11 @@ USCX_KFUNC(kGeneric, KF_RCU, u32, bpf_cpumask_first_and, (const struct cpumask *
 }
 
 USCX_KFUNC(kGeneric, KF_RCU, void, bpf_cpumask_set_cpu, (u32 cpu, struct bpf_cpumask *cpumask)) {
-  if (valid_cpu(cpu))
-    word_of(cpumask, cpu) |= bit(cpu);
+  if (valid_cpu(cpu)) word_of(cpumask, cpu) |= bit(cpu);
 }
 
 USCX_KFUNC(kGeneric, KF_RCU, void, bpf_cpumask_clear_cpu, (u32 cpu, struct bpf_cpumask *cpumask)) {
-  if (valid_cpu(cpu))
-    word_of(cpumask, cpu) &= ~bit(cpu);
+  if (valid_cpu(cpu)) word_of(cpumask, cpu) &= ~bit(cpu);
 }
 
 USCX_KFUNC(kGeneric, KF_RCU, bool, bpf_cpumask_test_cpu, (u32 cpu, const struct cpumask *cpumask)) {
@@ -133,46 +124,43 @@ USCX_KFUNC(kGeneric, KF_RCU, bool, bpf_cpumask_test_cpu, (u32 cpu, const struct 
 }
 
 USCX_KFUNC(kGeneric, KF_RCU, bool, bpf_cpumask_test_and_set_cpu, (u32 cpu, struct bpf_cpumask *cpumask)) {
-  if (!valid_cpu(cpu))
-    return false;
+  if (!valid_cpu(cpu)) return false;
   const bool was_set = word_of(cpumask, cpu) & bit(cpu);
   word_of(cpumask, cpu) |= bit(cpu);
   return was_set;
 }
 
 USCX_KFUNC(kGeneric, KF_RCU, bool, bpf_cpumask_test_and_clear_cpu, (u32 cpu, struct bpf_cpumask *cpumask)) {
-  if (!valid_cpu(cpu))
-    return false;
+  if (!valid_cpu(cpu)) return false;
   const bool was_set = word_of(cpumask, cpu) & bit(cpu);
   word_of(cpumask, cpu) &= ~bit(cpu);
   return was_set;
 }
 
-USCX_KFUNC(kGeneric, KF_RCU, void, bpf_cpumask_setall, (struct bpf_cpumask *cpumask)) {
-  for (u32 cpu = 0; cpu < nr_cpus(); cpu++)
-    word_of(cpumask, cpu) |= bit(cpu);
+USCX_KFUNC(kGeneric, KF_RCU, void, bpf_cpumask_setall, (struct bpf_cpumask * cpumask)) {
+  for (u32 cpu = 0; cpu < nr_cpus(); cpu++) word_of(cpumask, cpu) |= bit(cpu);
 }
 
-USCX_KFUNC(kGeneric, KF_RCU, void, bpf_cpumask_clear, (struct bpf_cpumask *cpumask)) {
+USCX_KFUNC(kGeneric, KF_RCU, void, bpf_cpumask_clear, (struct bpf_cpumask * cpumask)) {
   std::memset(&cpumask->cpumask, 0, sizeof(cpumask->cpumask));
 }
 
 USCX_KFUNC(kGeneric, KF_RCU, bool, bpf_cpumask_and,
-           (struct bpf_cpumask *dst, const struct cpumask *src1, const struct cpumask *src2)) {
+           (struct bpf_cpumask * dst, const struct cpumask *src1, const struct cpumask *src2)) {
   return combine(dst, [&](u32 i) { return src1->bits[i] & src2->bits[i]; });
 }
 
 USCX_KFUNC(kGeneric, KF_RCU, void, bpf_cpumask_or,
-           (struct bpf_cpumask *dst, const struct cpumask *src1, const struct cpumask *src2)) {
+           (struct bpf_cpumask * dst, const struct cpumask *src1, const struct cpumask *src2)) {
   combine(dst, [&](u32 i) { return src1->bits[i] | src2->bits[i]; });
 }
 
 USCX_KFUNC(kGeneric, KF_RCU, void, bpf_cpumask_xor,
-           (struct bpf_cpumask *dst, const struct cpumask *src1, const struct cpumask *src2)) {
+           (struct bpf_cpumask * dst, const struct cpumask *src1, const struct cpumask *src2)) {
   combine(dst, [&](u32 i) { return src1->bits[i] ^ src2->bits[i]; });
 }
 
-USCX_KFUNC(kGeneric, KF_RCU, void, bpf_cpumask_copy, (struct bpf_cpumask *dst, const struct cpumask *src)) {
+USCX_KFUNC(kGeneric, KF_RCU, void, bpf_cpumask_copy, (struct bpf_cpumask * dst, const struct cpumask *src)) {
   combine(dst, [&](u32 i) { return src->bits[i]; });
 }
 
@@ -214,12 +202,10 @@ USCX_KFUNC(kGeneric, KF_RCU, u32, bpf_cpumask_weight, (const struct cpumask *cpu
   return weight;
 }
 
-USCX_KFUNC(kGeneric, KF_RCU, s32, bpf_cpumask_populate, (struct cpumask *cpumask, void *src, u64 src__sz)) {
+USCX_KFUNC(kGeneric, KF_RCU, s32, bpf_cpumask_populate, (struct cpumask * cpumask, void *src, u64 src__sz)) {
   const u64 needed = u64{nr_words()} * sizeof(u64);
-  if (src__sz < needed)
-    return -EACCES;
-  if (reinterpret_cast<u64>(src) % sizeof(u64) != 0)
-    return -EINVAL;
+  if (src__sz < needed) return -EACCES;
+  if (reinterpret_cast<u64>(src) % sizeof(u64) != 0) return -EINVAL;
   std::memcpy(cpumask->bits, src, needed);
   return 0;
 }

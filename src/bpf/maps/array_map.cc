@@ -23,10 +23,8 @@ constexpr u64 kMaxArrayBytes = 16ull << 30;
 u64 round_up(u64 value, u64 to) { return (value + to - 1) / to * to; }
 
 int check_array_attr(const MapAttr &attr, u32 extra_flags) {
-  if (attr.max_entries == 0 || attr.key_size != 4 || attr.value_size == 0)
-    return -EINVAL;
-  if (attr.flags & ~(BPF_F_NUMA_NODE | kAccessFlags | extra_flags))
-    return -EINVAL;
+  if (attr.max_entries == 0 || attr.key_size != 4 || attr.value_size == 0) return -EINVAL;
+  if (attr.flags & ~(BPF_F_NUMA_NODE | kAccessFlags | extra_flags)) return -EINVAL;
   if ((attr.flags & BPF_F_RDONLY && attr.flags & BPF_F_WRONLY) ||
       (attr.flags & BPF_F_RDONLY_PROG && attr.flags & BPF_F_WRONLY_PROG))
     return -EINVAL;
@@ -39,8 +37,7 @@ int array_next_key(const Map &map, const void *key, void *next) {
     *static_cast<u32 *>(next) = 0;
     return 0;
   }
-  if (index == map.max_entries() - 1)
-    return -ENOENT;
+  if (index == map.max_entries() - 1) return -ENOENT;
   *static_cast<u32 *>(next) = index + 1;
   return 0;
 }
@@ -65,26 +62,20 @@ class ArrayMap final : public Map {
  public:
   static int create(BpfSystem &system, const MapAttr &attr, std::shared_ptr<Map> *out) {
     int err = check_array_attr(attr, BPF_F_MMAPABLE | BPF_F_INNER_MAP);
-    if (err != 0)
-      return err;
-    if (attr.value_size > INT32_MAX)
-      return -E2BIG;
+    if (err != 0) return err;
+    if (attr.value_size > INT32_MAX) return -E2BIG;
     const u64 bytes = u64{attr.max_entries} * round_up(attr.value_size, kElementAlign);
-    if (bytes > kMaxArrayBytes)
-      return -ENOMEM;
+    if (bytes > kMaxArrayBytes) return -ENOMEM;
     auto map = std::make_shared<ArrayMap>(system, attr);
-    if ((err = map->allocate(bytes)) != 0)
-      return err;
+    if ((err = map->allocate(bytes)) != 0) return err;
     *out = std::move(map);
     return 0;
   }
   ArrayMap(BpfSystem &system, const MapAttr &attr)
       : Map(system, attr), stride_(round_up(attr.value_size, kElementAlign)) {}
   ~ArrayMap() override {
-    if (values_ == nullptr)
-      return;
-    for (u32 i = 0; !fields().empty() && i < max_entries(); i++)
-      release_fields(values_ + i * stride_);
+    if (values_ == nullptr) return;
+    for (u32 i = 0; !fields().empty() && i < max_entries(); i++) release_fields(values_ + i * stride_);
     Region::get().free_pages(values_);
   }
 
@@ -94,12 +85,9 @@ class ArrayMap final : public Map {
   }
   int update(const void *key, const void *value, u64 flags) override {
     const u32 index = *static_cast<const u32 *>(key);
-    if (int err = check_update_flags(flags); err != 0)
-      return err;
-    if (index >= max_entries())
-      return -E2BIG;
-    if (flags & BPF_NOEXIST)
-      return -EEXIST;
+    if (int err = check_update_flags(flags); err != 0) return err;
+    if (index >= max_entries()) return -E2BIG;
+    if (flags & BPF_NOEXIST) return -EEXIST;
     copy_around_fields(values_ + index * stride_, value);
     return 0;
   }
@@ -119,14 +107,12 @@ class ArrayMap final : public Map {
   void *key_of(void *value) override { return key_.set((static_cast<char *>(value) - values_) / stride_); }
   s64 for_each(Visitor &visitor) override {
     for (u32 i = 0; i < max_entries(); i++) {
-      if (visitor.visit(key_.set(i), values_ + i * stride_) != 0)
-        return i + 1;
+      if (visitor.visit(key_.set(i), values_ + i * stride_) != 0) return i + 1;
     }
     return max_entries();
   }
   InlineOp inline_lookup() const override {
-    if (!values_writable())
-      return {};
+    if (!values_writable()) return {};
     return {InlineOp::Kind::kArrayLookup, {values_, static_cast<u32>(stride_), max_entries(), 0}, {}};
   }
   bool values_writable() const override { return !(attr().flags & BPF_F_RDONLY_PROG); }
@@ -139,8 +125,7 @@ class ArrayMap final : public Map {
       values_ = static_cast<char *>(region.alloc_at_end(half, bytes));
       return 0;
     }
-    if (int err = resize_memfd(round_up(bytes, kPageBytes)); err != 0)
-      return err;
+    if (int err = resize_memfd(round_up(bytes, kPageBytes)); err != 0) return err;
     values_ = static_cast<char *>(region.map_fd(half, memfd(), round_up(bytes, kPageBytes)));
     return values_ != nullptr ? 0 : -ENOMEM;
   }
@@ -153,13 +138,10 @@ class ArrayMap final : public Map {
 class PercpuArrayMap final : public Map {
  public:
   static int create(BpfSystem &system, const MapAttr &attr, std::shared_ptr<Map> *out) {
-    if (int err = check_array_attr(attr, 0); err != 0)
-      return err;
-    if (attr.value_size > kMaxPerCpuValue)
-      return -E2BIG;
+    if (int err = check_array_attr(attr, 0); err != 0) return err;
+    if (attr.value_size > kMaxPerCpuValue) return -E2BIG;
     const u64 per_cpu = round_up(round_up(attr.value_size, kElementAlign) * attr.max_entries, 64);
-    if (per_cpu * system.nr_cpus() > kMaxArrayBytes)
-      return -ENOMEM;
+    if (per_cpu * system.nr_cpus() > kMaxArrayBytes) return -ENOMEM;
     *out = std::make_shared<PercpuArrayMap>(system, attr, per_cpu);
     return 0;
   }
@@ -177,8 +159,7 @@ class PercpuArrayMap final : public Map {
   }
   int update(const void *key, const void *value, u64 flags) override {
     const u32 index = *static_cast<const u32 *>(key);
-    if (int err = check_index(index, flags); err != 0)
-      return err;
+    if (int err = check_index(index, flags); err != 0) return err;
     std::memcpy(at(system().running_cpu(), index), value, value_size());
     return 0;
   }
@@ -188,18 +169,15 @@ class PercpuArrayMap final : public Map {
   u64 user_value_size() const override { return stride_ * system().nr_cpus(); }
   int user_lookup(const void *key, void *value, u64 flags) override {
     const u32 index = *static_cast<const u32 *>(key);
-    if (flags != 0)
-      return -EINVAL;
-    if (index >= max_entries())
-      return -ENOENT;
+    if (flags != 0) return -EINVAL;
+    if (index >= max_entries()) return -ENOENT;
     for (u32 cpu = 0; cpu < system().nr_cpus(); cpu++)
       std::memcpy(static_cast<char *>(value) + cpu * stride_, at(cpu, index), stride_);
     return 0;
   }
   int user_update(const void *key, const void *value, u64 flags) override {
     const u32 index = *static_cast<const u32 *>(key);
-    if (int err = check_index(index, flags); err != 0)
-      return err;
+    if (int err = check_index(index, flags); err != 0) return err;
     for (u32 cpu = 0; cpu < system().nr_cpus(); cpu++)
       std::memcpy(at(cpu, index), static_cast<const char *>(value) + cpu * stride_, value_size());
     return 0;
@@ -207,14 +185,12 @@ class PercpuArrayMap final : public Map {
   s64 for_each(Visitor &visitor) override {
     const u32 cpu = system().running_cpu();
     for (u32 i = 0; i < max_entries(); i++) {
-      if (visitor.visit(key_.set(i), at(cpu, i)) != 0)
-        return i + 1;
+      if (visitor.visit(key_.set(i), at(cpu, i)) != 0) return i + 1;
     }
     return max_entries();
   }
   InlineOp inline_lookup() const override {
-    if (!values_writable())
-      return {};
+    if (!values_writable()) return {};
     return {InlineOp::Kind::kArrayLookup, {values_, static_cast<u32>(stride_), max_entries(), cpu_stride_}, {}};
   }
   bool values_writable() const override { return !(attr().flags & BPF_F_RDONLY_PROG); }
@@ -222,10 +198,8 @@ class PercpuArrayMap final : public Map {
  private:
   char *at(u32 cpu, u32 index) const { return values_ + cpu * cpu_stride_ + index * stride_; }
   int check_index(u32 index, u64 flags) const {
-    if (flags > BPF_EXIST)
-      return -EINVAL;
-    if (index >= max_entries())
-      return -E2BIG;
+    if (flags > BPF_EXIST) return -EINVAL;
+    if (index >= max_entries()) return -E2BIG;
     return flags == BPF_NOEXIST ? -EEXIST : 0;
   }
 

@@ -33,8 +33,7 @@ u64 round_up8(u64 value) { return (value + 7) & ~7ull; }
 class HashMap final : public Map {
  public:
   static int create(BpfSystem &system, const MapAttr &attr, std::shared_ptr<Map> *out) {
-    if (int err = check_attr(attr); err != 0)
-      return err;
+    if (int err = check_attr(attr); err != 0) return err;
     *out = std::make_shared<HashMap>(system, attr);
     return 0;
   }
@@ -51,8 +50,7 @@ class HashMap final : public Map {
 
   ~HashMap() override {
     for (const Bucket &bucket : buckets_) {
-      for (char *element : bucket)
-        release(element);
+      for (char *element : bucket) release(element);
     }
   }
 
@@ -71,8 +69,7 @@ class HashMap final : public Map {
   int erase(const void *key) override {
     Bucket &bucket = bucket_of(key);
     const ssize_t at = find(bucket, key);
-    if (at < 0)
-      return -ENOENT;
+    if (at < 0) return -ENOENT;
     remove(bucket, at);
     return 0;
   }
@@ -81,20 +78,16 @@ class HashMap final : public Map {
 
   u64 user_value_size() const override { return per_cpu() ? value_stride_ * nr_copies_ : value_size(); }
   int user_lookup(const void *key, void *value, u64 flags) override {
-    if (!per_cpu())
-      return lookup_without_use(key, value, flags);
-    if (flags != 0)
-      return -EINVAL;
+    if (!per_cpu()) return lookup_without_use(key, value, flags);
+    if (flags != 0) return -EINVAL;
     Bucket &bucket = bucket_of(key);
     const ssize_t at = find(bucket, key);
-    if (at < 0)
-      return -ENOENT;
+    if (at < 0) return -ENOENT;
     std::memcpy(value, bucket[at] + key_bytes_, value_stride_ * nr_copies_);
     return 0;
   }
   int user_update(const void *key, const void *value, u64 flags) override {
-    if (!per_cpu())
-      return update(key, value, flags);
+    if (!per_cpu()) return update(key, value, flags);
     return put(key, flags, [&](char *element, const char *) {
       for (u32 cpu = 0; cpu < nr_copies_; cpu++)
         std::memcpy(element + key_bytes_ + cpu * value_stride_, static_cast<const char *>(value) + cpu * value_stride_,
@@ -102,8 +95,7 @@ class HashMap final : public Map {
     });
   }
   int user_lookup_and_delete(const void *key, void *value, u64 flags) override {
-    if (int err = user_lookup(key, value, flags); err != 0)
-      return err;
+    if (int err = user_lookup(key, value, flags); err != 0) return err;
     return erase(key);
   }
 
@@ -112,8 +104,7 @@ class HashMap final : public Map {
     for (const Bucket &bucket : buckets_) {
       for (char *element : bucket) {
         const char *value = element + key_bytes_;
-        if (address >= value && address < value + value_size())
-          return element + key_bytes_;
+        if (address >= value && address < value + value_size()) return element + key_bytes_;
       }
     }
     return nullptr;
@@ -130,16 +121,11 @@ class HashMap final : public Map {
     if (attr.flags & ~allowed || (attr.flags & BPF_F_RDONLY && attr.flags & BPF_F_WRONLY) ||
         (attr.flags & BPF_F_RDONLY_PROG && attr.flags & BPF_F_WRONLY_PROG))
       return -EINVAL;
-    if (attr.flags & BPF_F_NO_COMMON_LRU && !lru)
-      return -EINVAL;
-    if (attr.flags & BPF_F_NO_PREALLOC && lru)
-      return -kENotSupp;
-    if (attr.max_entries == 0 || attr.key_size == 0 || attr.value_size == 0)
-      return -EINVAL;
-    if (attr.key_size > kMaxKeySize || u64{attr.key_size} + attr.value_size >= kMaxElementBytes)
-      return -E2BIG;
-    if (attr.type == BPF_MAP_TYPE_PERCPU_HASH && round_up8(attr.value_size) > kMaxPerCpuValue)
-      return -E2BIG;
+    if (attr.flags & BPF_F_NO_COMMON_LRU && !lru) return -EINVAL;
+    if (attr.flags & BPF_F_NO_PREALLOC && lru) return -kENotSupp;
+    if (attr.max_entries == 0 || attr.key_size == 0 || attr.value_size == 0) return -EINVAL;
+    if (attr.key_size > kMaxKeySize || u64{attr.key_size} + attr.value_size >= kMaxElementBytes) return -E2BIG;
+    if (attr.type == BPF_MAP_TYPE_PERCPU_HASH && round_up8(attr.value_size) > kMaxPerCpuValue) return -E2BIG;
     return attr.max_entries > 1u << 31 ? -E2BIG : 0;
   }
 
@@ -152,85 +138,71 @@ class HashMap final : public Map {
   Bucket &bucket_of(const void *key) { return buckets_[index_of(key)]; }
   ssize_t find(const Bucket &bucket, const void *key) const {
     for (size_t i = bucket.size(); i > 0; i--) {
-      if (std::memcmp(bucket[i - 1], key, key_size()) == 0)
-        return static_cast<ssize_t>(i - 1);
+      if (std::memcmp(bucket[i - 1], key, key_size()) == 0) return static_cast<ssize_t>(i - 1);
     }
     return -1;
   }
   void *value_for_cpu(const void *key, u32 cpu) {
     Bucket &bucket = bucket_of(key);
     const ssize_t at = find(bucket, key);
-    if (at < 0)
-      return nullptr;
-    if (lru_)
-      used(bucket[at]);
+    if (at < 0) return nullptr;
+    if (lru_) used(bucket[at]);
     return bucket[at] + key_bytes_ + (per_cpu() ? cpu * value_stride_ : 0);
   }
   // User space's lookups do not count as a use.
   int lookup_without_use(const void *key, void *value, u64 flags) {
-    if (flags & ~u64{BPF_F_LOCK} || (flags & BPF_F_LOCK && !has_field(FieldKind::kSpinLock)))
-      return -EINVAL;
+    if (flags & ~u64{BPF_F_LOCK} || (flags & BPF_F_LOCK && !has_field(FieldKind::kSpinLock))) return -EINVAL;
     Bucket &bucket = bucket_of(key);
     const ssize_t at = find(bucket, key);
-    if (at < 0)
-      return -ENOENT;
+    if (at < 0) return -ENOENT;
     copy_out(bucket[at] + key_bytes_, value);
     return 0;
   }
 
   // A program's update of a new element leaves the other CPUs' copies zero, of an old one as they were.
   void copy_percpu(char *element, const char *old, const void *value) {
-    if (old != nullptr)
-      std::memcpy(element + key_bytes_, old + key_bytes_, value_stride_ * nr_copies_);
+    if (old != nullptr) std::memcpy(element + key_bytes_, old + key_bytes_, value_stride_ * nr_copies_);
     std::memcpy(element + key_bytes_ + system().running_cpu() * value_stride_, value, value_size());
   }
 
   template <typename Fill>
   int put(const void *key, u64 flags, Fill fill) {
-    if (int err = check_update_flags(flags); err != 0)
-      return err;
+    if (int err = check_update_flags(flags); err != 0) return err;
     Bucket &bucket = bucket_of(key);
     const ssize_t at = find(bucket, key);
     const u64 mode = flags & ~u64{BPF_F_LOCK};
-    if (at >= 0 && mode == BPF_NOEXIST)
-      return -EEXIST;
-    if (at < 0 && mode == BPF_EXIST)
-      return -ENOENT;
+    if (at >= 0 && mode == BPF_NOEXIST) return -EEXIST;
+    if (at < 0 && mode == BPF_EXIST) return -ENOENT;
     if (at >= 0 && (per_cpu() || flags & BPF_F_LOCK)) {
       fill(bucket[at], bucket[at]);  // in place: per-CPU copies, and values under their lock
       return 0;
     }
     if (at < 0 && nr_elements_ >= max_entries()) {
-      if (!lru_)
-        return -E2BIG;
+      if (!lru_) return -E2BIG;
       evict();
     }
     char *element = static_cast<char *>(pool_.alloc());
     std::memset(element, 0, key_bytes_ + value_stride_ * nr_copies_);
     std::memcpy(element, key, key_size());
     fill(element, nullptr);
-    if (at >= 0)
-      remove(bucket, at);
+    if (at >= 0) remove(bucket, at);
     bucket.push_back(element);
     nr_elements_++;
-    if (lru_)
-      used(element);
+    if (lru_) used(element);
     return 0;
   }
   void remove(Bucket &bucket, ssize_t at) {
     char *element = bucket[at];
     bucket.erase(bucket.begin() + at);
     nr_elements_--;
-    if (lru_)
-      forget_use(element);
+    if (lru_) forget_use(element);
     release_fields(element + key_bytes_);
     // The map outlives what is deferred: the closure holds it.
     std::shared_ptr<Object> self = shared_from_this();
     system().defer([this, self, element] { pool_.free(element); });
   }
   void release(char *element) {
-    if (!per_cpu())
-      release_fields(element + key_bytes_);
+    if (!per_cpu()) release_fields(element + key_bytes_);
     pool_.free(element);
   }
 
@@ -296,8 +268,7 @@ s64 HashMap::for_each(Visitor &visitor) {
     for (size_t at = copy.size(); at > 0; at--) {
       nr_calls++;
       char *value = copy[at - 1] + key_bytes_ + (per_cpu() ? system().running_cpu() * value_stride_ : 0);
-      if (visitor.visit(copy[at - 1], value) != 0)
-        return nr_calls;
+      if (visitor.visit(copy[at - 1], value) != 0) return nr_calls;
     }
   }
   return nr_calls;

@@ -23,8 +23,7 @@ class QueueMap final : public Map {
     if ((attr.flags & BPF_F_RDONLY && attr.flags & BPF_F_WRONLY) ||
         (attr.flags & BPF_F_RDONLY_PROG && attr.flags & BPF_F_WRONLY_PROG))
       return -EINVAL;
-    if (attr.value_size > kMaxValueSize)
-      return -E2BIG;
+    if (attr.value_size > kMaxValueSize) return -E2BIG;
     *out = std::make_shared<QueueMap>(system, attr);
     return 0;
   }
@@ -32,11 +31,9 @@ class QueueMap final : public Map {
 
   int push(const void *value, u64 flags) override {
     const bool replace = flags & BPF_EXIST;
-    if (flags & BPF_NOEXIST || flags > BPF_EXIST)
-      return -EINVAL;
+    if (flags & BPF_NOEXIST || flags > BPF_EXIST) return -EINVAL;
     if (values_.size() == max_entries()) {
-      if (!replace)
-        return -E2BIG;
+      if (!replace) return -E2BIG;
       values_.pop_front();
     }
     const u8 *bytes = static_cast<const u8 *>(value);
@@ -53,8 +50,7 @@ class QueueMap final : public Map {
     return 0;
   }
   int pop(void *value) override {
-    if (int err = peek(value); err != 0)
-      return err;
+    if (int err = peek(value); err != 0) return err;
     stack_ ? values_.pop_back() : values_.pop_front();
     return 0;
   }

@@ -74,21 +74,21 @@ USCX_KFUNC(kIdle | kCpuForm, KF_IMPLICIT_ARGS, int, scx_bpf_cpu_node, (s32 cpu))
 // --- idle tracking ---
 
 USCX_KFUNC(kSelectCpu | kUnlocked | kCpuForm, KF_RCU | KF_IMPLICIT_ARGS, s32, scx_bpf_select_cpu_dfl,
-           (struct task_struct *p, s32 prev_cpu, u64 wake_flags, bool *is_idle)) {
+           (struct task_struct * p, s32 prev_cpu, u64 wake_flags, bool *is_idle)) {
   const Caller c = caller();
   if (!c.sched) return -ENODEV;
   return c.ext().select_cpu_dfl(*c.sched, task(p), prev_cpu, wake_flags, is_idle);
 }
 
 USCX_KFUNC(kSelectCpu | kUnlocked | kCpuForm, KF_RCU | KF_IMPLICIT_ARGS, s32, __scx_bpf_select_cpu_and,
-           (struct task_struct *p, const struct cpumask *cpus_allowed, struct scx_bpf_select_cpu_and_args *args)) {
+           (struct task_struct * p, const struct cpumask *cpus_allowed, struct scx_bpf_select_cpu_and_args *args)) {
   const Caller c = caller();
   if (!c.sched) return -ENODEV;
   return c.ext().select_cpu_and(*c.sched, task(p), args->prev_cpu, args->wake_flags, cpus_allowed, args->flags);
 }
 
 USCX_KFUNC(kSelectCpu | kUnlocked | kCpuForm, KF_RCU, s32, scx_bpf_select_cpu_and,
-           (struct task_struct *p, s32 prev_cpu, u64 wake_flags, const struct cpumask *cpus_allowed, u64 flags)) {
+           (struct task_struct * p, s32 prev_cpu, u64 wake_flags, const struct cpumask *cpus_allowed, u64 flags)) {
   scx_bpf_select_cpu_and_args args = {prev_cpu, wake_flags, flags};
   return __scx_bpf_select_cpu_and_body(p, cpus_allowed, &args);
 }

@@ -7,7 +7,7 @@ namespace uscx::bridge {
 using namespace bpf;  // The registry's words.
 
 USCX_KFUNC(kEnqueue, KF_RCU | KF_IMPLICIT_ARGS, bool, scx_bpf_dsq_insert___v2,
-           (struct task_struct *p__nullable, u64 dsq_id, u64 slice, u64 enq_flags)) {
+           (struct task_struct * p__nullable, u64 dsq_id, u64 slice, u64 enq_flags)) {
   const Caller c = caller();
   if (!c.sched) return false;
   if (!p__nullable) {
@@ -18,12 +18,12 @@ USCX_KFUNC(kEnqueue, KF_RCU | KF_IMPLICIT_ARGS, bool, scx_bpf_dsq_insert___v2,
 }
 
 USCX_KFUNC(kEnqueue, KF_RCU | KF_IMPLICIT_ARGS, void, scx_bpf_dsq_insert,
-           (struct task_struct *p__nullable, u64 dsq_id, u64 slice, u64 enq_flags)) {
+           (struct task_struct * p__nullable, u64 dsq_id, u64 slice, u64 enq_flags)) {
   scx_bpf_dsq_insert___v2_body(p__nullable, dsq_id, slice, enq_flags);
 }
 
 USCX_KFUNC(kEnqueue, KF_RCU | KF_IMPLICIT_ARGS, bool, __scx_bpf_dsq_insert_vtime,
-           (struct task_struct *p__nullable, struct scx_bpf_dsq_insert_vtime_args *args)) {
+           (struct task_struct * p__nullable, struct scx_bpf_dsq_insert_vtime_args *args)) {
   const Caller c = caller();
   if (!c.sched) return false;
   if (!p__nullable) {
@@ -34,7 +34,7 @@ USCX_KFUNC(kEnqueue, KF_RCU | KF_IMPLICIT_ARGS, bool, __scx_bpf_dsq_insert_vtime
 }
 
 USCX_KFUNC(kEnqueue, KF_RCU, void, scx_bpf_dsq_insert_vtime,
-           (struct task_struct *p__nullable, u64 dsq_id, u64 slice, u64 vtime, u64 enq_flags)) {
+           (struct task_struct * p__nullable, u64 dsq_id, u64 slice, u64 vtime, u64 enq_flags)) {
   scx_bpf_dsq_insert_vtime_args args = {dsq_id, slice, vtime, enq_flags};
   __scx_bpf_dsq_insert_vtime_body(p__nullable, &args);
 }
@@ -73,7 +73,8 @@ USCX_KFUNC(kAny, KF_IMPLICIT_ARGS, s32, scx_bpf_dsq_nr_queued, (u64 dsq_id)) {
   return c.sched ? c.ext().dsq_nr_queued(*c.sched, dsq_id) : -ENODEV;
 }
 
-USCX_KFUNC(kAny, KF_RCU_PROTECTED | KF_RET_NULL | KF_IMPLICIT_ARGS, struct task_struct *, scx_bpf_dsq_peek, (u64 dsq_id)) {
+USCX_KFUNC(kAny, KF_RCU_PROTECTED | KF_RET_NULL | KF_IMPLICIT_ARGS, struct task_struct *, scx_bpf_dsq_peek,
+           (u64 dsq_id)) {
   const Caller c = caller();
   sched::Task *p = c.sched ? c.ext().dsq_peek(*c.sched, dsq_id) : nullptr;
   return p ? &p->ts : nullptr;
@@ -97,39 +98,40 @@ USCX_KFUNC(kCpuRelease, KF_IMPLICIT_ARGS, u32, scx_bpf_reenqueue_local, (void)) 
 // Iterators over user DSQs, and moving what they find.
 
 USCX_KFUNC(kAny, KF_ITER_NEW | KF_RCU_PROTECTED | KF_IMPLICIT_ARGS, int, bpf_iter_scx_dsq_new,
-           (struct bpf_iter_scx_dsq *it, u64 dsq_id, u64 flags)) {
+           (struct bpf_iter_scx_dsq * it, u64 dsq_id, u64 flags)) {
   const Caller c = caller();
   return c.ext().iter_new(c.sched, it, dsq_id, flags);
 }
 
-USCX_KFUNC(kAny, KF_ITER_NEXT | KF_RET_NULL, struct task_struct *, bpf_iter_scx_dsq_next, (struct bpf_iter_scx_dsq *it)) {
+USCX_KFUNC(kAny, KF_ITER_NEXT | KF_RET_NULL, struct task_struct *, bpf_iter_scx_dsq_next,
+           (struct bpf_iter_scx_dsq * it)) {
   const Caller c = caller();
   sched::Task *p = c.ext().iter_next(it);
   return p ? &p->ts : nullptr;
 }
 
-USCX_KFUNC(kAny, KF_ITER_DESTROY, void, bpf_iter_scx_dsq_destroy, (struct bpf_iter_scx_dsq *it)) {
+USCX_KFUNC(kAny, KF_ITER_DESTROY, void, bpf_iter_scx_dsq_destroy, (struct bpf_iter_scx_dsq * it)) {
   caller().ext().iter_destroy(it);
 }
 
 USCX_KFUNC(kDispatch | kUnlocked, KF_RCU, void, scx_bpf_dsq_move_set_slice,
-           (struct bpf_iter_scx_dsq *it__iter, u64 slice)) {
+           (struct bpf_iter_scx_dsq * it__iter, u64 slice)) {
   caller().ext().move_set_slice(it__iter, slice);
 }
 
 USCX_KFUNC(kDispatch | kUnlocked, KF_RCU, void, scx_bpf_dsq_move_set_vtime,
-           (struct bpf_iter_scx_dsq *it__iter, u64 vtime)) {
+           (struct bpf_iter_scx_dsq * it__iter, u64 vtime)) {
   caller().ext().move_set_vtime(it__iter, vtime);
 }
 
 USCX_KFUNC(kDispatch | kUnlocked, KF_RCU, bool, scx_bpf_dsq_move,
-           (struct bpf_iter_scx_dsq *it__iter, struct task_struct *p, u64 dsq_id, u64 enq_flags)) {
+           (struct bpf_iter_scx_dsq * it__iter, struct task_struct *p, u64 dsq_id, u64 enq_flags)) {
   const Caller c = caller();
   return c.sched && c.ext().dsq_move(*c.sched, it__iter, task(p), dsq_id, enq_flags, false);
 }
 
 USCX_KFUNC(kDispatch | kUnlocked, KF_RCU, bool, scx_bpf_dsq_move_vtime,
-           (struct bpf_iter_scx_dsq *it__iter, struct task_struct *p, u64 dsq_id, u64 enq_flags)) {
+           (struct bpf_iter_scx_dsq * it__iter, struct task_struct *p, u64 dsq_id, u64 enq_flags)) {
   const Caller c = caller();
   return c.sched && c.ext().dsq_move(*c.sched, it__iter, task(p), dsq_id, enq_flags, true);
 }

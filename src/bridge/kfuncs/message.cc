@@ -41,17 +41,20 @@ USCX_KFUNC(kAny, KF_IMPLICIT_ARGS, void, scx_bpf_exit_bstr,
     c.ext().exit(*c.sched, SCX_EXIT_UNREG_BPF, exit_code, *text);
 }
 
-USCX_KFUNC(kAny, KF_IMPLICIT_ARGS, void, scx_bpf_error_bstr, (const char *fmt, unsigned long long *data__ign, u32 data_size)) {
+USCX_KFUNC(kAny, KF_IMPLICIT_ARGS, void, scx_bpf_error_bstr,
+           (const char *fmt, unsigned long long *data__ign, u32 data_size)) {
   const Caller c = caller();
   if (!c.sched) return;
   if (auto text = format_bstr(c, fmt, reinterpret_cast<const u64 *>(data__ign), data_size))
     c.ext().exit(*c.sched, SCX_EXIT_ERROR_BPF, 0, *text);
 }
 
-USCX_KFUNC(kAny, KF_IMPLICIT_ARGS, void, scx_bpf_dump_bstr, (const char *fmt, unsigned long long *data__ign, u32 data_size)) {
+USCX_KFUNC(kAny, KF_IMPLICIT_ARGS, void, scx_bpf_dump_bstr,
+           (const char *fmt, unsigned long long *data__ign, u32 data_size)) {
   const Caller c = caller();
   if (!c.sched) return;
-  if (auto text = format_bstr(c, fmt, reinterpret_cast<const u64 *>(data__ign), data_size)) c.ext().dump_text(*c.sched, *text);
+  if (auto text = format_bstr(c, fmt, reinterpret_cast<const u64 *>(data__ign), data_size))
+    c.ext().dump_text(*c.sched, *text);
 }
 
 }  // namespace uscx::bridge

@@ -6,12 +6,12 @@ namespace uscx::bridge {
 
 using namespace bpf;  // The registry's words.
 
-USCX_KFUNC(kAny, KF_RCU | KF_IMPLICIT_ARGS, bool, scx_bpf_task_set_slice, (struct task_struct *p, u64 slice)) {
+USCX_KFUNC(kAny, KF_RCU | KF_IMPLICIT_ARGS, bool, scx_bpf_task_set_slice, (struct task_struct * p, u64 slice)) {
   const Caller c = caller();
   return c.sched && c.ext().task_set_slice(*c.sched, task(p), slice);
 }
 
-USCX_KFUNC(kAny, KF_RCU | KF_IMPLICIT_ARGS, bool, scx_bpf_task_set_dsq_vtime, (struct task_struct *p, u64 vtime)) {
+USCX_KFUNC(kAny, KF_RCU | KF_IMPLICIT_ARGS, bool, scx_bpf_task_set_dsq_vtime, (struct task_struct * p, u64 vtime)) {
   const Caller c = caller();
   return c.sched && c.ext().task_set_dsq_vtime(*c.sched, task(p), vtime);
 }
@@ -29,12 +29,13 @@ USCX_KFUNC(kAny, KF_RCU_PROTECTED | KF_RET_NULL, struct task_struct *, scx_bpf_t
   return p ? &p->ts : nullptr;
 }
 
-USCX_KFUNC(kAny, KF_ACQUIRE | KF_RCU | KF_IMPLICIT_ARGS, struct cgroup *, scx_bpf_task_cgroup, (struct task_struct *p)) {
+USCX_KFUNC(kAny, KF_ACQUIRE | KF_RCU | KF_IMPLICIT_ARGS, struct cgroup *, scx_bpf_task_cgroup,
+           (struct task_struct * p)) {
   const Caller c = caller();
   return c.sched ? c.ext().task_cgroup(*c.sched, task(p)) : c.kernel().root_cgroup();
 }
 
-USCX_KFUNC(kAny, 0, void, scx_bpf_events, (struct scx_event_stats *events, size_t events__sz)) {
+USCX_KFUNC(kAny, 0, void, scx_bpf_events, (struct scx_event_stats * events, size_t events__sz)) {
   scx_event_stats all = {};
   caller_host().ext().events(&all);
   std::memcpy(events, &all, std::min(events__sz, sizeof(all)));
@@ -54,25 +55,26 @@ USCX_KFUNC(kGeneric, KF_ACQUIRE | KF_RET_NULL, struct task_struct *, bpf_task_fr
   return bpf_task_from_pid_body(vpid);  // One pid namespace.
 }
 
-USCX_KFUNC(kGeneric, KF_ACQUIRE | KF_RCU | KF_RET_NULL, struct task_struct *, bpf_task_acquire, (struct task_struct *p)) {
+USCX_KFUNC(kGeneric, KF_ACQUIRE | KF_RCU | KF_RET_NULL, struct task_struct *, bpf_task_acquire,
+           (struct task_struct * p)) {
   caller_host().kernel().get_task(task(p));
   return p;
 }
 
-USCX_KFUNC(kGeneric, KF_RELEASE, void, bpf_task_release, (struct task_struct *p)) {
+USCX_KFUNC(kGeneric, KF_RELEASE, void, bpf_task_release, (struct task_struct * p)) {
   caller_host().kernel().put_task(task(p));
 }
 
 // The one cgroup of this machine lives as long as the machine, so references to it count nothing.
 
-USCX_KFUNC(kGeneric, KF_ACQUIRE | KF_RCU | KF_RET_NULL, struct cgroup *, bpf_cgroup_acquire, (struct cgroup *cgrp)) {
+USCX_KFUNC(kGeneric, KF_ACQUIRE | KF_RCU | KF_RET_NULL, struct cgroup *, bpf_cgroup_acquire, (struct cgroup * cgrp)) {
   return cgrp;
 }
 
-USCX_KFUNC(kGeneric, KF_RELEASE, void, bpf_cgroup_release, (struct cgroup *cgrp)) { (void)cgrp; }
+USCX_KFUNC(kGeneric, KF_RELEASE, void, bpf_cgroup_release, (struct cgroup * cgrp)) { (void)cgrp; }
 
 USCX_KFUNC(kGeneric, KF_ACQUIRE | KF_RCU | KF_RET_NULL, struct cgroup *, bpf_cgroup_ancestor,
-           (struct cgroup *cgrp, int level)) {
+           (struct cgroup * cgrp, int level)) {
   return level < 0 || level > cgrp->level ? nullptr : cgrp->ancestors[level];
 }
 

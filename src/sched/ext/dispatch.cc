@@ -108,7 +108,8 @@ void Ext::Impl::finish_dispatch(ExtSched &s, Rq &rq, const DispatchEntry &entry)
         if (!opss::compare_exchange(p, word, SCX_OPSS_DISPATCHING)) continue;
         break;
       default:
-        CHECK(false, "{} is dispatched while it is being enqueued", task_label(p));
+        machine::spin_wait("a task that is being enqueued");
+        continue;
     }
     break;
   }

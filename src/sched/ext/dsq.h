@@ -33,7 +33,7 @@ inline Task &task_of(DsqNode &node) { return *bi::get_parent_from_member<Task>(&
 
 struct Dsq {
   explicit Dsq(u64 dsq_id = SCX_DSQ_INVALID, machine::SpinLock::Kind kind = machine::SpinLock::Kind::kContended)
-      : id(dsq_id), lock(kind) {}
+      : id(dsq_id), lock(kind, "dsq") {}
   ~Dsq();
   Dsq(const Dsq &) = delete;
   Dsq &operator=(const Dsq &) = delete;

@@ -9,10 +9,8 @@ namespace uscx::sched {
 
 namespace {
 
-// A state that another CPU is about to leave. Segments are atomic in run mode, so nobody can be inside such a state.
-void wait_for_state_change(const Task &p) {
-  CHECK(false, "waiting for another CPU to finish with {} (ops_state {:x})", task_label(p), opss::load(p));
-}
+// A dispatcher on another CPU has claimed the task and is about to put it on a DSQ.
+void wait_for_state_change(const Task &) { machine::spin_wait("a task that is being dispatched"); }
 
 }  // namespace
 

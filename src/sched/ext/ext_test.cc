@@ -90,7 +90,7 @@ TEST(Ext, SlicesEndAtTicks) {
 
 TEST(Ext, EverythingIsToldInOrder) {
   for (u64 seed = 1; seed <= 3; seed++) {
-    ExtMachine m(machine::Topology::parse("2n:2l:4c:2t").take());
+    ExtMachine m(machine::Topology::parse("2n:1l:2c:2t").take());
     std::deque<int> queue;
     TestScheduler s;
     make_bpf_queue(m, s, queue);

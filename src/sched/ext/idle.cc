@@ -17,9 +17,11 @@ constexpr u32 kWordBits = 64;
 
 bool atomic_test_and_clear(cpumask *mask, u32 cpu) {
   const MaskWord bit = MaskWord{1} << (cpu % kWordBits);
+  machine::atomic_write(&mask->bits[cpu / kWordBits]);
   return __atomic_fetch_and(&mask->bits[cpu / kWordBits], ~bit, __ATOMIC_SEQ_CST) & bit;
 }
 void atomic_set(cpumask *mask, u32 cpu) {
+  machine::atomic_write(&mask->bits[cpu / kWordBits]);
   __atomic_fetch_or(&mask->bits[cpu / kWordBits], MaskWord{1} << (cpu % kWordBits), __ATOMIC_SEQ_CST);
 }
 void atomic_and_not(cpumask *mask, MaskView other) {

@@ -14,7 +14,7 @@ namespace {
 IdleTracker &tracker(ExtMachine &m) { return ExtInternal::impl(m.ext()).idle; }
 
 // 2 nodes, 4 LLCs, 8 cores, 16 CPUs: CPU n and n+8 are siblings; LLC = core / 2, node = core / 4.
-machine::Topology big() { return machine::Topology::parse("2n:4l:8c:2t").take(); }
+machine::Topology big() { return machine::Topology::parse("2n:2l:2c:2t").take(); }
 
 TEST(ExtIdle, MasksAgreeWithTheCpusAfterRandomRuns) {
   for (u64 flags : {u64{0}, u64{SCX_OPS_BUILTIN_IDLE_PER_NODE}}) {

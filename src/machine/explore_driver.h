@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Runs schedules of a scenario, one child process each: a schedule cannot spoil the next one, memory is laid out the same
+// each time, and a crash is a result like another. Strategies live in the parent and learn from each RunRecord.
+//
+// Threading: one thread in the process, which must not have others. A function of its arguments: the same seed gives the
+// same schedules.
+#ifndef USCX_MACHINE_EXPLORE_DRIVER_H_
+#define USCX_MACHINE_EXPLORE_DRIVER_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "machine/explore.h"
+
+namespace uscx::machine {
+
+// Builds everything anew, constructs an Explorer for the interesting part, and runs to its end.
+using ScenarioFn = std::function<void(ExploreRun &run)>;
+
+// The choices that differ from the default, by the number of the point.
+using Schedule = std::vector<RunRecord::Deviation>;
+
+struct ScheduleResult {
+  Failure failure = Failure::kNone;
+  std::string text;
+  std::string race;  // The first race in a program's own memory.
+  u64 nr_races = 0;
+  u64 nr_points = 0, nr_steps = 0, nr_switches = 0;
+  Schedule schedule;
+};
+
+struct ExploreOptions {
+  enum class Kind { kRandom, kPct, kExhaustive };
+  Kind kind = Kind::kRandom;
+  u32 depth = 3;          // PCT: the number of ordering constraints of the bugs that it looks for.
+  u32 bound = 2;          // Exhaustive: the number of preemptions.
+  u64 max_schedules = 1000;
+  u64 seed = 1;
+  ExploreLimits limits;
+  std::function<void(u64 done)> progress;
+};
+
+struct ExploreResult {
+  u64 schedules = 0;      // Run, the failing one included.
+  u64 equivalent = 0;     // Exhaustive: of them, cut off because another one is equivalent.
+  bool all = false;       // Exhaustive: there are no more within the bound.
+  u64 steps = 0;
+  u64 racy_schedules = 0;
+  ScheduleResult failing;  // With failure kNone if there is none.
+  std::string first_race;
+};
+
+ExploreResult explore(const ScenarioFn &scenario, const ExploreOptions &options);
+ScheduleResult replay(const ScenarioFn &scenario, const Schedule &schedule, const ExploreLimits &limits = {});
+
+struct MinimizeResult {
+  ScheduleResult result;
+  u64 runs = 0;
+};
+// The same kind of failure with as few deviations as delta debugging finds.
+MinimizeResult minimize(const ScenarioFn &scenario, const Schedule &schedule, Failure failure,
+                        const ExploreLimits &limits = {});
+
+}  // namespace uscx::machine
+
+#endif  // USCX_MACHINE_EXPLORE_DRIVER_H_

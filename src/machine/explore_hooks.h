@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The places at which explore mode may let another CPU go on, or looks at what the code does. In run mode each is a test of
+// one pointer that is never set. The core and its locks call these; machine/explore.h has what is behind them.
+//
+// Threading: on a CPU, any locks held, except spin_wait(), under which others must be able to go on.
+#ifndef USCX_MACHINE_EXPLORE_HOOKS_H_
+#define USCX_MACHINE_EXPLORE_HOOKS_H_
+
+#include "machine/machine.h"
+
+namespace uscx::machine {
+
+class SpinLock;
+
+namespace explore_hook {
+// Out of line, called while exploring only.
+void atomic_access(const void *object, bool write);
+void plain_access(const void *object, bool write, const char *what);
+void use(const void *memory, const char *what);
+void freed(const void *memory, size_t size, const char *what);
+void spin_wait(const char *what);
+void before_lock(const SpinLock &lock);
+void after_lock(const SpinLock &lock);
+void after_unlock(const SpinLock &lock);
+void lock_busy(const SpinLock &lock);
+void event_access(u32 cpu);
+}  // namespace explore_hook
+
+inline bool exploring() { return __builtin_expect(exec_context.explorer != nullptr, 0); }
+
+// A program calls the kernel here: any other CPU may go on first.
+inline void explore_point() {
+  if (exploring()) explore_hook::atomic_access(nullptr, false);
+}
+// An atomic access to memory that is no Shared<T>, for instance because programs see it. Orders like one, too.
+inline void atomic_read(const void *object) {
+  if (exploring()) explore_hook::atomic_access(object, false);
+}
+inline void atomic_write(const void *object) {
+  if (exploring()) explore_hook::atomic_access(object, true);
+}
+// A plain access to memory that several CPUs use: a data race if nothing orders it.
+inline void plain_read(const void *object, const char *what) {
+  if (exploring()) explore_hook::plain_access(object, false, what);
+}
+inline void plain_write(const void *object, const char *what) {
+  if (exploring()) explore_hook::plain_access(object, true, what);
+}
+// This memory is used, and must not have been freed; and it is freed now (the caller still owns the bytes).
+inline void note_use(const void *memory, const char *what) {
+  if (exploring()) explore_hook::use(memory, what);
+}
+inline void note_freed(const void *memory, size_t size, const char *what) {
+  if (exploring()) explore_hook::freed(memory, size, what);
+}
+
+// In a loop that waits for another CPU, whose turn it is now. In run mode segments are atomic, so that nobody can be in the
+// middle of what is waited for: `what` is then a bug.
+inline void spin_wait(const char *what) {
+  CHECK(exploring(), "waiting for another CPU, though segments are atomic: {}", what);
+  explore_hook::spin_wait(what);
+}
+
+// A plain field that several CPUs use under a lock or another order. An access that nothing orders is reported as a data
+// race in explore mode. racy() is for reads that are hints or are checked again under the lock.
+template <typename T>
+class Plain {
+ public:
+  constexpr Plain(const char *name, T value = T()) : value_(value), name_(name) {}
+  operator T() const {
+    plain_read(this, name_);
+    return value_;
+  }
+  Plain &operator=(T value) {
+    plain_write(this, name_);
+    value_ = value;
+    return *this;
+  }
+  T racy() const { return value_; }
+  Plain(const Plain &) = delete;
+  Plain &operator=(const Plain &) = delete;
+
+ private:
+  T value_;
+  const char *name_;
+};
+
+}  // namespace uscx::machine
+
+#endif  // USCX_MACHINE_EXPLORE_HOOKS_H_

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The explorer on toy programs: a machine without a kernel, whose CPUs run one function each.
+#include "machine/explore.h"
+
+#include <gtest/gtest.h>
+
+#include "machine/explore_driver.h"
+
+namespace uscx::machine {
+namespace {
+
+class Nobody final : public MachineClient {
+ public:
+  void on_tick() override {}
+  void on_resched_ipi() override {}
+  void on_irq_work() override {}
+  void on_run_end() override {}
+  void on_segment_end() override {}
+};
+
+// Runs one function on each CPU, all at time 0, until all are done.
+void on_cpus(ExploreRun &run, const std::vector<std::function<void()>> &programs) {
+  const u32 nr_cpus = static_cast<u32>(programs.size());
+  trace::Tracer tracer(nr_cpus);
+  Machine machine({.topology = Topology::flat(nr_cpus)}, tracer);
+  Nobody nobody;
+  machine.set_client(&nobody);
+  std::vector<std::unique_ptr<SimEvent>> events;
+  for (u32 cpu = 0; cpu < nr_cpus; cpu++) {
+    auto fn = [](SimEvent &event) { (*static_cast<const std::function<void()> *>(event.owner))(); };
+    events.push_back(std::make_unique<SimEvent>(fn, const_cast<std::function<void()> *>(&programs[cpu]), cpu));
+    machine.arm_timer(*events.back(), 0);
+  }
+  Explorer explorer(machine, run);
+  machine.run_until(1000000);
+}
+
+void counters(ExploreRun &run, bool locked) {
+  Plain<u32> count("count");
+  SpinLock lock;
+  auto add = [&] {
+    if (locked) lock.lock();
+    const u32 old = count;
+    explore_point();
+    count = old + 1;
+    if (locked) lock.unlock();
+  };
+  on_cpus(run, {add, add});
+  if (count.racy() != 2) run.fail(Failure::kScheduler, "an increment was lost");
+}
+
+// Two Shared increments that are not atomic together: no race, but a lost update.
+void lost_update(ExploreRun &run) {
+  Shared<u32> count{0};
+  auto add = [&] { count.store(count.load() + 1); };
+  on_cpus(run, {add, add});
+  if (count.load() != 2) run.fail(Failure::kScheduler, "an increment was lost");
+}
+
+void ab_ba(ExploreRun &run, bool same_order, bool named) {
+  SpinLock a(SpinLock::Kind::kPrivate, "a"), b(SpinLock::Kind::kPrivate, named ? "b" : "a");
+  b.set_place(1);
+  auto forward = [&] {
+    a.lock();
+    b.lock();
+    b.unlock();
+    a.unlock();
+  };
+  auto backward = [&] {
+    b.lock();
+    a.lock();
+    a.unlock();
+    b.unlock();
+  };
+  on_cpus(run, {forward, same_order ? std::function<void()>(forward) : std::function<void()>(backward)});
+}
+
+ExploreResult random(const ScenarioFn &scenario, u64 schedules = 200, u64 seed = 1) {
+  return explore(scenario, {.max_schedules = schedules, .seed = seed});
+}
+
+ExploreResult exhaustive(const ScenarioFn &scenario, u32 bound = 100) {
+  return explore(scenario, {.kind = ExploreOptions::Kind::kExhaustive, .bound = bound, .max_schedules = 100000});
+}
+
+TEST(Explore, RaceWithoutLockIsFound) {
+  const ExploreResult result = random([](ExploreRun &run) { counters(run, false); });
+  EXPECT_EQ(result.failing.failure, Failure::kDataRace) << result.failing.text;
+}
+
+TEST(Explore, LockedCounterIsRight) {
+  const ExploreResult result = exhaustive([](ExploreRun &run) { counters(run, true); });
+  EXPECT_EQ(result.failing.failure, Failure::kNone) << result.failing.text;
+  EXPECT_TRUE(result.all);
+}
+
+TEST(Explore, EachStrategyFindsTheLostUpdate) {
+  for (auto kind : {ExploreOptions::Kind::kRandom, ExploreOptions::Kind::kPct, ExploreOptions::Kind::kExhaustive}) {
+    const ExploreResult result = explore(lost_update, {.kind = kind, .depth = 2, .bound = 1, .max_schedules = 100});
+    EXPECT_EQ(result.failing.failure, Failure::kScheduler) << result.schedules;
+  }
+}
+
+TEST(Explore, WithoutPreemptionsThereIsNoLostUpdate) {
+  const ExploreResult result = exhaustive(lost_update, 0);
+  EXPECT_EQ(result.failing.failure, Failure::kNone);
+  EXPECT_TRUE(result.all);
+}
+
+TEST(Explore, LockOrderIsCheckedWithoutADeadlock) {
+  const ExploreResult result = random([](ExploreRun &run) { ab_ba(run, false, true); }, 1);
+  EXPECT_EQ(result.failing.failure, Failure::kLockOrder) << result.failing.text;
+  const ExploreResult same_class = random([](ExploreRun &run) { ab_ba(run, false, false); }, 1);
+  EXPECT_EQ(same_class.failing.failure, Failure::kLockOrder) << same_class.failing.text;
+  EXPECT_EQ(exhaustive([](ExploreRun &run) { ab_ba(run, true, true); }).failing.failure, Failure::kNone);
+}
+
+// The ring is found though a third CPU goes on.
+TEST(Explore, DeadlockIsFoundByItsCycle) {
+  const ScenarioFn scenario = [](ExploreRun &run) {
+    Shared<bool> a_set{false}, b_set{false};
+    auto wait = [](Shared<bool> &mine, Shared<bool> &other) {
+      while (!other.load()) spin_wait("the other");
+      mine.store(true);
+    };
+    on_cpus(run, {[&] { wait(a_set, b_set); }, [&] { wait(b_set, a_set); }});
+  };
+  EXPECT_EQ(random(scenario).failing.failure, Failure::kDeadlock);
+}
+
+TEST(Explore, SpinningEnds) {
+  const ScenarioFn scenario = [](ExploreRun &run) {
+    Shared<bool> set{false};
+    on_cpus(run, {[&] { while (!set.load()) spin_wait("set"); }, [&] { set.store(true); }});
+  };
+  const ExploreResult result = exhaustive(scenario);
+  EXPECT_EQ(result.failing.failure, Failure::kNone) << result.failing.text;
+  EXPECT_TRUE(result.all);
+}
+
+TEST(Explore, UseAfterFreeIsFound) {
+  const ScenarioFn scenario = [](ExploreRun &run) {
+    static u64 memory[4];
+    Shared<u64 *> pointer{memory};
+    on_cpus(run, {[&] {
+                    u64 *p = pointer.load();
+                    explore_point();
+                    note_use(p + 1, "memory");
+                  },
+                  [&] { note_freed(memory, sizeof(memory), "memory"); }});
+  };
+  EXPECT_EQ(random(scenario).failing.failure, Failure::kUseAfterFree);
+}
+
+TEST(Explore, ACrashIsAResult) {
+  const ExploreResult result = random([](ExploreRun &) { __builtin_trap(); }, 1);
+  EXPECT_EQ(result.failing.failure, Failure::kCrash);
+}
+
+// n independent writers have one schedule; two writers of one variable have two.
+TEST(Explore, IndependentStepsAreRunOnce) {
+  const ScenarioFn independent = [](ExploreRun &run) {
+    Shared<u32> values[3];
+    on_cpus(run, {[&] { values[0].store(1); }, [&] { values[1].store(1); }, [&] { values[2].store(1); }});
+  };
+  const ExploreResult one = exhaustive(independent);
+  EXPECT_TRUE(one.all);
+  EXPECT_EQ(one.schedules - one.equivalent, 1u);
+  const ScenarioFn conflicting = [](ExploreRun &run) {
+    Shared<u32> value;
+    on_cpus(run, {[&] { value.store(1); }, [&] { value.store(2); }, [&] { value.store(3); }});
+  };
+  const ExploreResult six = exhaustive(conflicting);
+  EXPECT_TRUE(six.all);
+  EXPECT_EQ(six.schedules - six.equivalent, 6u);
+}
+
+TEST(Explore, AFailureReplaysAndIsMinimized) {
+  const ScenarioFn scenario = [](ExploreRun &run) {
+    Shared<u32> count{0}, other{0};
+    auto add = [&] {
+      for (int i = 0; i < 20; i++) other.fetch_add(1);
+      count.store(count.load() + 1);
+      for (int i = 0; i < 20; i++) other.fetch_add(1);
+    };
+    on_cpus(run, {add, add, add});
+    if (count.load() != 3) run.fail(Failure::kScheduler, "an increment was lost");
+  };
+  const ExploreResult result = random(scenario, 1000);
+  ASSERT_EQ(result.failing.failure, Failure::kScheduler);
+  for (int i = 0; i < 3; i++) {
+    const ScheduleResult again = replay(scenario, result.failing.schedule);
+    EXPECT_EQ(again.failure, result.failing.failure);
+    EXPECT_EQ(again.text, result.failing.text);
+    EXPECT_EQ(again.nr_steps, result.failing.nr_steps);
+  }
+  const MinimizeResult small = minimize(scenario, result.failing.schedule, Failure::kScheduler);
+  EXPECT_EQ(small.result.failure, Failure::kScheduler);
+  EXPECT_LE(small.result.schedule.size(), 2u);
+}
+
+TEST(Explore, TheSameSeedGivesTheSameSchedules) {
+  const ExploreResult a = random([](ExploreRun &run) { counters(run, true); }, 20, 7);
+  const ExploreResult b = random([](ExploreRun &run) { counters(run, true); }, 20, 7);
+  EXPECT_EQ(a.steps, b.steps);
+}
+
+}  // namespace
+}  // namespace uscx::machine
