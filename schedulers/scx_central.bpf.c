@@ -154,6 +154,17 @@ static bool serve_others(void) {
   return slots_left();
 }
 
+// The central CPU's task is interrupted whenever another CPU asks. It goes on afterwards, until its time is up: it would
+// lose its turn otherwise, time and again.
+static bool keep_central(struct task_struct *prev) {
+  struct central_cpu_state *state = state_of(central_cpu);
+
+  if (!prev || !state || !state->started_ns || !scx_bpf_task_running(prev)) return false;
+  if (!time_before(scx_now(), state->started_ns + slice_ns)) return false;
+  scx_bpf_task_set_slice(prev, SCX_SLICE_INF);
+  return true;
+}
+
 void BPF_STRUCT_OPS(central_dispatch, s32 cpu, struct task_struct *prev) {
   struct central_cpu_state *state;
 
@@ -167,6 +178,7 @@ void BPF_STRUCT_OPS(central_dispatch, s32 cpu, struct task_struct *prev) {
       scx_bpf_kick_cpu(central_cpu, SCX_KICK_PREEMPT);
       return;
     }
+    if (keep_central(prev)) return;
     if (!scx_bpf_dsq_move_to_local(FALLBACK_DSQ)) dispatch_to(central_cpu);
     return;
   }

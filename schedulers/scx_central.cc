@@ -17,7 +17,8 @@ class ScxCentral final : public UserHalf {
 
   std::string_view name() const override { return "scx_central"; }
   std::string_view purpose() const override {
-    return "One CPU schedules for all others, which run without ticks: infinite slices, and a timer on the central CPU\n"
+    return "One CPU schedules for all others, which run without ticks: infinite slices, and a timer on the central "
+           "CPU\n"
            "that preempts tasks when their time is up and others wait.";
   }
   std::span<const u8> object() const override { return embedded_scx_central(); }
@@ -43,8 +44,8 @@ Status ScxCentral::configure(ScxObject &object, const Environment &) const {
 
 void ScxCentral::print_stats(const ScxObject &object, FILE *out) const {
   const auto value = [&](const char *variable) { return object.variable(variable); };
-  fmt::print(out, "total  : {} local={} queued={} lost={}\n", value("nr_total"), value("nr_locals"),
-             value("nr_queued"), value("nr_lost_pids"));
+  fmt::print(out, "total  : {} local={} queued={} lost={}\n", value("nr_total"), value("nr_locals"), value("nr_queued"),
+             value("nr_lost_pids"));
   fmt::print(out, "central: timer={} dispatch={} mismatch={} retry={} overflow={}\n", value("nr_timers"),
              value("nr_dispatches"), value("nr_mismatches"), value("nr_retries"), value("nr_overflows"));
 }

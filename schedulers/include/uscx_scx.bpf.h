@@ -105,6 +105,7 @@ void scx_bpf_dsq_insert_vtime___before(struct task_struct *p, u64 dsq_id, u64 sl
 bool scx_bpf_dsq_move_to_local___v2___now(u64 dsq_id, u64 enq_flags) __ksym __weak;
 bool scx_bpf_dsq_move_to_local___before(u64 dsq_id) __ksym __weak;
 bool scx_bpf_task_set_dsq_vtime___now(struct task_struct *p, u64 vtime) __ksym __weak;
+bool scx_bpf_task_set_slice___now(struct task_struct *p, u64 slice) __ksym __weak;
 
 static __always_inline void scx_bpf_dsq_insert(struct task_struct *p, u64 dsq_id, u64 slice, u64 enq_flags) {
   if (bpf_ksym_exists(scx_bpf_dsq_insert___v2___now))
@@ -127,6 +128,13 @@ static __always_inline void scx_bpf_dsq_insert_vtime(struct task_struct *p, u64 
 static __always_inline bool scx_bpf_dsq_move_to_local(u64 dsq_id) {
   if (bpf_ksym_exists(scx_bpf_dsq_move_to_local___v2___now)) return scx_bpf_dsq_move_to_local___v2___now(dsq_id, 0);
   return scx_bpf_dsq_move_to_local___before(dsq_id);
+}
+
+static __always_inline void scx_bpf_task_set_slice(struct task_struct *p, u64 slice) {
+  if (bpf_ksym_exists(scx_bpf_task_set_slice___now))
+    scx_bpf_task_set_slice___now(p, slice);
+  else
+    p->scx.slice = slice;
 }
 
 // Storing to the field itself is deprecated in 7.2, and the only way before.

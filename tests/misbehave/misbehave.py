@@ -17,7 +17,7 @@ EJECTED = {
     2: ("NULL store", "store"),
     3: ("read-only task field", "read-only"),
     4: ("store past a map", "store"),
-    5: ("endless loop", "instruction budget exhausted"),
+    5: ("endless loop", "stuck for 15s"),
     6: ("call depth", "calls deep"),
     7: ("bad pointer into a helper", "bpf_probe_read_kernel"),
     8: ("bad pointer into a kfunc", "scx_bpf_dsq_insert"),

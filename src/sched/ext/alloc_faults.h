@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Allocation failures on request: every allocation of loading a scheduler has a name, and a test can make the nth at one
-// of them fail. A site asks strikes() before it allocates and then behaves as if there were no memory.
+// Allocation failures on request: every allocation of loading a scheduler has a name, and a test can make the nth at
+// one of them fail. A site asks strikes() before it allocates and then behaves as if there were no memory.
 //
 // Threading: set from host context, asked by the enabling thread.
 #ifndef USCX_SCHED_EXT_ALLOC_FAULTS_H_

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// KickSyncs: the memory behind SCX_KICK_WAIT. For each CPU an array with an entry for each possible CPU: what the target's
-// kick_sync was when this CPU kicked it. Together they grow with the square of the number of CPUs (512 MiB at 8192), so
-// they exist only while a scheduler is loaded, and as memory that takes no page before it is written.
+// KickSyncs: the memory behind SCX_KICK_WAIT. For each CPU an array with an entry for each possible CPU: what the
+// target's kick_sync was when this CPU kicked it. Together they grow with the square of the number of CPUs (512 MiB at
+// 8192), so they exist only while a scheduler is loaded, and as memory that takes no page before it is written.
 //
 // Threading: alloc() and free() run with the enable mutex held; of() is called by a CPU for itself, in an RCU read-side
 // critical section (interrupts off), and may return nullptr at any time: an irq_work can outlive the scheduler that

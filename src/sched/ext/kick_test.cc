@@ -193,8 +193,8 @@ TEST(KickWait, TheKickersNextTaskStartsAfterTheTargetHasScheduled) {
   }
 }
 
-// The kernel's selftest cyclic_kick_wait: four tasks pinned to each of three CPUs, each enqueue kicks the next CPU of the
-// ring with WAIT, and a timeout of one second must not pass.
+// The kernel's selftest cyclic_kick_wait: four tasks pinned to each of three CPUs, each enqueue kicks the next CPU of
+// the ring with WAIT, and a timeout of one second must not pass.
 TEST(KickWait, RingOfThreeGoesOn) {
   ExtMachine m(3);
   WaitScheduler s(m, [](auto kick) { kick((machine::this_cpu() + 1) % 3, 0); });

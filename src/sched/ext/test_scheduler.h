@@ -96,8 +96,9 @@ class TestScheduler : public ExtOps {
     expect(l.runnable || !has(Op::runnable), p, "enqueue before runnable");
     expect(!l.custody || (enq_flags & SCX_ENQ_REENQ), p, "enqueue while in custody");
     l.enqueues++;
+    const bool kept = l.custody;  // A task that is enqueued again has not left; an insert that ends that tells dequeue.
     on_enqueue(p, enq_flags);
-    l.custody = p.ts.scx.ddsp_dsq_id == SCX_DSQ_INVALID || !(p.ts.scx.ddsp_dsq_id & SCX_DSQ_FLAG_BUILTIN);
+    l.custody = kept || p.ts.scx.ddsp_dsq_id == SCX_DSQ_INVALID || !(p.ts.scx.ddsp_dsq_id & SCX_DSQ_FLAG_BUILTIN);
   }
   void dequeue(task_struct *ts, u64 deq_flags) override {
     Task &p = note(ts, Op::dequeue, 'D');

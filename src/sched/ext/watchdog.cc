@@ -63,8 +63,8 @@ bool Ext::Impl::check_runnable(ExtSched &s, Rq &rq) {
   return false;
 }
 
-// FIDELITY: endless-callback. A real callback would spin until the watchdog's hrtimer finds it; here the instruction budget
-// ends it, and the CPU's time is set to when the watchdog would have come.
+// FIDELITY: endless-callback. A real callback would spin until the watchdog's hrtimer finds it; here the instruction
+// budget ends it, and the CPU's time is set to when the watchdog would have come.
 std::string Ext::soft_lockup() {
   if (machine::exec().on_cpu) {
     const u64 stuck_until_ns = machine::exec().segment_start_ns + kSoftLockupNs;
