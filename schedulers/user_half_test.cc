@@ -37,7 +37,7 @@ class UserHalfObject : public testing::Test {
 };
 
 TEST(UserHalf, RegistryKnowsEachByItsOwnName) {
-  ASSERT_EQ(schedulers().size(), 2U);
+  ASSERT_EQ(schedulers().size(), 3U);
   for (const Scheduler &scheduler : schedulers()) EXPECT_EQ(scheduler.make()->name(), scheduler.name);
   EXPECT_EQ(find_scheduler("scx_nothing"), nullptr);
 }

@@ -199,7 +199,7 @@ TEST(Script, BadInputSaysWhatAndWhere) {
        "tasks.t.policy: policy 'SCHED_DEADLINE' is not supported; it takes SCHED_OTHER, SCHED_BATCH, SCHED_EXT, "
        "SCHED_FIFO"},
       {R"({"tasks": {"t": {"sysrq": "b"}}})",
-       "tasks.t.sysrq: \"b\" is unknown; it takes \"s\" (eject the BPF scheduler) or \"d\" (dump its state)"},
+       "tasks.t.sysrq: 'b' is unknown; it takes \"s\" (eject the BPF scheduler) or \"d\" (dump its state)"},
       {R"({"tasks": {"t": {"cpus": [], "run": 1}}})", "tasks.t.cpus: is empty; leave it out to allow all CPUs"},
       {R"({"tasks": {"t": {"cpus": [0, "1"], "run": 1}}})",
        "tasks.t.cpus[1]: is a string; it takes a whole number from 0 to 8191"},

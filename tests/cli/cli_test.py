@@ -102,7 +102,7 @@ class BadInput(Case):
         self.check(["run", "--trace", "t", "--set", "nothing=1", "scx_simple"], "nothing")
 
     def test_schedulers(self):
-        self.check(["run", "scx_none"], "unknown scheduler 'scx_none'", "fair, scx_qmap, scx_simple")
+        self.check(["run", "scx_none"], "unknown scheduler 'scx_none'", "fair, scx_central, scx_qmap, scx_simple")
         self.check(["run", "./none.bpf.o"], "./none.bpf.o: No such file or directory")
         self.check(["run", "none.bpf.o"], "none.bpf.o: No such file or directory")
         self.write("text.bpf.o", "this is no object\n")
