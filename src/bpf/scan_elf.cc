@@ -27,6 +27,10 @@ Status check_header(const Elf64_Ehdr &header) {
     return Status::error("an ELF file, but not for BPF (machine {}, not {})", header.e_machine, kMachineBpf);
   if (header.e_type != ET_REL)
     return Status::error("a BPF file, but not an object (type {}, not {})", header.e_type, unsigned{ET_REL});
+  // libelf hands out headers in place.
+  if (header.e_shoff % alignof(Elf64_Shdr) != 0)
+    return Status::error("the ELF file is corrupt: its section headers are at offset {}, not a multiple of {}",
+                         header.e_shoff, alignof(Elf64_Shdr));
   if (header.e_shoff == 0 || header.e_shentsize != sizeof(Elf64_Shdr))
     return Status::error("the ELF file has no section headers");
   return Status::ok_status();
@@ -222,6 +226,9 @@ Status ObjectFile::read_core_relocs() {
     at += 2 * sizeof(u32);
     if (section < 0 || count > (bytes.size() - at) / record_bytes) return corrupt;
     for (u64 i = 0; i < count; i++, at += record_bytes) {
+      // Read as a number first: an enum must not hold what it has no name for.
+      if (const u32 kind = read_at<u32>(bytes, at + offsetof(bpf_core_relo, kind)); kind > BPF_CORE_TYPE_MATCHES)
+        return Status::error("CO-RE relocation kind {} is not implemented", kind);
       const auto relo = read_at<bpf_core_relo>(bytes, at);
       if (relo.insn_off % sizeof(bpf_insn) != 0 || relo.insn_off >= sections_[section].size) return corrupt;
       core_[section][relo.insn_off] = relo;
