@@ -155,12 +155,6 @@ Result<RunResult> run(const RunOptions &options) {
   Result<std::unique_ptr<SchedulerUnderTest>> scheduler = make_scheduler(options);
   if (!scheduler.ok()) return scheduler.status();
 
-  bridge::HostConfig config;
-  config.machine = {.topology = options.topology, .hz = options.hz, .seed = options.seed};
-  config.use_jit = options.use_jit;
-  Result<std::unique_ptr<bridge::Host>> created = bridge::Host::create(config);
-  if (!created.ok()) return created.status();
-  // After the host: sinks outlive its last event.
   RunResult result;
   result.metrics = std::make_unique<report::Metrics>(options.topology.nr_cpus());
   std::unique_ptr<report::PerfettoSink> perfetto;
@@ -170,9 +164,14 @@ Result<RunResult> run(const RunOptions &options) {
     if (!sink.ok()) return sink.status();
     perfetto = sink.take();
   }
+  bridge::HostConfig config;
+  config.machine = {.topology = options.topology, .hz = options.hz, .seed = options.seed};
+  config.use_jit = options.use_jit;
+  config.sinks.push_back(result.metrics.get());
+  if (perfetto) config.sinks.push_back(perfetto.get());
+  Result<std::unique_ptr<bridge::Host>> created = bridge::Host::create(config);
+  if (!created.ok()) return created.status();
   const std::unique_ptr<bridge::Host> host = created.take();
-  host->tracer().add_sink(result.metrics.get());
-  if (perfetto) host->tracer().add_sink(perfetto.get());
   connect_hooks(options.hooks, *host);
 
   Run run(options, *host, *result.metrics);

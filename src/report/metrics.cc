@@ -12,9 +12,15 @@ namespace uscx::report {
 using trace::Event;
 using trace::EventType;
 
-Metrics::Metrics(u32 nr_cpus) : cpus_(nr_cpus) { CHECK(nr_cpus > 0); }
+namespace {
+constexpr u64 kMaxPid = 1 << 24;  // Linux has no more than 1 << 22.
+}  // namespace
+
+Metrics::Metrics(u32 nr_cpus) : cpus_(nr_cpus), local_dsqs_(nr_cpus) { CHECK(nr_cpus > 0); }
 
 TaskMetrics &Metrics::add_task(u64 pid, std::string name, s64 nice, Who who) {
+  CHECK(pid <= kMaxPid, "pid {}", pid);
+  if (pid >= task_by_pid_.size()) task_by_pid_.resize(pid + 1, kNoTask);
   task_by_pid_[pid] = static_cast<u32>(tasks_.size());
   TaskMetrics &task = tasks_.emplace_back();
   task.name = std::move(name);
@@ -25,8 +31,7 @@ TaskMetrics &Metrics::add_task(u64 pid, std::string name, s64 nice, Who who) {
 }
 
 TaskMetrics &Metrics::task(u64 pid) {
-  const auto found = task_by_pid_.find(pid);
-  if (found != task_by_pid_.end()) return tasks_[found->second];
+  if (pid < task_by_pid_.size() && task_by_pid_[pid] != kNoTask) return tasks_[task_by_pid_[pid]];
   return add_task(pid, fmt::format("<{}>", pid), 0, Who::kOther);  // One that the trace never introduced.
 }
 
@@ -64,7 +69,7 @@ void Metrics::on_event(const Event &event, const trace::Tracer &tracer) {
     case EventType::dsq_insert:
       return on_insert(event);
     case EventType::dsq_remove:
-      dsqs_[dsq_with_cpu(args[1], event.cpu)].removes++;
+      dsq(args[1], event.cpu).removes++;
       return;
     case EventType::scx_direct_dispatch:
       direct_dispatches_++;
@@ -170,6 +175,17 @@ void Metrics::on_waking(const Event &event) {
   woken.runnable = true;
 }
 
+DsqMetrics &Metrics::dsq(u64 dsq_id, u32 event_cpu) {
+  const u64 id = dsq_with_cpu(dsq_id, event_cpu);
+  if (dsq_class(id) != DsqClass::kLocal) {
+    if (!last_dsq_ || last_dsq_id_ != id) last_dsq_ = &dsqs_[last_dsq_id_ = id];
+    return *last_dsq_;
+  }
+  DsqMetrics *&local = local_dsqs_.at(id & SCX_DSQ_LOCAL_CPU_MASK);
+  if (!local) local = &dsqs_[id];
+  return *local;
+}
+
 void Metrics::on_insert(const Event &event) {
   const u64 dsq_id = event.args[1];
   switch (dsq_class(dsq_id)) {
@@ -186,9 +202,9 @@ void Metrics::on_insert(const Event &event) {
       user_inserts_++;
       break;
   }
-  DsqMetrics &dsq = dsqs_[dsq_with_cpu(dsq_id, event.cpu)];
-  dsq.inserts++;
-  dsq.max_depth = std::max(dsq.max_depth, event.args[3]);
+  DsqMetrics &target = dsq(dsq_id, event.cpu);
+  target.inserts++;
+  target.max_depth = std::max(target.max_depth, event.args[3]);
 }
 
 void Metrics::mark_owed() {

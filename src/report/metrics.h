@@ -12,7 +12,6 @@
 
 #include <map>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "report/latency.h"
@@ -116,15 +115,20 @@ class Metrics : public trace::Sink {
   void on_insert(const trace::Event &event);
   void on_scheduler_event(const trace::Event &event, const trace::Tracer &tracer);
   void mark_owed();
+  DsqMetrics &dsq(u64 dsq_id, u32 event_cpu);
 
   std::vector<Cpu> cpus_;
   std::vector<TaskMetrics> tasks_;
-  std::unordered_map<u64, u32> task_by_pid_;  // Looked up only.
+  static constexpr u32 kNoTask = ~0u;
+  std::vector<u32> task_by_pid_;  // Index into tasks_; pids are small and dense.
   ExitMetrics exit_;
   KickSyncsMetrics kick_syncs_;
   LatencyHistogram wakeup_;
   std::vector<LogLine> log_;
   std::map<u64, DsqMetrics> dsqs_;
+  u64 last_dsq_id_ = 0;
+  DsqMetrics *last_dsq_ = nullptr;        // Of last_dsq_id_.
+  std::vector<DsqMetrics *> local_dsqs_;  // By CPU; into dsqs_, whose nodes stay where they are.
   std::map<std::string, LockMetrics> locks_;
   std::map<std::string, s64> scx_events_;
   std::map<std::string, u64> wild_loads_;
