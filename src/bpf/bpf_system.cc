@@ -263,7 +263,7 @@ bool run_default(Env &env, Prog &prog, u32 subprog, std::initializer_list<u64> a
   system.release_holdings(invocation);
   if (Invocation::current() == nullptr) system.quiescent();
   if (result.aborted()) {
-    system.log(fmt::format("bpf: {}: {}", prog.name(), result.abort->message));
+    env.program_aborted(prog, *result.abort);
     return false;
   }
   *r0 = result.r0;
@@ -273,6 +273,10 @@ bool run_default(Env &env, Prog &prog, u32 subprog, std::initializer_list<u64> a
 }  // namespace
 
 bool Env::run_prog(Prog &prog, u64 ctx, u64 *r0) { return run_default(*this, prog, 0, {ctx}, r0); }
+
+void Env::program_aborted(Prog &prog, const Abort &abort) {
+  prog.system().log(fmt::format("bpf: {}: {}", prog.name(), abort.message));
+}
 
 bool Env::run_callback(Prog &prog, u32 subprog, std::initializer_list<u64> args) {
   u64 ignored;

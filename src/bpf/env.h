@@ -31,6 +31,7 @@ class ObjectRegistry {
   virtual bool is_live(ObjectType type, const void *object) const = 0;
 };
 
+struct Abort;
 class Prog;
 
 // Names a timer for as long as its map element lives; never reused in a run.
@@ -71,6 +72,8 @@ class Env : public ObjectRegistry {
   // Env's CPU and task and releases what it leaves held.
   virtual bool run_prog(Prog &prog, u64 ctx, u64 *r0);
   virtual bool run_callback(Prog &prog, u32 subprog, std::initializer_list<u64> args);
+  // A program or callback that these ran was stopped by a violation. By default a line in the log.
+  virtual void program_aborted(Prog &prog, const Abort &abort);
 
   // The task behind a process file descriptor, the key of user space for task storage; null if there is none.
   virtual void *task_of_pidfd(int) { return nullptr; }

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "bridge/env.h"
 
+#include "bpf/exec.h"
+#include "bpf/prog.h"
 #include "bridge/host.h"
+#include "bridge/scx_ops.h"
 
 namespace uscx::bridge {
 
@@ -67,6 +70,14 @@ void KernelEnv::timer_arm(bpf::TimerId id, u64 expires_ns, s32 cpu) {
   host_.machine().cancel_timer(timer->event);
   timer->event.cpu = cpu >= 0 ? static_cast<u32>(cpu) : this->cpu();
   host_.machine().arm_timer(timer->event, std::max(expires_ns, now_ns()));
+}
+
+void KernelEnv::program_aborted(bpf::Prog &prog, const bpf::Abort &abort) {
+  sched::ExtSched *sched = prog.assoc_map() ? host_.sched_ext_type().sched_of(prog.assoc_map()) : host_.ext().root();
+  if (!sched || !machine::exec().on_cpu) return Env::program_aborted(prog, abort);
+  std::string message = fmt::format("callback of {}: {}", prog.name(), abort.message);
+  if (abort.reason == bpf::AbortReason::kBudget) message += "; " + host_.ext().soft_lockup();
+  host_.ext().error(*sched, message);
 }
 
 bool KernelEnv::timer_cancel(bpf::TimerId id) {

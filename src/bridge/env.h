@@ -37,6 +37,8 @@ class KernelEnv final : public bpf::Env {
   void kernel_log(std::string_view line) override;
   void timer_arm(bpf::TimerId id, u64 expires_ns, s32 cpu) override;
   bool timer_cancel(bpf::TimerId id) override;
+  // A scheduler's timer callback went wrong: the scheduler is ejected, as for its operations.
+  void program_aborted(bpf::Prog &prog, const bpf::Abort &abort) override;
 
   std::function<void(u64, const std::string &)> on_print;
 

@@ -27,6 +27,17 @@ struct {
   __uint(max_entries, 3);
 } percpu_values SEC(".maps");
 
+struct timer_value {
+  struct bpf_timer timer;
+};
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __type(key, u32);
+  __type(value, struct timer_value);
+  __uint(max_entries, 1);
+} timers SEC(".maps");
+
 #define KFUNC_WITHOUT_TASK ((struct task_struct *)(zero + 0x123456789abcull))
 
 static __noinline u64 descend(u64 depth, u64 seed) {
@@ -71,6 +82,25 @@ static __noinline void misbehave(struct task_struct *p) {
 }
 
 // clang-format on
+static int timer_fired(void *map, int *key, struct bpf_timer *timer) {
+  if (fault == 14) *(volatile u32 *)(zero + 0x555500001000ull) = 2;  // MARK store in a timer
+  for (volatile u64 i = 0; i + 1; i++)                               // MARK endless timer
+    ;
+  return 0;
+}
+
+s32 BPF_STRUCT_OPS_SLEEPABLE(misbehave_init) {
+  struct timer_value *value;
+  u32 key = 0;
+
+  if (fault != 14 && fault != 15) return 0;
+  value = bpf_map_lookup_elem(&timers, &key);
+  if (!value) return -ENOENT;
+  bpf_timer_init(&value->timer, &timers, 1);
+  bpf_timer_set_callback(&value->timer, timer_fired);
+  return bpf_timer_start(&value->timer, 5000000, 0);
+}
+
 void BPF_STRUCT_OPS(misbehave_enqueue, struct task_struct *p, u64 enq_flags) {
   if (++nr_enqueued >= AFTER) misbehave(p);
   scx_bpf_dsq_insert(p, SCX_DSQ_GLOBAL, SCX_SLICE_DFL, enq_flags);
@@ -78,5 +108,5 @@ void BPF_STRUCT_OPS(misbehave_enqueue, struct task_struct *p, u64 enq_flags) {
 
 void BPF_STRUCT_OPS(misbehave_exit, struct scx_exit_info *info) { UEI_RECORD(uei, info); }
 
-SCX_OPS_DEFINE(misbehave_ops, .enqueue = (void *)misbehave_enqueue, .exit = (void *)misbehave_exit,
-               .name = "misbehave");
+SCX_OPS_DEFINE(misbehave_ops, .enqueue = (void *)misbehave_enqueue, .init = (void *)misbehave_init,
+               .exit = (void *)misbehave_exit, .name = "misbehave");

@@ -24,6 +24,8 @@ EJECTED = {
     11: ("store to a map itself", "store"),
     12: ("wild atomic", "store"),
     13: ("bad key pointer", "bpf_map_lookup_elem"),
+    14: ("store in a timer", "store"),
+    15: ("endless timer", "stuck for 15s"),
 }
 
 failures = []
@@ -59,7 +61,7 @@ def check_ejected(uscx, obj, source, fault, mark, words):
     place = re.search(r"misbehave\.bpf\.c:(\d+)", message)
     wanted = lines_of(source, mark)
     # A recursion or a loop may be stopped at any of its lines; the others have one line.
-    near = 8 if mark in ("call depth", "endless loop") else 0
+    near = 8 if mark in ("call depth", "endless loop", "endless timer") else 0
     if mark == "call depth":
         wanted = [number for number, text in enumerate(open(source), 1) if "return descend(" in text]
     if mark != "bad pointer into a kfunc":  # Its line is in the inline wrapper.
