@@ -7,9 +7,9 @@
 // What the central CPU cannot place (a task that may not run on the CPU that asked, or one that found the FIFO full)
 // waits in FALLBACK_DSQ, which every CPU looks at first. Kernel threads of one CPU are never made to wait for another.
 //
-// Concurrency: callbacks run on all CPUs at once. The FIFO synchronises itself; a CPU's wants_task is set by that CPU and
-// cleared by the central one; its started_ns is written by that CPU and read by the timer, to which a stale value costs
-// a preemption too early or a period too late. Counters are hints but for those that are atomic.
+// Concurrency: callbacks run on all CPUs at once. The FIFO synchronises itself; a CPU's wants_task is set by that CPU
+// and cleared by the central one; its started_ns is written by that CPU and read by the timer, to which a stale value
+// costs a preemption too early or a period too late. Counters are hints but for those that are atomic.
 #include "uscx_scx.bpf.h"
 
 #define QUEUE_LEN 4096
@@ -121,8 +121,8 @@ static bool dispatch_to(s32 cpu) {
 
 static int timer_fired(void *map, int *key, struct bpf_timer *timer);
 
-// A timer pinned to a CPU is started there, and init runs anywhere: so the central CPU's first dispatch starts it. Kernels
-// that cannot pin timers get one that runs where it was started anyway.
+// A timer pinned to a CPU is started there, and init runs anywhere: so the central CPU's first dispatch starts it.
+// Kernels that cannot pin timers get one that runs where it was started anyway.
 static void start_timer(void) {
   struct timer_value *value;
   u32 key = 0;
@@ -154,8 +154,8 @@ static bool serve_others(void) {
   return slots_left();
 }
 
-// The central CPU's task is interrupted whenever another CPU asks. It goes on afterwards, until its time is up: it would
-// lose its turn otherwise, time and again.
+// The central CPU's task is interrupted whenever another CPU asks. It goes on afterwards, until its time is up: it
+// would lose its turn otherwise, time and again.
 static bool keep_central(struct task_struct *prev) {
   struct central_cpu_state *state = state_of(central_cpu);
 

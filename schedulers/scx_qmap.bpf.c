@@ -151,8 +151,8 @@ static struct cpu_ctx *lookup_cpu_ctx(void) {
   return cpuc;
 }
 
-// An idle CPU for p, which is idle no more in the kernel's masks, or -1. A task of one CPU has no choice, but with -l it
-// is queued all the same: on a machine of one CPU nothing would ever be dispatched otherwise.
+// An idle CPU for p, which is idle no more in the kernel's masks, or -1. A task of one CPU has no choice, but with -l
+// it is queued all the same: on a machine of one CPU nothing would ever be dispatched otherwise.
 static s32 pick_direct_dispatch_cpu(struct task_struct *p, s32 prev_cpu) {
   s32 cpu;
 
