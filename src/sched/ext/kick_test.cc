@@ -219,6 +219,34 @@ TEST(KickWait, RingOfThreeGoesOn) {
   EXPECT_EQ(s.exit_kind, SCX_EXIT_UNREG);
 }
 
+// A pick between the kick and the wait breaks simple rings. Sleepers that wake up while their CPU waits make it kick,
+// and wait for, the next one without such a pick: then only the counters that move in the wait itself let the ring go
+// on.
+TEST(KickWait, RingWithWakeupsInTheWaitGoesOn) {
+  constexpr u32 kNrCpus = 3;
+  ExtMachine m(kNrCpus);
+  WaitScheduler s(m, [](auto kick) { kick((machine::this_cpu() + 1) % kNrCpus, 0); });
+  s.mutable_config().timeout_ms = 1000;
+  s.ready(false);
+  ASSERT_EQ(m.attach(s), 0);
+  std::vector<Task *> tasks;
+  for (u32 cpu = 0; cpu < kNrCpus; cpu++) {
+    const machine::CpuMask mask = m.mask({cpu});
+    for (u64 i = 0; i < 6; i++)
+      tasks.push_back(&m.spawn("s", std::make_unique<Script>([i, step = 0](Kernel &, Task &) mutable {
+                                 return step++ % 2 ? Step::sleep_until(machine::now_ns() + 1500 + 370 * i)
+                                                   : Step::run(700 + 90 * i);
+                               }),
+                               0, &mask));
+  }
+  m.run_for(2 * kNsPerSec);
+  m.kernel.verify_all();
+  EXPECT_EQ(m.ext().last_exit(), nullptr);
+  for (Task *p : tasks) EXPECT_GT(p->ts.se.sum_exec_runtime, 50 * kNsPerMs);
+  m.detach(s);
+  EXPECT_EQ(s.exit_kind, SCX_EXIT_UNREG);
+}
+
 TEST(KickWait, AllToAllStarvesNobody) {
   constexpr u32 kNrCpus = 64;
   ExtMachine m(kNrCpus);
