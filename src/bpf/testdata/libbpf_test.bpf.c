@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // What libbpf_test.cc loads: one of everything that a scheduler's object has.
+#include "vmlinux.h"
+// libbpf's headers use vmlinux.h's types.
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
-#include "vmlinux.h"
 
 char _license[] SEC("license") = "GPL";
 
