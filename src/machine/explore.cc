@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <boost/context/fiber.hpp>
+#include <cstdio>
 #include <cstring>
 
 #include "machine/explore_context.h"
@@ -131,6 +132,7 @@ Explorer::Explorer(Machine &machine, ExploreRun &run) : machine_(machine), run_(
     contexts_.push_back(std::move(c));
   }
   machine_.explorer_ = this;
+  run_.tracer = &machine_.tracer();
 }
 
 Explorer::~Explorer() {
@@ -306,11 +308,35 @@ void Explorer::stuck() { fail(Failure::kDeadlock, whereabouts()); }
 
 void Explorer::fail(Failure failure, const std::string &text) { run_.fail(failure, text); }
 
+namespace {
+
+// In order of emission within a CPU, merged by time.
+void print_events(const trace::Tracer &tracer, u32 count) {
+  std::vector<trace::Event> events;
+  for (u32 cpu = 0; cpu < tracer.nr_cpus(); cpu++) {
+    const std::vector<trace::Event> recent = tracer.recent(cpu);
+    events.insert(events.end(), recent.begin(), recent.end());
+  }
+  std::stable_sort(events.begin(), events.end(),
+                   [](const trace::Event &a, const trace::Event &b) { return a.time_ns < b.time_ns; });
+  for (size_t i = events.size() > count ? events.size() - count : 0; i < events.size(); i++) {
+    const trace::Event &event = events[i];
+    const trace::EventInfo &info = trace::event_info(event.type);
+    std::string line = fmt::format("{:>12} CPU {} {}", event.time_ns, event.cpu, info.name);
+    for (u32 a = 0; a < 4; a++)
+      if (std::strcmp(info.args[a], "_") != 0) line += fmt::format(" {}={:#x}", info.args[a], event.args[a]);
+    std::fprintf(stderr, "%s\n", line.c_str());
+  }
+}
+
+}  // namespace
+
 void ExploreRun::fail(Failure failure, const std::string &text) {
   record.failure = failure;
   const size_t length = std::min(text.size(), sizeof(record.text) - 1);
   std::memcpy(record.text, text.data(), length);
   record.text[length] = 0;
+  if (tracer && limits.show_events) print_events(*tracer, limits.show_events);
   // The open segments are in the middle of things: nothing is destroyed.
   _exit(kExitOurBug);
 }

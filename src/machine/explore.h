@@ -96,6 +96,7 @@ struct RunRecord {
 struct ExploreLimits {
   u64 window_ns = 20000;
   u64 max_steps = 400000;
+  u32 show_events = 0;  // On a failure, print that many of the last trace events on standard error.
 };
 
 // What a scenario is given for one schedule.
@@ -103,6 +104,7 @@ struct ExploreRun {
   Strategy &strategy;
   RunRecord &record;
   ExploreLimits limits;
+  const trace::Tracer *tracer = nullptr;  // Whose events are shown; the Explorer sets it.
   // Ends the run with a failure of the scheduler under test or of its scenario.
   [[noreturn]] void fail(Failure failure, const std::string &text);
 };

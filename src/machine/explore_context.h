@@ -95,6 +95,8 @@ struct Explorer::Context {
   const SpinLock *waits_for = nullptr;
   bool spinning = false;
   u64 spin_progress = 0;
+  static constexpr u64 kNoLook = ~u64{0};
+  u64 first_look = kNoLook;  // progress_ at the first access since the last spin: what came after it may have been missed.
   const char *spin_what = "";
   std::vector<const SpinLock *> held;
   Clock clock;

@@ -52,6 +52,7 @@ void Explorer::atomic_access(const void *object, bool write) {
   c.spinning = false;
   if (write) progress_++;
   leave();
+  if (c.first_look == Context::kNoLook) c.first_look = progress_;
   touch(object, write);
   if (!object) return;
   use(object, "atomic access");
@@ -141,9 +142,9 @@ void Explorer::note_order(const SpinLock &held, const SpinLock &taken) {
 
 void Explorer::spin(const char *what) {
   Context &c = current();
-  for (const SpinLock *lock : c.held) (void)lock;
   c.spinning = true;
-  c.spin_progress = progress_;
+  c.spin_progress = std::min(c.first_look, progress_);
+  c.first_look = Context::kNoLook;
   c.spin_what = what;
   leave();
   // `spinning` stays until it does something else: whoever only looks again makes no progress for others.

@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Scenarios of CPUs that tell each other to look: idle CPUs and kicks.
+#include <algorithm>
+#include <cerrno>
+#include <deque>
+
 #include "scenario/scenario.h"
 
 namespace uscx::scenario {
@@ -15,37 +19,49 @@ constexpr u64 kSliceNs = 1000000;
 
 }  // namespace
 
-// Tasks go to a shared DSQ, and an idle CPU is told if there is one. A CPU that goes idle looks at the DSQ before.
+// A waker that never leaves its CPU, and a task that is to run on the other one. The scheduler kicks an idle CPU after it
+// has queued a task, and a CPU that goes idle looks at the queue once it shows as idle. The queue is the scheduler's own:
+// a DSQ would get the task only after ops.enqueue has returned.
 void run_idle_race(machine::ExploreRun &run) {
-  Stage stage(run, 3);
+  Stage stage(run, 2);
   sched::Ext &ext = stage.ext();
   sched::TestScheduler scheduler("idle", SCX_OPS_KEEP_BUILTIN_IDLE);
   auto self = [&]() -> sched::ExtSched & { return *ext.sched_of(scheduler); };
-  scheduler.on_init = [&] { return ext.create_dsq(self(), kSharedDsq, -1); };
+  std::deque<Task *> queue;
   scheduler.on_select_cpu = [](Task &, s32 prev_cpu, u64) { return prev_cpu; };
-  scheduler.on_enqueue = [&](Task &p, u64 flags) {
-    ext.dsq_insert(self(), p, kSharedDsq, kSliceNs, flags);
-    const s32 cpu = ext.pick_idle_cpu(self(), p.ts.cpus_ptr, 0);
-    if (cpu >= 0) ext.kick_cpu(self(), cpu, SCX_KICK_IDLE);
+  scheduler.on_dequeue = [&](Task &p, u64) { std::erase(queue, &p); };
+  scheduler.on_enqueue = [&](Task &p, u64) {
+    queue.push_back(&p);
+    machine::explore_point();
+    // Without a claim: a CPU that was claimed for another task would not show as idle, though it may find nothing.
+    for (s32 cpu = 0; cpu < 2; cpu++)
+      if (ext.idle_cpumask(self(), false, sched::Ext::kGlobalMask)->bits[0] >> cpu & 1)
+        ext.kick_cpu(self(), cpu, SCX_KICK_IDLE);
   };
-  scheduler.on_dispatch = [&](s32, Task *) { ext.dsq_move_to_local(self(), kSharedDsq, 0); };
+  auto waits_for = [&](s32 cpu) {
+    return std::find_if(queue.begin(), queue.end(), [&](Task *p) { return p->allowed_on(static_cast<u32>(cpu)); });
+  };
+  scheduler.on_dispatch = [&](s32 cpu, Task *) {
+    const auto it = waits_for(cpu);
+    if (it == queue.end()) return;
+    Task &p = **it;
+    queue.erase(it);
+    ext.dsq_insert(self(), p, SCX_DSQ_LOCAL, SCX_SLICE_INF, 0);
+  };
   scheduler.on_update_idle = [&](s32 cpu, bool idle) {
-    if (idle && ext.dsq_nr_queued(self(), kSharedDsq) > 0) ext.kick_cpu(self(), cpu, 0);
+    if (idle && waits_for(cpu) != queue.end()) ext.kick_cpu(self(), cpu, 0);
+    machine::explore_point();
   };
   stage.load(scheduler);
-  Task *tasks[2];
-  for (Task *&p : tasks) {
-    p = &stage.script("work", [n = 0](Kernel &, Task &) mutable { return n++ % 2 ? Step::block() : Step::run(3000); });
-    stage.kernel.get_task(*p);
-  }
-  for (u32 i = 0; i < 2; i++) {
-    Task *target = tasks[i];
-    stage.script("waker", [target, i, n = 0](Kernel &kernel, Task &) mutable {
-      if (n++ >= 6) return Step::block();
-      kernel.wake(*target);
-      return Step::sleep_until(machine::now_ns() + 9000 + 2000 * i);
-    });
-  }
+  Task &worker = stage.script("work", [n = 0](Kernel &, Task &) mutable {
+    return n++ % 2 ? Step::block() : Step::run(3000);
+  });
+  stage.kernel.get_task(worker);
+  stage.script("waker", [&worker, n = 0](Kernel &kernel, Task &) mutable {
+    if (n++ >= 40) return Step::run(1000000000);
+    kernel.wake(worker);
+    return Step::run(7000);
+  });
   // After the last wakeup nobody comes by any more: what is stranded stays so.
   stage.explore(scheduler, 60000000, 20000000);
 }
@@ -62,7 +78,8 @@ void run_kick_ring(machine::ExploreRun &run) {
     ext.kick_cpu(self(), (cpu + 1) % 3, SCX_KICK_WAIT | SCX_KICK_PREEMPT);
   };
   stage.load(scheduler);
-  for (int i = 0; i < 6; i++) stage.script("work", [](Kernel &, Task &) { return Step::run(15000); });
+  for (int i = 0; i < 6; i++)
+    stage.script("work", [n = 0](Kernel &, Task &) mutable { return n++ % 2 ? Step::yield() : Step::run(15000); });
   stage.explore(scheduler, 500000);
 }
 
@@ -95,6 +112,26 @@ void run_unload(machine::ExploreRun &run) {
     run.fail(machine::Failure::kScheduler, fmt::format("the scheduler was ejected: {}", scheduler.exit_msg));
   if (!scheduler.faults().empty())
     run.fail(machine::Failure::kScheduler, "callbacks out of order: " + scheduler.faults().front());
+}
+
+// A second scheduler is refused while one is loaded, and the first one goes on.
+void run_second_load(machine::ExploreRun &run) {
+  Stage stage(run, 2);
+  sched::TestScheduler first("first"), second("second");
+  stage.load(first);
+  stage.hog();
+  const int error = stage.attach(second.ready());
+  if (error != -EBUSY)
+    run.fail(machine::Failure::kScheduler, fmt::format("a second scheduler's load ends with {}", error));
+  stage.explore(first, 100000);
+}
+
+// No exploring: a load on a machine with more CPUs than fit into a page of 32 KiB.
+void run_big_load(machine::ExploreRun &run) {
+  Stage stage(run, 4097);
+  sched::TestScheduler scheduler("big");
+  stage.load(scheduler);
+  stage.detach(scheduler);
 }
 
 }  // namespace uscx::scenario

@@ -2,6 +2,7 @@
 // Scenarios of queueing: who has a task, while it is taken away.
 #include <algorithm>
 #include <deque>
+#include <map>
 
 #include "scenario/scenario.h"
 
@@ -27,20 +28,54 @@ struct FifoScheduler : sched::TestScheduler {
   sched::ExtSched &self(sched::Ext &ext) { return *ext.sched_of(*this); }
 };
 
-// Sends each waiting task to a CPU of its choice, from whatever CPU dispatches, in batches.
+// Keeps waiting tasks in a queue of its own and hands them out in batches, over the shared DSQ. A task that runs must have
+// been handed out since it was last queued.
 struct QueueScheduler : sched::TestScheduler {
-  explicit QueueScheduler(sched::Ext &ext, u32 batch) : TestScheduler("queue") {
-    on_enqueue = [this](Task &p, u64) { queue.push_back(&p); };
+  QueueScheduler(sched::Ext &ext, u32 batch, machine::ExploreRun &run) : TestScheduler("queue") {
+    on_init = [this, &ext] { return ext.create_dsq(*ext.sched_of(*this), kSharedDsq, -1); };
+    on_enqueue = [this](Task &p, u64) {
+      states[p.pid()].enqueues++;
+      queue.push_back(&p);
+    };
     on_dequeue = [this](Task &p, u64) { std::erase(queue, &p); };
     on_dispatch = [this, &ext, batch](s32, Task *) {
-      for (u32 i = 0; i < batch && !queue.empty(); i++) {
-        Task &p = *queue.front();
-        queue.pop_front();
-        const CpuMask &allowed = *p.cpus;
-        u32 cpu = allowed.view().next(turn++ % allowed.nr_cpus());
-        if (cpu >= allowed.nr_cpus()) cpu = allowed.view().first();
-        ext.dsq_insert(*ext.sched_of(*this), p, SCX_DSQ_LOCAL_ON | cpu, kSliceNs, 0);
-      }
+      for (u32 i = 0; i < batch && !queue.empty(); i++) hand_out(ext);
+      ext.dsq_move_to_local(*ext.sched_of(*this), kSharedDsq, 0);
+    };
+    on_running = [this, &run](Task &p) {
+      const State &state = states[p.pid()];
+      if (state.enqueues != state.handed_out)
+        run.fail(machine::Failure::kScheduler,
+                 fmt::format("{} [{}] runs, though it was queued {} times and handed out the {}th time", p.comm(),
+                             p.pid(), state.enqueues, state.handed_out));
+    };
+  }
+  void hand_out(sched::Ext &ext) {
+    Task &p = *queue.front();
+    queue.pop_front();
+    ext.dsq_insert(*ext.sched_of(*this), p, kSharedDsq, kSliceNs, 0);
+    // It may have been queued anew during the insert, which is then for that time.
+    states[p.pid()].handed_out = states[p.pid()].enqueues;
+    for (int i = 0; i < 3; i++) machine::explore_point();  // A program looks at its maps.
+  }
+  struct State {
+    u32 enqueues = 0, handed_out = 0;
+  };
+  std::map<int, State> states;
+  std::deque<Task *> queue;
+};
+
+// Sends each waiting task to the next CPU, from whatever CPU dispatches.
+struct SpreadScheduler : sched::TestScheduler {
+  explicit SpreadScheduler(sched::Ext &ext) : TestScheduler("spread") {
+    on_enqueue = [this](Task &p, u64) { queue.push_back(&p); };
+    on_dequeue = [this](Task &p, u64) { std::erase(queue, &p); };
+    on_dispatch = [this, &ext](s32, Task *) {
+      if (queue.empty()) return;
+      Task &p = *queue.front();
+      queue.pop_front();
+      const u32 cpu = p.ts.nr_cpus_allowed == 1 ? p.cpus->view().first() : turn++ % p.cpus->nr_cpus();
+      ext.dsq_insert(*ext.sched_of(*this), p, SCX_DSQ_LOCAL_ON | cpu, kSliceNs, 0);
     };
   }
   std::deque<Task *> queue;
@@ -81,38 +116,114 @@ void run_fifo(machine::ExploreRun &run) {
 
 void run_requeue(machine::ExploreRun &run) {
   Stage stage(run, 3);
-  QueueScheduler scheduler(stage.ext(), 3);
+  QueueScheduler scheduler(stage.ext(), 3, run);
   stage.load(scheduler);
   std::vector<Task *> tasks;
   for (int i = 0; i < 4; i++)
     tasks.push_back(&stage.script("work", [n = 0](Kernel &, Task &) mutable {
-      return n++ % 4 == 3 ? Step::sleep_until(machine::now_ns() + 10000) : Step::run(25000);
+      n++;
+      return n % 8 == 7 ? Step::sleep_until(machine::now_ns() + 10000) : n % 2 ? Step::yield() : Step::run(6000);
     }));
   stage.script("mover", [&stage, tasks, n = 0u](Kernel &kernel, Task &) mutable {
     n++;
-    kernel.set_cpus_allowed(*tasks[n % 4], stage.mask({n / 4 % 3}));
-    return Step::run(7000);
+    // One that waits: it may be about to be handed out.
+    u32 which = n % 4;
+    for (u32 i = 0; i < 4 && tasks[which]->ts.on_cpu; i++) which = (which + 1) % 4;
+    kernel.set_cpus_allowed(*tasks[which], n % 2 ? stage.mask({n / 4 % 3}) : stage.mask({0, 1, 2}));
+    return n % 5 ? Step::run(2000) : Step::yield();
   });
-  stage.explore(scheduler, 1000000);
+  stage.explore(scheduler, 400000);
 }
 
 void run_affinity(machine::ExploreRun &run) {
-  Stage stage(run, 2);
+  Stage stage(run, 3);
   FifoScheduler scheduler(stage.ext());
   stage.load(scheduler);
   std::vector<Task *> tasks;
-  for (int i = 0; i < 3; i++)
-    tasks.push_back(&stage.script("work", [](Kernel &, Task &) { return Step::run(30000); }));
+  for (int i = 0; i < 4; i++)
+    tasks.push_back(&stage.script("work", [n = 0](Kernel &, Task &) mutable {
+      return n++ % 2 ? Step::yield() : Step::run(6000);
+    }));
   stage.script("mover", [&stage, tasks, n = 0u](Kernel &kernel, Task &) mutable {
     n++;
-    Task &p = *tasks[n % 3];
-    if (n / 3 % 2)
-      kernel.set_cpus_allowed(p, stage.mask({n / 6 % 2}));
-    else
-      kernel.set_cpus_allowed(p, stage.mask({0, 1}));
-    return Step::run(9000);
+    const u32 cpu = n / 4 % 3;
+    Task &p = *tasks[n % 4];
+    kernel.set_cpus_allowed(p, n / 12 % 2 ? stage.mask({p.cpu}) : stage.mask({cpu, (cpu + 1) % 3}));
+    return n % 3 ? Step::run(2000) : Step::yield();
   });
-  stage.explore(scheduler, 1000000);
+  stage.explore(scheduler, 500000);
+}
+
+// Properties of tasks change while they are sent from CPU to CPU.
+void run_spread(machine::ExploreRun &run) {
+  Stage stage(run, 3);
+  SpreadScheduler scheduler(stage.ext());
+  stage.load(scheduler);
+  std::vector<Task *> tasks;
+  for (int i = 0; i < 4; i++)
+    tasks.push_back(&stage.script("work", [n = 0](Kernel &, Task &) mutable {
+      return n++ % 4 == 3 ? Step::sleep_until(machine::now_ns() + 8000) : Step::run(20000);
+    }));
+  stage.script("nicer", [tasks, n = 0](Kernel &kernel, Task &) mutable {
+    n++;
+    kernel.set_user_nice(*tasks[static_cast<size_t>(n % 4)], n % 5);
+    return Step::run(6000);
+  });
+  stage.explore(scheduler, 800000);
+}
+
+// Two tasks wake each other in turn; each goes to sleep while the other wakes it.
+void run_ping_pong(machine::ExploreRun &run) {
+  Stage stage(run, 4);
+  FifoScheduler scheduler(stage.ext());
+  stage.load(scheduler);
+  Task *players[2] = {};
+  u32 turn = 0, rounds = 0;
+  for (u32 i = 0; i < 2; i++) {
+    players[i] = &stage.script("player", [&, i](Kernel &kernel, Task &) {
+      if (turn != i) return Step::block();
+      turn = 1 - i;
+      rounds++;
+      if (players[1 - i]) kernel.wake(*players[1 - i]);
+      return Step::block();
+    });
+    stage.kernel.get_task(*players[i]);
+  }
+  stage.run_for(1000);
+  stage.kernel.wake(*players[turn]);
+  stage.script("noise", [](Kernel &, Task &) { return Step::run(12000); });
+  const u32 before = rounds;
+  stage.explore(scheduler, 500000);
+  constexpr u32 kFewestRounds = 5;
+  if (rounds - before < kFewestRounds)
+    run.fail(machine::Failure::kScheduler, fmt::format("both players sleep after {} rounds", rounds - before));
+}
+
+// The scheduler hands out a task that may not run on the CPU that asks, again and again.
+void run_ineligible(machine::ExploreRun &run) {
+  Stage stage(run, 2);
+  sched::Ext &ext = stage.ext();
+  sched::TestScheduler scheduler("ineligible");
+  std::deque<Task *> queue;
+  scheduler.on_enqueue = [&](Task &p, u64) {
+    if (std::find(queue.begin(), queue.end(), &p) == queue.end()) queue.push_back(&p);
+  };
+  scheduler.on_dispatch = [&](s32, Task *) {
+    if (queue.empty()) return;
+    Task &p = *queue.front();
+    queue.pop_front();
+    queue.push_back(&p);
+    ext.dsq_insert(*ext.sched_of(scheduler), p, SCX_DSQ_GLOBAL, kSliceNs, 0);
+  };
+  stage.load(scheduler);
+  const CpuMask first = stage.mask({0}), second = stage.mask({1});
+  stage.hog(0, &second);
+  stage.hog(0, &second);
+  auto nap = [n = 0](Kernel &, Task &) mutable {
+    return n++ % 2 ? Step::sleep_until(machine::now_ns() + 20000) : Step::run(10000);
+  };
+  stage.spawn("nap", std::make_unique<sched::Script>(nap), 0, &first);
+  stage.explore(scheduler, 300000);
 }
 
 }  // namespace uscx::scenario

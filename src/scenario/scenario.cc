@@ -14,6 +14,11 @@ const std::vector<Scenario> &scenarios() {
       {"idle-race", "wakeups meet CPUs that are just going idle", run_idle_race},
       {"affinity", "dispatches to other CPUs meet changes of affinity", run_affinity},
       {"kick-ring", "three CPUs wait for each other (SCX_KICK_WAIT)", run_kick_ring},
+      {"spread", "tasks are sent from CPU to CPU while their nice values change", run_spread},
+      {"ping-pong", "two tasks wake each other as they go to sleep", run_ping_pong},
+      {"ineligible", "the scheduler keeps handing out a task that may not run here", run_ineligible},
+      {"second-load", "a second scheduler is loaded while one is there", run_second_load},
+      {"big-load", "a scheduler is loaded on 4097 CPUs (one order of events)", run_big_load},
       {"unload", "the scheduler is unloaded while CPUs kick each other", run_unload},
   };
   return all;
@@ -27,11 +32,19 @@ const Scenario *find_scenario(std::string_view name) {
 
 const std::vector<History> &histories() {
   static const std::vector<History> all = {
-      {"c", Mutation::ksyncs_no_grace, "unload", Kind::kRandom, 2000},
+      {"a", Mutation::ksyncs_fixed_area, "big-load", Kind::kRandom, 1},
+      {"b", Mutation::ksyncs_before_check, "second-load", Kind::kRandom, 1},
+      {"e", Mutation::endless_dispatch, "ineligible", Kind::kRandom, 100},
       {"f", Mutation::wait_in_irq_work, "kick-ring", Kind::kRandom, 500},
-      {"g", Mutation::no_qseq, "requeue", Kind::kRandom, 2000},
-      {"h", Mutation::no_idle_kick, "idle-race", Kind::kRandom, 2000},
-      {"i", Mutation::stale_affinity, "affinity", Kind::kRandom, 2000},
+      {"g", Mutation::no_qseq, "requeue", Kind::kRandom, 4000},
+      {"i", Mutation::stale_affinity, "requeue", Kind::kRandom, 2000},
+      {"no_holding_cpu", Mutation::no_holding_cpu, "spread", Kind::kRandom, 2000},
+      {"early_queued", Mutation::early_queued, "requeue", Kind::kRandom, 2000},
+      {"lock_order", Mutation::lock_order, "fifo", Kind::kRandom, 200},
+      {"lost_wakeup", Mutation::lost_wakeup, "ping-pong", Kind::kRandom, 2000},
+      {"no_on_cpu_wait", Mutation::no_on_cpu_wait, "ping-pong", Kind::kRandom, 2000},
+      {"no_dsq_lock", Mutation::no_dsq_lock, "affinity", Kind::kRandom, 2000},
+      {"no_requeue_check", Mutation::no_requeue_check, "spread", Kind::kRandom, 2000},
   };
   return all;
 }

@@ -27,7 +27,7 @@ const Scenario *find_scenario(std::string_view name);
 // A bug of the past: the switch, the scenario in which it shows, and the number of schedules within which it is found from
 // each of three seeds.
 struct History {
-  const char *name;  // "g"
+  const char *name;  // "g"; a mutation of our own has none of the letters.
   sched::Mutation mutation;
   const char *scenario;
   machine::ExploreOptions::Kind kind;
@@ -54,6 +54,11 @@ void run_idle_race(machine::ExploreRun &run);
 void run_affinity(machine::ExploreRun &run);
 void run_kick_ring(machine::ExploreRun &run);
 void run_unload(machine::ExploreRun &run);
+void run_spread(machine::ExploreRun &run);
+void run_ping_pong(machine::ExploreRun &run);
+void run_ineligible(machine::ExploreRun &run);
+void run_second_load(machine::ExploreRun &run);
+void run_big_load(machine::ExploreRun &run);
 
 }  // namespace uscx::scenario
 

@@ -7,6 +7,7 @@
 
 #include "sched/ext/ext.h"
 #include "sched/kernel.h"
+#include "sched/mutation.h"
 
 namespace uscx::sched {
 
@@ -28,7 +29,7 @@ Rq &Kernel::lock_task_rq(Task &p) {
     Rq &rq = task_rq(p);
     rq_lock(rq);
     const bool under_way = p.ts.on_rq == kOnRqMigrating;
-    if (&rq == &task_rq(p) && !under_way) return rq;
+    if ((&rq == &task_rq(p) && !under_way) || mutated(Mutation::no_requeue_check)) return rq;
     rq_unlock(rq);
     if (under_way) machine::spin_wait("a task that is moved between run queues");
   }

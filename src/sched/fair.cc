@@ -220,9 +220,10 @@ Task *FairClass::pick_task(Rq &rq, Task *, bool *retry) {
   if (rq.fair.nr_queued == 0) {
     // Looking for work elsewhere may drop the lock; a task of a higher class may come meanwhile.
     if (rq.next_class->above(*this)) rq.next_class = this;
-    const bool pulled = balance_new_idle(rq);
+    balance_new_idle(rq);
     *retry = rq.next_class->above(*this);
-    if (!pulled || *retry) return nullptr;
+    // One may also have come by itself while the lock was dropped.
+    if (*retry || rq.fair.nr_queued == 0) return nullptr;
   }
   update_curr(rq);
   return pick(rq);

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "machine/explore_hooks.h"
 
 namespace uscx::sched {
 namespace {
@@ -20,6 +21,8 @@ class HeapObjectSpace final : public ObjectSpace {
   }
   void free(ObjectType, void *object, size_t size) override {
     std::memset(object, kPoison, size);
+    // Explore mode looks for uses of it, so that it must not be anything else.
+    if (machine::exploring()) return machine::note_freed(object, size, "a kernel object");
     std::free(object);
   }
 };

@@ -8,7 +8,6 @@
 
 #include "sched/ext/ext.h"
 #include "sched/kernel.h"
-#include "sched/mutation.h"
 
 namespace uscx::sched {
 
@@ -112,7 +111,7 @@ void Rcu::begin_grace_period() {
 
 // An interrupt that hits the idle loop may read. In run mode none is in the middle of that.
 bool Rcu::reader_in_interrupt(u32 cpu) const {
-  return cpu != this_cpu() && kernel_.machine().in_segment(cpu) && !mutated(Mutation::rcu_idle_reader);
+  return cpu != this_cpu() && kernel_.machine().in_segment(cpu);
 }
 
 bool Rcu::grace_period_over() {

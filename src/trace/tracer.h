@@ -47,6 +47,7 @@ class Tracer {
   void add_sink(Sink *sink);  // Not owned.
 
   u64 nr_events() const { return nr_events_; }
+  u32 nr_cpus() const { return static_cast<u32>(recorder_count_.size()); }
   // A function of the canonical bytes of all events so far (time, CPU, type, arguments, texts): no ids, no addresses.
   u64 hash() const;
   // The flight recorder's events of one CPU, oldest first.

@@ -45,6 +45,7 @@ void Ext::Impl::disable_work(KthreadApi &self, ExtSched &s) {
 }
 
 void Ext::Impl::disable_tasks() {
+  machine::SpinGuard forks(kernel.fork_lock());
   task_init_enabled = false;
   tid_lookup = false;
   by_tid.clear();

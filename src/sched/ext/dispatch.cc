@@ -75,7 +75,7 @@ u32 Ext::Impl::dispatch_rounds(ExtSched &s, Rq &rq, Task *prev) {
     if (rq.ext.local_dsq.nr.load()) return SCX_DSP_LOCAL;
     if (consume(s, rq, s.global_dsq(machine.topology().node_of(rq.cpu)))) return SCX_DSP_LOCAL;
     if (!cpu.nr_dispatched) return SCX_DSP_NONE;
-    if (round == kMaxRounds) {
+    if (round == kMaxRounds && !mutated(Mutation::endless_dispatch)) {
       // It keeps dispatching what cannot run here. Let this CPU see to its interrupts and come back.
       kick(nullptr, rq.cpu, 0);
       return SCX_DSP_NONE;
@@ -103,7 +103,7 @@ void Ext::Impl::finish_dispatch(ExtSched &s, Rq &rq, const DispatchEntry &entry)
       case SCX_OPSS_DISPATCHING:
         return;  // Dequeued, or another dispatcher was first.
       case SCX_OPSS_QUEUED:
-        if (opss::qseq(word) != entry.qseq) return;  // Queued anew since: not what was meant.
+        if (opss::qseq(word) != entry.qseq && !mutated(Mutation::no_qseq)) return;  // Queued anew since: not what was meant.
         if (p.ext_sched != &s) return count(s, &scx_event_stats::SCX_EV_INSERT_NOT_OWNED);
         if (!opss::compare_exchange(p, word, SCX_OPSS_DISPATCHING)) continue;
         break;
@@ -151,8 +151,9 @@ void Ext::Impl::move_remote(Rq &src, Rq &dst, Task &p, u64 enq_flags) {
   kernel.update_rq_clock(src);
   kernel.deactivate_task(src, p, 0);
   kernel.set_task_cpu(p, dst.cpu);
-  unlock(src);
+  if (!mutated(Mutation::lock_order)) unlock(src);
   lock(dst);
+  if (mutated(Mutation::lock_order)) unlock(src);
   kernel.update_rq_clock(dst);
   dst.ext.extra_enq_flags = enq_flags;
   kernel.activate_task(dst, p, 0);
@@ -174,7 +175,8 @@ void Ext::Impl::dispatch_to_local(ExtSched &s, Rq &rq, Dsq &dst_dsq, Task &p, u6
     lock(src);
     locked = &src;
   }
-  if (p.ts.scx.holding_cpu == static_cast<s32>(this_cpu()) && &src == &kernel.task_rq(p)) {
+  const bool ours = p.ts.scx.holding_cpu == static_cast<s32>(this_cpu()) || mutated(Mutation::no_holding_cpu);
+  if (ours && &src == &kernel.task_rq(p)) {
     if (&src == &dst) {
       p.ts.scx.holding_cpu = -1;
       kernel.update_rq_clock(src);
@@ -218,7 +220,8 @@ bool Ext::Impl::consume(ExtSched &s, Rq &rq, Dsq &dsq, u64 enq_flags) {
     unlock_dsq(dsq);
     unlock(rq);
     lock(src);
-    if (p->ts.scx.holding_cpu == static_cast<s32>(this_cpu()) && &src == &kernel.task_rq(*p)) {
+    const bool ours = p->ts.scx.holding_cpu == static_cast<s32>(this_cpu()) || mutated(Mutation::stale_affinity);
+    if (ours && &src == &kernel.task_rq(*p)) {
       move_remote(src, rq, *p, enq_flags);
       return true;
     }

@@ -16,6 +16,7 @@ Dsq::~Dsq() {
 u64 Dsq::trace_id() const { return rq ? SCX_DSQ_LOCAL_ON | rq->cpu : id; }
 
 Task *Dsq::first() {
+  machine::plain_read(&list, "a DSQ's list");
   for (DsqNode &node : list)
     if (!node.is_cursor) return &task_of(node);
   return nullptr;
@@ -34,6 +35,7 @@ void Dsq::inserted(Task &p) {
 }
 
 void Dsq::insert_fifo(Task &p, bool head) {
+  machine::plain_write(&list, "a DSQ's list");
   if (head)
     list.push_front(p.dsq_node);
   else
@@ -42,6 +44,7 @@ void Dsq::insert_fifo(Task &p, bool head) {
 }
 
 void Dsq::insert_vtime(Task &p) {
+  machine::plain_write(&list, "a DSQ's list");
   auto at = priq.insert(p);  // After equal keys.
   if (at == priq.begin())
     list.push_front(p.dsq_node);
@@ -52,6 +55,7 @@ void Dsq::insert_vtime(Task &p) {
 }
 
 void Dsq::unlink(Task &p) {
+  machine::plain_write(&list, "a DSQ's list");
   CHECK(p.dsq == this && nr.load() > 0);
   // By its node: a program may have changed the vtime of a queued task, so the tree must not be searched.
   if (p.ts.scx.dsq_flags & SCX_TASK_DSQ_ON_PRIQ) {

@@ -31,6 +31,7 @@ bool Ext::Impl::vet_enq_flags(ExtSched &s, u64 dsq_id, u64 *enq_flags) {
 // --- insertion ---
 
 bool Ext::Impl::insert_preamble(ExtSched &s, Task &p, u64 dsq_id, u64 *enq_flags) {
+  machine::explore_point();
   if (*enq_flags & __SCX_ENQ_INTERNAL_MASK) {
     error(s, fmt::format("invalid enq_flags 0x{:x}", *enq_flags));
     return false;

@@ -76,13 +76,14 @@ int Ext::Impl::check_sub_attach(const OpsConfig &) {
 
 void Ext::Impl::enable_work(KthreadApi &self, EnableRequest &request) {
   enable_mutex.lock(self);
+  if (mutated(Mutation::ksyncs_before_check)) kick_syncs.alloc();
   if (state.load() != SCX_DISABLED || request.ops->sched_) {
     request.result = -EBUSY;
     enable_mutex.unlock(kernel);
     request.done = true;
     return;
   }
-  ExtSched *made = kick_syncs.alloc() ? make_sched(*request.ops) : nullptr;
+  ExtSched *made = mutated(Mutation::ksyncs_before_check) || kick_syncs.alloc() ? make_sched(*request.ops) : nullptr;
   if (!made) {
     request.result = -ENOMEM;
     kick_syncs.free();
@@ -164,6 +165,7 @@ const char *Ext::Impl::validate(const ExtSched &s) const {
 // Every task gets to know the scheduler, in bypass, before any runs under it.
 bool Ext::Impl::enable_tasks(ExtSched &s) {
   bypass(s, true);
+  machine::SpinGuard forks(kernel.fork_lock());
   for (u32 op = 0; op < static_cast<u32>(Op::count); op++)
     if (s.ops.has(static_cast<Op>(op))) s.armed.set(op);
   task_init_enabled = true;
@@ -191,6 +193,12 @@ bool Ext::Impl::enable_tasks(ExtSched &s) {
 
 // The switch: the class is open from here on, and every task that belongs in it changes over.
 void Ext::Impl::enable_switch(ExtSched &s) {
+  switch_tasks(s);
+  bypass(s, false);
+}
+
+void Ext::Impl::switch_tasks(ExtSched &s) {
+  machine::SpinGuard forks(kernel.fork_lock());
   switching_all = !s.flag(SCX_OPS_SWITCH_PARTIAL);
   enabled = true;
   std::vector<Task *> ready;
@@ -201,7 +209,6 @@ void Ext::Impl::enable_switch(ExtSched &s) {
     p->ts.scx.slice = s.slice_dfl;
     kernel.update_task_class(*p);
   }
-  bypass(s, false);
 }
 
 bool Ext::Impl::enable_finish(ExtSched &s) {

@@ -204,7 +204,7 @@ void Ext::Impl::call_enqueue(ExtSched &s, Rq &rq, Task &p, u64 enq_flags) {
   CHECK(opss::load(p) == SCX_OPSS_NONE, "{} is queued twice", task_label(p));
   if (++p.ts.scx.ops_qseq == 0) p.ts.scx.ops_qseq = 1;
   const u64 qseq = u64{p.ts.scx.ops_qseq} << SCX_OPSS_QSEQ_SHIFT;
-  opss::store_release(p, SCX_OPSS_QUEUEING | qseq);
+  opss::store_release(p, (mutated(Mutation::early_queued) ? SCX_OPSS_QUEUED : SCX_OPSS_QUEUEING) | qseq);
   trace(EventType::scx_enqueue, static_cast<u64>(p.pid()), enq_flags);
   Task *&ddsp_task = cpus[this_cpu()].ddsp_task;
   Task *const outer = std::exchange(ddsp_task, &p);
@@ -269,13 +269,14 @@ void Ext::Impl::dsq_dequeue(Rq &rq, Task &p) {
     p.ts.scx.holding_cpu = -1;
     return;
   }
-  if (!dsq->is_local()) lock_dsq(*dsq);
+  const bool locks = !dsq->is_local() && !mutated(Mutation::no_dsq_lock);
+  if (locks) lock_dsq(*dsq);
   if (p.ts.scx.holding_cpu < 0)
     unlink_from_dsq(*dsq, p);
   else
     p.ts.scx.holding_cpu = -1;  // The consumer that holds p has unlinked it already.
   p.dsq = nullptr;
-  if (!dsq->is_local()) unlock_dsq(*dsq);
+  if (locks) unlock_dsq(*dsq);
 }
 
 void Ext::Impl::dequeue_task(Rq &rq, Task &p, u64 core_flags) {

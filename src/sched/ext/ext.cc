@@ -210,10 +210,12 @@ void Ext::update_idle(Rq &rq, bool idle, bool notify) {
   Impl &impl = *impl_;
   ExtSched *s = impl.root;
   if (!s) return;
-  if (impl.idle.enabled() && (notify || rq.curr == rq.idle)) impl.idle.update(rq.cpu, idle);
+  const bool update = impl.idle.enabled() && (notify || rq.curr == rq.idle);
+  if (update && !mutated(Mutation::idle_told_first)) impl.idle.update(rq.cpu, idle);
   // Masks first: either the scheduler's enqueue sees the bit, or update_idle sees the queued task.
   if (notify && s->has(Op::update_idle) && !s->bypassing(rq.cpu))
     impl.call(Op::update_idle, &rq, nullptr, [&] { s->ops.update_idle(static_cast<s32>(rq.cpu), idle); });
+  if (update && mutated(Mutation::idle_told_first)) impl.idle.update(rq.cpu, idle);
 }
 
 void Ext::tick_check() { impl_->tick_check(); }

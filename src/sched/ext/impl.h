@@ -15,6 +15,7 @@
 #include "sched/ext/ext.h"
 #include "sched/ext/ext_sched.h"
 #include "sched/ext/idle.h"
+#include "sched/mutation.h"
 #include "sched/ext/kick_syncs.h"
 
 namespace uscx::sched {
@@ -38,11 +39,16 @@ std::string task_label(const Task &p);  // "comm[pid]"
 
 // ops_state, the word that owners of a task hand to each other. The kernel's layout: state in the low two bits.
 namespace opss {
-inline u64 load(const Task &p) { return __atomic_load_n(&p.ts.scx.ops_state.counter, __ATOMIC_ACQUIRE); }
+inline u64 load(const Task &p) {
+  machine::atomic_read(&p.ts.scx.ops_state);
+  return __atomic_load_n(&p.ts.scx.ops_state.counter, __ATOMIC_ACQUIRE);
+}
 inline void store_release(Task &p, u64 value) {
+  machine::atomic_write(&p.ts.scx.ops_state);
   __atomic_store_n(&p.ts.scx.ops_state.counter, static_cast<s64>(value), __ATOMIC_RELEASE);
 }
 inline bool compare_exchange(Task &p, u64 from, u64 to) {
+  machine::atomic_write(&p.ts.scx.ops_state);
   s64 expected = static_cast<s64>(from);
   return __atomic_compare_exchange_n(&p.ts.scx.ops_state.counter, &expected, static_cast<s64>(to), false,
                                      __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
@@ -214,6 +220,7 @@ struct Ext::Impl {
   bool enable_prepare(ExtSched &s);
   bool enable_tasks(ExtSched &s);
   void enable_switch(ExtSched &s);
+  void switch_tasks(ExtSched &s);
   bool enable_finish(ExtSched &s);
   const char *validate(const ExtSched &s) const;
   void wait_disabled(KthreadApi &self, ExtSched &s);
@@ -304,6 +311,7 @@ auto Ext::Impl::call2(Op op, Rq *locked_rq, Task *subject, Task *subject2, Fn fn
   } pop{top, top};
   top = &context;
   Kernel::charge(Cost::bpf_callback);
+  machine::explore_point();
   return fn();
 }
 

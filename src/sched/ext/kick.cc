@@ -45,7 +45,7 @@ void Ext::Impl::run_kicks(Rq &this_rq) {
   ext.kick_irq_pending = false;
   ext.any_kick = false;
   u64 *const syncs = kick_syncs.of(this_rq.cpu);
-  if (!syncs) {
+  if (!syncs && !mutated(Mutation::ksyncs_no_check)) {
     // A kick that outlived its scheduler.
     if (!std::exchange(warned_null_syncs, true))
       kernel.log("sched_ext: kick_cpus_irq_workfn() called with NULL scx_kick_syncs");
@@ -62,7 +62,13 @@ void Ext::Impl::run_kicks(Rq &this_rq) {
     kick_one_if_idle(cpu);
     ext.idle_to_kick.clear(cpu);
   }
-  if (wait) {
+  if (wait && mutated(Mutation::wait_in_irq_work)) {
+    for (u32 cpu = ext.to_sync.view().first(); cpu < nr_cpus; cpu = ext.to_sync.view().next(cpu + 1)) {
+      while (cpu != this_rq.cpu && kernel.rq(cpu).shared->scx.kick_sync == syncs[cpu])
+        machine::spin_wait("a kicked CPU, in the irq_work");
+      ext.to_sync.clear(cpu);
+    }
+  } else if (wait) {
     // Not waited for here: the next pick on this CPU will.
     RqGuard guard(this_rq);
     ext.kick_sync_pending = true;
@@ -80,9 +86,11 @@ bool Ext::Impl::kick_one(Rq &this_rq, u32 cpu, u64 *syncs) {
     const bool target_in_ext = in_ext(rq.curr);
     if (ext.to_preempt.test(cpu) && target_in_ext) {
       kernel.update_rq_clock(rq);
+      machine::plain_write(&rq.curr->ts.scx.slice, "slice");
       rq.curr->ts.scx.slice = 0;
     }
     if (ext.to_wait.test(cpu) && target_in_ext) {
+      machine::note_use(&syncs[cpu], "a sequence array");
       syncs[cpu] = rq.shared->scx.kick_sync;
       ext.to_sync.set(cpu);
       wait = true;

@@ -8,6 +8,7 @@
 
 #include "sched/ext/alloc_faults.h"
 #include "sched/kernel.h"
+#include "sched/mutation.h"
 
 namespace uscx::sched {
 
@@ -46,6 +47,8 @@ u64 *KickSyncs::new_array() {
 
 void KickSyncs::delete_array(u64 *array) {
   live_bytes_ -= array_bytes();
+  // Explore mode looks for uses of it, so that it must not be anything else.
+  if (machine::exploring()) return machine::note_freed(array, array_bytes(), "a sequence array");
   if (array_bytes() < kMapBytes)
     std::free(array);
   else
@@ -55,6 +58,8 @@ void KickSyncs::delete_array(u64 *array) {
 void KickSyncs::trace_live() { kernel_.machine().trace(trace::EventType::scx_kick_syncs, live_bytes_); }
 
 bool KickSyncs::alloc() {
+  constexpr size_t kFixedAreaBytes = 32 * 1024;
+  if (mutated(Mutation::ksyncs_fixed_area) && array_bytes() > kFixedAreaBytes) return false;
   trace_live();
   for (u32 cpu = 0; cpu < kernel_.nr_cpus(); cpu++) {
     CHECK(!of(cpu), "CPU {} has an array already", cpu);
@@ -75,6 +80,10 @@ void KickSyncs::free() {
   for (u32 cpu = 0; cpu < kernel_.nr_cpus(); cpu++)
     if (u64 *array = published_[cpu].exchange(nullptr)) arrays.push_back(array);
   if (arrays.empty()) return;
+  if (mutated(Mutation::ksyncs_no_grace)) {
+    for (u64 *array : arrays) delete_array(array);
+    return;
+  }
   kernel_.rcu().call([this, arrays = std::move(arrays)] {
     for (u64 *array : arrays) delete_array(array);
     trace_live();
