@@ -19,6 +19,7 @@ using Action = std::function<int()>;
 void add_run_command(CLI::App &app, Action &action);
 void add_list_command(CLI::App &app, Action &action);
 void add_btf_command(CLI::App &app, Action &action);
+void add_explore_commands(CLI::App &app, Action &action);  // explore, replay, minimize
 
 // Prints "uscx: TEXT" as one line on standard error; returns the status for bad input.
 int bad_input(const Status &status);
