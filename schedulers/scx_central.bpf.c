@@ -148,8 +148,10 @@ static bool serve_others(void) {
 
     if (!slots_left()) return false;
     if (!state || cpu == central_cpu || !state->wants_task) continue;
-    if (dispatch_to(cpu)) state->wants_task = false;
-    else if (!nr_queued) break;
+    if (dispatch_to(cpu))
+      state->wants_task = false;
+    else if (!nr_queued)
+      break;
   }
   return slots_left();
 }

@@ -14,14 +14,15 @@ namespace {
 #define EXPECT_AT(type, member, offset) EXPECT_EQ(offsetof(type, member), static_cast<size_t>(offset))
 
 // Slots of both forms of the table, in order; the same list gives the offsets.
-#define COMMON_SLOTS_A(X)                                                                                      \
-  X(enqueue)                                                                                                   \
-  X(dequeue) X(dispatch) X(tick) X(runnable) X(running) X(stopping) X(quiescent) X(yield) X(core_sched_before) \
-      X(set_weight)
+#define COMMON_SLOTS_A(X) \
+  X(enqueue)              \
+  X(dequeue)              \
+  X(dispatch) X(tick) X(runnable) X(running) X(stopping) X(quiescent) X(yield) X(core_sched_before) X(set_weight)
 #define COMMON_SLOTS_B(X) X(init_task) X(exit_task) X(enable) X(disable) X(dump)
-#define COMMON_SLOTS_C(X)                                                                                              \
-  X(cgroup_init)                                                                                                       \
-  X(cgroup_exit) X(cgroup_prep_move) X(cgroup_move) X(cgroup_cancel_move) X(cgroup_set_weight) X(cgroup_set_bandwidth) \
+#define COMMON_SLOTS_C(X)                                                                               \
+  X(cgroup_init)                                                                                        \
+  X(cgroup_exit)                                                                                        \
+  X(cgroup_prep_move) X(cgroup_move) X(cgroup_cancel_move) X(cgroup_set_weight) X(cgroup_set_bandwidth) \
       X(cgroup_set_idle) X(sub_attach) X(sub_detach)
 
 TEST(Layout, SchedExtOpsSlots) {

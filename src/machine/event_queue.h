@@ -36,7 +36,7 @@ class EventQueue {
   EventQueue() = default;
   EventQueue(const EventQueue &) = delete;
   EventQueue &operator=(const EventQueue &) = delete;
-  ~EventQueue();  // What is still queued is then not queued; it does not fire.
+  ~EventQueue();                                // What is still queued is then not queued; it does not fire.
   void schedule(SimEvent &event, u64 time_ns);  // Moves it if it is queued; it then gets a new sequence number.
   void cancel(SimEvent &event);                 // No-op if it is not queued.
   bool empty() const { return heap_.size() == (hole_ ? 1 : 0); }
@@ -67,8 +67,8 @@ class EventQueue {
   void sift_up(u32 index, Slot slot);
   void sift_down(u32 index, Slot slot);
   std::vector<Slot> heap_;  // A 4-ary heap.
-  // After pop() the root is a hole, until the next event is put there: what is handled usually schedules its like again,
-  // and one descent then does for both.
+  // After pop() the root is a hole, until the next event is put there: what is handled usually schedules its like
+  // again, and one descent then does for both.
   bool hole_ = false;
   u64 next_deferred_seq_ = 0;
   u64 next_seq_ = u64{1} << 63;  // Above all of the deferred ones.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The Explorer's loop: contexts (a fiber for each CPU's segments), choices, and what stops a schedule. The detectors that
-// look at single accesses are in explore_detect.cc.
+// The Explorer's loop: contexts (a fiber for each CPU's segments), choices, and what stops a schedule. The detectors
+// that look at single accesses are in explore_detect.cc.
 #include "machine/explore.h"
 
 #include <sys/mman.h>
@@ -20,7 +20,6 @@ namespace ctx = boost::context;
 namespace {
 
 constexpr size_t kContextStackBytes = 256 * 1024;
-
 
 struct LocalValue {
   void *(*address)();
@@ -219,7 +218,8 @@ void Explorer::pick_and_step() {
   const bool choice = candidates_.size() > 1;
   if (choice) {
     Context &by_default = *contexts_[default_cpu];
-    const ChoicePoint point{record.nr_points++, candidates_, default_cpu, goes_on, by_default.steps, by_default.visits++};
+    const ChoicePoint point{record.nr_points++, candidates_,        default_cpu, goes_on,
+                            by_default.steps,   by_default.visits++};
     chosen = run_.strategy.choose(point);
     if (chosen != default_cpu) {
       if (record.nr_deviations == RunRecord::kMaxDeviations) fail(Failure::kNoProgress, "the schedule is too long");

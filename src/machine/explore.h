@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Explorer: runs a machine with interleaved segments. In run mode a segment is atomic; here each CPU's segment runs on a
-// fiber of its own and stops at yield points (lock, unlock, atomic accesses, entry of kfuncs and helpers), where a
+// Explorer: runs a machine with interleaved segments. In run mode a segment is atomic; here each CPU's segment runs on
+// a fiber of its own and stops at yield points (lock, unlock, atomic accesses, entry of kfuncs and helpers), where a
 // Strategy chooses which CPU goes on. Interleavings are sequentially consistent: nothing is reordered within a CPU.
 //
-// A point offers the CPUs that are in the middle of a segment and not blocked, and those whose next event starts within a
-// window of virtual time after the earliest one, so that segments overlap as on a real machine. A choice is a CPU number:
-// the sequence of choices that differ from the default (go on with the same CPU; else the earliest) is the schedule, and
-// replays exactly.
+// A point offers the CPUs that are in the middle of a segment and not blocked, and those whose next event starts within
+// a window of virtual time after the earliest one, so that segments overlap as on a real machine. A choice is a CPU
+// number: the sequence of choices that differ from the default (go on with the same CPU; else the earliest) is the
+// schedule, and replays exactly.
 //
 // Detectors, always on: failing CHECKs, a cycle of waiting, lock order (by lock class), no progress within a budget of
 // steps, use after free of noted memory, data races by happens-before (vector clocks over locks, atomics and
@@ -31,7 +31,15 @@
 namespace uscx::machine {
 
 enum class Failure : u32 {
-  kNone, kCheck, kDeadlock, kLockOrder, kNoProgress, kUseAfterFree, kDataRace, kScheduler, kCrash,
+  kNone,
+  kCheck,
+  kDeadlock,
+  kLockOrder,
+  kNoProgress,
+  kUseAfterFree,
+  kDataRace,
+  kScheduler,
+  kCrash,
 };
 const char *failure_name(Failure failure);
 
@@ -50,7 +58,7 @@ struct ChoicePoint {
   u64 number;                                // Of points with a choice before this one.
   const std::vector<Candidate> &candidates;  // In order of CPU; at least two.
   u32 default_cpu;
-  bool goes_on;                              // The default is to go on with the CPU that made the last step.
+  bool goes_on;  // The default is to go on with the CPU that made the last step.
   u64 steps;
   u32 visit;
 };
@@ -72,7 +80,7 @@ struct RunRecord {
     u32 default_cpu;  // Would go on, and
     u64 steps;        // (see ChoicePoint)
     u32 visit;
-    u32 cpu;          // goes on instead.
+    u32 cpu;  // goes on instead.
   };
   struct Choice {  // Kept for the exhaustive strategy only.
     u64 enabled;   // CPUs, as bits.
@@ -109,8 +117,8 @@ struct ExploreRun {
   [[noreturn]] void fail(Failure failure, const std::string &text);
 };
 
-// A value of the thread that belongs to what runs on a CPU (the invocation in progress): kept apart for each CPU. Call it
-// at static initialisation; the value starts as zero bytes on each CPU.
+// A value of the thread that belongs to what runs on a CPU (the invocation in progress): kept apart for each CPU. Call
+// it at static initialisation; the value starts as zero bytes on each CPU.
 struct ContextLocal {
   ContextLocal(void *(*address)(), size_t size);
 };

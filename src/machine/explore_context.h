@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The inside of the Explorer that needs Boost.Context: a CPU's fiber and how sanitizers are told of a switch. Included by
-// explore*.cc only.
+// The inside of the Explorer that needs Boost.Context: a CPU's fiber and how sanitizers are told of a switch. Included
+// by explore*.cc only.
 #ifndef USCX_MACHINE_EXPLORE_CONTEXT_H_
 #define USCX_MACHINE_EXPLORE_CONTEXT_H_
 
@@ -23,8 +23,8 @@ struct StackView {
   size_t size = 0;
 };
 
-// One switch, on the stack that is left and comes back. For kernel threads, whose code has a stack of its own inside of a
-// CPU's context, the stack of a context is the one that left last.
+// One switch, on the stack that is left and comes back. For kernel threads, whose code has a stack of its own inside of
+// a CPU's context, the stack of a context is the one that left last.
 class StackSwitch {
  public:
   void leave([[maybe_unused]] const StackView &to, [[maybe_unused]] void *to_thread) {
@@ -96,7 +96,8 @@ struct Explorer::Context {
   bool spinning = false;
   u64 spin_progress = 0;
   static constexpr u64 kNoLook = ~u64{0};
-  u64 first_look = kNoLook;  // progress_ at the first access since the last spin: what came after it may have been missed.
+  u64 first_look =
+      kNoLook;  // progress_ at the first access since the last spin: what came after it may have been missed.
   const char *spin_what = "";
   std::vector<const SpinLock *> held;
   Clock clock;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // The hooks at yield points and what they look for: cycles of waiting, lock order, use after free, data races.
 //
-// Happens-before: each CPU has a vector clock. Locks, atomics and events hand clocks on; an atomic access both takes and
-// gives. A plain access races if the last conflicting one of another CPU is not in this CPU's clock.
+// Happens-before: each CPU has a vector clock. Locks, atomics and events hand clocks on; an atomic access both takes
+// and gives. A plain access races if the last conflicting one of another CPU is not in this CPU's clock.
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
@@ -119,9 +119,8 @@ void Explorer::check_wait_cycle() {
 void Explorer::note_order(const SpinLock &held, const SpinLock &taken) {
   if (std::strcmp(held.name(), taken.name()) == 0) {
     if (taken.place() > held.place()) return;
-    fail(Failure::kLockOrder,
-         fmt::format("CPU {} takes {} {} with {} {} held", current_cpu_, taken.name(), taken.place(), held.name(),
-                     held.place()));
+    fail(Failure::kLockOrder, fmt::format("CPU {} takes {} {} with {} {} held", current_cpu_, taken.name(),
+                                          taken.place(), held.name(), held.place()));
   }
   if (!lock_order_[held.name()].insert(taken.name()).second) return;
   // Is there a way back?
@@ -165,8 +164,8 @@ void Explorer::use(const void *memory, const char *what) {
   if (it == freed_.begin()) return;
   --it;
   if (address < it->first + it->second.first)
-    fail(Failure::kUseAfterFree, fmt::format("CPU {} uses {} in {}, which is freed", current_cpu_, what,
-                                             it->second.second));
+    fail(Failure::kUseAfterFree,
+         fmt::format("CPU {} uses {} in {}, which is freed", current_cpu_, what, it->second.second));
 }
 
 void Explorer::freed(const void *memory, size_t size, const char *what) {

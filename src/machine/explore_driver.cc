@@ -80,12 +80,9 @@ ScheduleResult result_of(const RunRecord &record) {
 
 std::unique_ptr<SearchStrategy> make_strategy(const ExploreOptions &options) {
   switch (options.kind) {
-    case ExploreOptions::Kind::kRandom:
-      return std::make_unique<RandomStrategy>(options.seed << 32);
-    case ExploreOptions::Kind::kPct:
-      return std::make_unique<PctStrategy>(options.seed << 32, options.depth);
-    case ExploreOptions::Kind::kExhaustive:
-      return std::make_unique<ExhaustiveStrategy>(options.bound);
+    case ExploreOptions::Kind::kRandom: return std::make_unique<RandomStrategy>(options.seed << 32);
+    case ExploreOptions::Kind::kPct: return std::make_unique<PctStrategy>(options.seed << 32, options.depth);
+    case ExploreOptions::Kind::kExhaustive: return std::make_unique<ExhaustiveStrategy>(options.bound);
   }
   return nullptr;
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Runs schedules of a scenario, one child process each: a schedule cannot spoil the next one, memory is laid out the same
-// each time, and a crash is a result like another. Strategies live in the parent and learn from each RunRecord.
+// Runs schedules of a scenario, one child process each: a schedule cannot spoil the next one, memory is laid out the
+// same each time, and a crash is a result like another. Strategies live in the parent and learn from each RunRecord.
 //
-// Threading: one thread in the process, which must not have others. A function of its arguments: the same seed gives the
-// same schedules.
+// Threading: one thread in the process, which must not have others. A function of its arguments: the same seed gives
+// the same schedules.
 #ifndef USCX_MACHINE_EXPLORE_DRIVER_H_
 #define USCX_MACHINE_EXPLORE_DRIVER_H_
 
@@ -35,8 +35,8 @@ struct ScheduleResult {
 struct ExploreOptions {
   enum class Kind { kRandom, kPct, kExhaustive };
   Kind kind = Kind::kRandom;
-  u32 depth = 3;          // PCT: the number of ordering constraints of the bugs that it looks for.
-  u32 bound = 2;          // Exhaustive: the number of preemptions.
+  u32 depth = 3;  // PCT: the number of ordering constraints of the bugs that it looks for.
+  u32 bound = 2;  // Exhaustive: the number of preemptions.
   u64 max_schedules = 1000;
   u64 seed = 1;
   ExploreLimits limits;
@@ -44,9 +44,9 @@ struct ExploreOptions {
 };
 
 struct ExploreResult {
-  u64 schedules = 0;      // Run, the failing one included.
-  u64 equivalent = 0;     // Exhaustive: of them, cut off because another one is equivalent.
-  bool all = false;       // Exhaustive: there are no more within the bound.
+  u64 schedules = 0;   // Run, the failing one included.
+  u64 equivalent = 0;  // Exhaustive: of them, cut off because another one is equivalent.
+  bool all = false;    // Exhaustive: there are no more within the bound.
   u64 steps = 0;
   u64 racy_schedules = 0;
   ScheduleResult failing;  // With failure kNone if there is none.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The places at which explore mode may let another CPU go on, or looks at what the code does. In run mode each is a test of
-// one pointer that is never set. The core and its locks call these; machine/explore.h has what is behind them.
+// The places at which explore mode may let another CPU go on, or looks at what the code does. In run mode each is a
+// test of one pointer that is never set. The core and its locks call these; machine/explore.h has what is behind them.
 //
 // Threading: on a CPU, any locks held, except spin_wait(), under which others must be able to go on.
 #ifndef USCX_MACHINE_EXPLORE_HOOKS_H_
@@ -54,15 +54,15 @@ inline void note_freed(const void *memory, size_t size, const char *what) {
   if (exploring()) explore_hook::freed(memory, size, what);
 }
 
-// In a loop that waits for another CPU, whose turn it is now. In run mode segments are atomic, so that nobody can be in the
-// middle of what is waited for: `what` is then a bug.
+// In a loop that waits for another CPU, whose turn it is now. In run mode segments are atomic, so that nobody can be in
+// the middle of what is waited for: `what` is then a bug.
 inline void spin_wait(const char *what) {
   CHECK(exploring(), "waiting for another CPU, though segments are atomic: {}", what);
   explore_hook::spin_wait(what);
 }
 
-// A plain field that several CPUs use under a lock or another order. An access that nothing orders is reported as a data
-// race in explore mode. racy() is for reads that are hints or are checked again under the lock.
+// A plain field that several CPUs use under a lock or another order. An access that nothing orders is reported as a
+// data race in explore mode. racy() is for reads that are hints or are checked again under the lock.
 template <typename T>
 class Plain {
  public:

@@ -10,7 +10,7 @@ namespace uscx::machine {
 
 class SearchStrategy : public Strategy {
  public:
-  virtual void begin(u64 number) { (void)number; }                         // Before schedule `number`, from 0.
+  virtual void begin(u64 number) { (void)number; }                            // Before schedule `number`, from 0.
   virtual bool learn(const RunRecord &record) { return (void)record, true; }  // False: there is no further schedule.
   virtual bool keep_choices() const { return false; }
   virtual bool last_was_equivalent() const { return false; }
@@ -30,7 +30,8 @@ class RandomStrategy final : public SearchStrategy {
 };
 
 // Probabilistic concurrency testing: CPUs have random priorities, the highest that can goes on, and at depth - 1 random
-// points the one that runs falls to the bottom. A bug of depth d is found with a probability of 1 / (n * k^(d-1)) at least.
+// points the one that runs falls to the bottom. A bug of depth d is found with a probability of 1 / (n * k^(d-1)) at
+// least.
 class PctStrategy final : public SearchStrategy {
  public:
   PctStrategy(u64 seed, u32 depth) : seed_(seed), depth_(depth), rng_(seed, "explore.pct") {}

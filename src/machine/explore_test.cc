@@ -131,7 +131,10 @@ TEST(Explore, DeadlockIsFoundByItsCycle) {
 TEST(Explore, SpinningEnds) {
   const ScenarioFn scenario = [](ExploreRun &run) {
     Shared<bool> set{false};
-    on_cpus(run, {[&] { while (!set.load()) spin_wait("set"); }, [&] { set.store(true); }});
+    on_cpus(run, {[&] {
+                    while (!set.load()) spin_wait("set");
+                  },
+                  [&] { set.store(true); }});
   };
   const ExploreResult result = exhaustive(scenario);
   EXPECT_EQ(result.failing.failure, Failure::kNone) << result.failing.text;

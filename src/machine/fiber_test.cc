@@ -79,7 +79,9 @@ TEST(Fiber, UnfinishedOneIsUnwound) {
 
 TEST(Fiber, OneThatNeverStartedRunsNothing) {
   bool ran = false;
-  { Fiber fiber([&](Fiber &) { ran = true; }); }
+  {
+    Fiber fiber([&](Fiber &) { ran = true; });
+  }
   EXPECT_FALSE(ran);
 }
 

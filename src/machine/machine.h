@@ -26,13 +26,13 @@ namespace uscx::machine {
 class Machine;
 class Explorer;
 
-// Where code is running now. One per host thread. A fiber does not keep one of its own: inside it, the context is the one
-// of the segment that resumed it.
+// Where code is running now. One per host thread. A fiber does not keep one of its own: inside it, the context is the
+// one of the segment that resumed it.
 struct ExecContext {
   Machine *machine = nullptr;
   u32 cpu = 0;
-  u64 now_ns = 0;       // This CPU's time; advanced by charge().
-  bool on_cpu = false;  // False in host context: between events, e.g. while a program's bpf(2) call is handled.
+  u64 now_ns = 0;            // This CPU's time; advanced by charge().
+  bool on_cpu = false;       // False in host context: between events, e.g. while a program's bpf(2) call is handled.
   u64 segment_start_ns = 0;  // When the present segment began: up to then the CPU's current task ran user code.
   Explorer *explorer = nullptr;  // In explore mode, inside of segments: whom yield points call (machine/explore.h).
 };
@@ -48,10 +48,10 @@ inline void charge(Cost cost) { charge_ns(kCostNs[static_cast<u32>(cost)]); }
 class MachineClient {
  public:
   virtual ~MachineClient() = default;
-  virtual void on_tick() = 0;          // Periodic scheduler tick.
-  virtual void on_resched_ipi() = 0;   // A reschedule interrupt arrived.
-  virtual void on_irq_work() = 0;      // Queued irq_work must be run now.
-  virtual void on_run_end() = 0;       // The current task has used up the CPU time of its present step.
+  virtual void on_tick() = 0;         // Periodic scheduler tick.
+  virtual void on_resched_ipi() = 0;  // A reschedule interrupt arrived.
+  virtual void on_irq_work() = 0;     // Queued irq_work must be run now.
+  virtual void on_run_end() = 0;      // The current task has used up the CPU time of its present step.
   // After every segment of a CPU with the CPU's lists unlocked: the place for the pending reschedule.
   virtual void on_segment_end() = 0;
 };
@@ -86,14 +86,14 @@ class Machine {
   // A reschedule IPI to another CPU: arrives ipi_delivery later; coalesced while one is under way. To this CPU itself:
   // on_resched_ipi runs at the end of the present segment, before on_segment_end.
   void send_resched(u32 cpu);
-  // irq_work on `cpu`: self-interrupt at the end of the segment if it is this CPU, else an IPI. Coalesced. Both kinds of
-  // self-interrupt cost irq_entry, and are also taken if on_segment_end raised them (it then runs once more).
+  // irq_work on `cpu`: self-interrupt at the end of the segment if it is this CPU, else an IPI. Coalesced. Both kinds
+  // of self-interrupt cost irq_entry, and are also taken if on_segment_end raised them (it then runs once more).
   void raise_irq_work(u32 cpu);
   // The current task of this CPU runs user code for run_ns, then on_run_end. User code starts when the present segment
-  // ends, so the run ends at (the end of the segment in which start_run is called) + run_ns, exactly, whatever interrupts
-  // come in between: what they take is part of the task's CPU time, as in a kernel without IRQ_TIME_ACCOUNTING. To make a
-  // step longer for them, call start_run again; it replaces the run before. The last call of a segment decides.
-  // cancel_run returns nothing: the core knows from its clock how much was used.
+  // ends, so the run ends at (the end of the segment in which start_run is called) + run_ns, exactly, whatever
+  // interrupts come in between: what they take is part of the task's CPU time, as in a kernel without
+  // IRQ_TIME_ACCOUNTING. To make a step longer for them, call start_run again; it replaces the run before. The last
+  // call of a segment decides. cancel_run returns nothing: the core knows from its clock how much was used.
   void start_run(u64 run_ns);
   void cancel_run(u32 cpu);
   // Timers (hrtimers): fn runs in interrupt context on event.cpu at time_ns or when that CPU is next free.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Locks, atomics and RCU as the core uses them. In run mode segments are atomic, so a lock is never found taken: it keeps
-// its owner as a checked invariant, and the virtual time at which it becomes free, so that contention costs what it
-// costs. Explore mode and the threaded machine put their yield points and real atomics behind these same names.
+// Locks, atomics and RCU as the core uses them. In run mode segments are atomic, so a lock is never found taken: it
+// keeps its owner as a checked invariant, and the virtual time at which it becomes free, so that contention costs what
+// it costs. Explore mode and the threaded machine put their yield points and real atomics behind these same names.
 //
 // Lock order is in docs/LOCKING.md.
 #ifndef USCX_MACHINE_SYNC_H_
@@ -20,8 +20,8 @@ class SpinLock {
   // `contended` locks (DSQs) charge the wait until their last holder's release in virtual time; private ones (rq locks,
   // task locks) charge only the uncontended cost to keep the hot path short.
   enum class Kind : u8 { kPrivate, kContended };
-  // The name is that of the lock's class, for the order of locks; `place` tells locks of one class apart there, which are
-  // taken in its order (a CPU number).
+  // The name is that of the lock's class, for the order of locks; `place` tells locks of one class apart there, which
+  // are taken in its order (a CPU number).
   explicit SpinLock(Kind kind = Kind::kPrivate, const char *name = "lock") : name_(name), kind_(kind) {}
   void lock() {
     if (exploring()) explore_lock();

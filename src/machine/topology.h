@@ -17,8 +17,8 @@ inline constexpr u32 kMaxCpus = 8192;
 
 class Topology {
  public:
-  // "2n:4l:8c:2t": 2 nodes, 4 LLCs in each node, 8 cores in each LLC, 2 threads in each core: 128 CPUs. Parts may be left
-  // out and are then 1. `--cpus N` is "1n:1l:Nc:1t".
+  // "2n:4l:8c:2t": 2 nodes, 4 LLCs in each node, 8 cores in each LLC, 2 threads in each core: 128 CPUs. Parts may be
+  // left out and are then 1. `--cpus N` is "1n:1l:Nc:1t".
   static Result<Topology> parse(std::string_view text);
   static Topology flat(u32 nr_cpus);
 

@@ -47,38 +47,18 @@ void Metrics::on_event(const Event &event, const trace::Tracer &tracer) {
       task(args[0]).exited = true;
       task(args[0]).runnable = task(args[0]).owed = false;
       return;
-    case EventType::task_rename:
-      task(args[0]).name = tracer.text_of(args[1]);
-      return;
-    case EventType::task_nice:
-      task(args[0]).nice = static_cast<s64>(args[1]);
-      return;
-    case EventType::sched_switch:
-      return on_switch(event);
-    case EventType::sched_waking:
-      return on_waking(event);
-    case EventType::sched_wakeup:
-      task(args[0]).runnable = true;
-      return;
-    case EventType::sched_migrate_task:
-      task(args[0]).migrations++;
-      return;
-    case EventType::scx_enqueue:
-      enqueues_++;
-      return;
-    case EventType::dsq_insert:
-      return on_insert(event);
-    case EventType::dsq_remove:
-      dsq(args[1], event.cpu).removes++;
-      return;
-    case EventType::scx_direct_dispatch:
-      direct_dispatches_++;
-      return;
-    case EventType::scx_kick:
-      kicks_++;
-      return;
-    default:
-      return on_scheduler_event(event, tracer);
+    case EventType::task_rename: task(args[0]).name = tracer.text_of(args[1]); return;
+    case EventType::task_nice: task(args[0]).nice = static_cast<s64>(args[1]); return;
+    case EventType::sched_switch: return on_switch(event);
+    case EventType::sched_waking: return on_waking(event);
+    case EventType::sched_wakeup: task(args[0]).runnable = true; return;
+    case EventType::sched_migrate_task: task(args[0]).migrations++; return;
+    case EventType::scx_enqueue: enqueues_++; return;
+    case EventType::dsq_insert: return on_insert(event);
+    case EventType::dsq_remove: dsq(args[1], event.cpu).removes++; return;
+    case EventType::scx_direct_dispatch: direct_dispatches_++; return;
+    case EventType::scx_kick: kicks_++; return;
+    default: return on_scheduler_event(event, tracer);
   }
 }
 
@@ -93,24 +73,18 @@ void Metrics::on_scheduler_event(const Event &event, const trace::Tracer &tracer
       exit_.reason = tracer.text_of(args[2]);
       exit_.message = tracer.text_of(args[3]);
       return mark_owed();
-    case EventType::scx_exit_cpu:
-      exit_.cpu = static_cast<s64>(args[0]) - 1;
-      return;
+    case EventType::scx_exit_cpu: exit_.cpu = static_cast<s64>(args[0]) - 1; return;
     case EventType::scx_state:
       if (args[0] == SCX_DISABLED && exit_.seen) mark_owed();
       return;
-    case EventType::scx_event:
-      scx_events_[tracer.text_of(args[0])] += static_cast<s64>(args[1]);
-      return;
+    case EventType::scx_event: scx_events_[tracer.text_of(args[0])] += static_cast<s64>(args[1]); return;
     case EventType::scx_kick_syncs:
       if (!kick_syncs_.seen) kick_syncs_.before = args[0];
       kick_syncs_.seen = true;
       kick_syncs_.loaded = std::max(kick_syncs_.loaded, args[0]);
       kick_syncs_.after = args[0];
       return;
-    case EventType::wild_load:
-      wild_loads_[tracer.text_of(args[0])] += args[1];
-      return;
+    case EventType::wild_load: wild_loads_[tracer.text_of(args[0])] += args[1]; return;
     case EventType::lock_wait: {
       LockMetrics &lock = locks_[tracer.text_of(args[0])];
       lock.waits++;
@@ -118,11 +92,8 @@ void Metrics::on_scheduler_event(const Event &event, const trace::Tracer &tracer
       lock.max_ns = std::max(lock.max_ns, args[1]);
       return;
     }
-    case EventType::log:
-      log_.push_back({event.time_ns, tracer.text_of(args[0])});
-      return;
-    default:
-      return;
+    case EventType::log: log_.push_back({event.time_ns, tracer.text_of(args[0])}); return;
+    default: return;
   }
 }
 
@@ -189,18 +160,10 @@ DsqMetrics &Metrics::dsq(u64 dsq_id, u32 event_cpu) {
 void Metrics::on_insert(const Event &event) {
   const u64 dsq_id = event.args[1];
   switch (dsq_class(dsq_id)) {
-    case DsqClass::kLocal:
-      local_inserts_++;
-      break;
-    case DsqClass::kGlobal:
-      global_inserts_++;
-      break;
-    case DsqClass::kBypass:
-      bypass_inserts_++;
-      break;
-    case DsqClass::kUser:
-      user_inserts_++;
-      break;
+    case DsqClass::kLocal: local_inserts_++; break;
+    case DsqClass::kGlobal: global_inserts_++; break;
+    case DsqClass::kBypass: bypass_inserts_++; break;
+    case DsqClass::kUser: user_inserts_++; break;
   }
   DsqMetrics &target = dsq(dsq_id, event.cpu);
   target.inserts++;

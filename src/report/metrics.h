@@ -75,8 +75,8 @@ class Metrics : public trace::Sink {
  public:
   explicit Metrics(u32 nr_cpus);
   void on_event(const trace::Event &event, const trace::Tracer &tracer) override;
-  // The measured time ends at end_ns. Called once. Of what comes later (the scheduler is detached), only the scheduler's
-  // own events count: its exit, log lines, counters.
+  // The measured time ends at end_ns. Called once. Of what comes later (the scheduler is detached), only the
+  // scheduler's own events count: its exit, log lines, counters.
   void finish(u64 end_ns);
   bool finished() const { return finished_; }
 

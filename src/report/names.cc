@@ -10,8 +10,7 @@ namespace uscx::report {
 std::string exit_kind_name(u64 kind) {
   switch (kind) {
 #define KIND(name) \
-  case name:       \
-    return #name
+  case name: return #name
     KIND(SCX_EXIT_NONE);
     KIND(SCX_EXIT_DONE);
     KIND(SCX_EXIT_UNREG);
@@ -23,23 +22,17 @@ std::string exit_kind_name(u64 kind) {
     KIND(SCX_EXIT_ERROR_BPF);
     KIND(SCX_EXIT_ERROR_STALL);
 #undef KIND
-    default:
-      return fmt::format("SCX_EXIT_{}", kind);
+    default: return fmt::format("SCX_EXIT_{}", kind);
   }
 }
 
 std::string enable_state_name(u64 state) {
   switch (state) {
-    case SCX_ENABLING:
-      return "enabling";
-    case SCX_ENABLED:
-      return "enabled";
-    case SCX_DISABLING:
-      return "disabling";
-    case SCX_DISABLED:
-      return "disabled";
-    default:
-      return fmt::format("state {}", state);
+    case SCX_ENABLING: return "enabling";
+    case SCX_ENABLED: return "enabled";
+    case SCX_DISABLING: return "disabling";
+    case SCX_DISABLED: return "disabled";
+    default: return fmt::format("state {}", state);
   }
 }
 
@@ -53,12 +46,9 @@ std::string dsq_name(u64 dsq_id) {
   switch (dsq_class(dsq_id)) {
     case DsqClass::kLocal:
       return dsq_id == SCX_DSQ_LOCAL ? "local dsq" : fmt::format("local dsq {}", dsq_id & SCX_DSQ_LOCAL_CPU_MASK);
-    case DsqClass::kGlobal:
-      return "global dsq";
-    case DsqClass::kBypass:
-      return "bypass dsq";
-    case DsqClass::kUser:
-      break;
+    case DsqClass::kGlobal: return "global dsq";
+    case DsqClass::kBypass: return "bypass dsq";
+    case DsqClass::kUser: break;
   }
   return fmt::format("dsq {:#x}", dsq_id);
 }

@@ -172,31 +172,22 @@ void PerfettoSink::on_event(const Event &event, const trace::Tracer &tracer) {
     case EventType::task_rename:
       tasks_[args[0]].comm = args[1];
       return write_task(args[0], tracer.text_of(args[1]), false, event.time_ns);
-    case EventType::task_nice:
-      tasks_[args[0]].prio = static_cast<s32>(120 + static_cast<s64>(args[1]));
-      return;
+    case EventType::task_nice: tasks_[args[0]].prio = static_cast<s32>(120 + static_cast<s64>(args[1])); return;
     case EventType::sched_switch:
     case EventType::sched_waking:
-    case EventType::sched_wakeup:
-      return add_sched_event(event, tracer);
-    case EventType::dsq_insert:
-      return write_depth(event, args[1], args[3]);
-    case EventType::dsq_remove:
-      return write_depth(event, args[1], args[2]);
-    case EventType::scx_bypass:
-      return write_counter(kBypassTrack, event.time_ns, args[0]);
-    case EventType::scx_state:
-      return write_instant(kSchedulerTrack, event.time_ns, enable_state_name(args[0]));
+    case EventType::sched_wakeup: return add_sched_event(event, tracer);
+    case EventType::dsq_insert: return write_depth(event, args[1], args[3]);
+    case EventType::dsq_remove: return write_depth(event, args[1], args[2]);
+    case EventType::scx_bypass: return write_counter(kBypassTrack, event.time_ns, args[0]);
+    case EventType::scx_state: return write_instant(kSchedulerTrack, event.time_ns, enable_state_name(args[0]));
     case EventType::scx_exit:
-      return write_instant(kSchedulerTrack, event.time_ns,
-                           fmt::format("exit {}: {} ({})", exit_kind_name(args[0]), tracer.text_of(args[2]),
-                                       tracer.text_of(args[3])));
-    case EventType::log:
-      return write_instant(kLogTrack, event.time_ns, tracer.text_of(args[0]));
+      return write_instant(
+          kSchedulerTrack, event.time_ns,
+          fmt::format("exit {}: {} ({})", exit_kind_name(args[0]), tracer.text_of(args[2]), tracer.text_of(args[3])));
+    case EventType::log: return write_instant(kLogTrack, event.time_ns, tracer.text_of(args[0]));
     case EventType::mark:
       return write_instant(kMarkTrack, event.time_ns, fmt::format("{} {}", tracer.text_of(args[0]), args[1]));
-    default:
-      return;
+    default: return;
   }
 }
 

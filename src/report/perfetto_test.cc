@@ -63,23 +63,12 @@ void read_bundle(pbf_reader bundle, ReadTrace &out) {
     ReadEvent read{cpu, 0, ""};
     u32 pid = 0;
     while (event.next()) switch (event.tag()) {
-        case 1:
-          read.time = event.get_uint64();
-          break;
-        case 2:
-          pid = event.get_uint32();
-          break;
-        case 4:
-          read.what = read_sched(event.get_message(), "switch", true);
-          break;
-        case 17:
-          read.what = read_sched(event.get_message(), "wakeup", false);
-          break;
-        case 20:
-          read.what = read_sched(event.get_message(), "waking", false);
-          break;
-        default:
-          FAIL() << "ftrace event field " << event.tag();
+        case 1: read.time = event.get_uint64(); break;
+        case 2: pid = event.get_uint32(); break;
+        case 4: read.what = read_sched(event.get_message(), "switch", true); break;
+        case 17: read.what = read_sched(event.get_message(), "wakeup", false); break;
+        case 20: read.what = read_sched(event.get_message(), "waking", false); break;
+        default: FAIL() << "ftrace event field " << event.tag();
       }
     read.what = fmt::format("[{}] {}", pid, read.what);
     out.ftrace.push_back(read);
@@ -106,20 +95,11 @@ void read_track_event(pbf_reader event, u64 time, ReadTrace &out) {
   s64 value = 0;
   std::string name;
   while (event.next()) switch (event.tag()) {
-      case 9:
-        type = event.get_enum();
-        break;
-      case 11:
-        track = event.get_uint64();
-        break;
-      case 23:
-        name = event.get_string();
-        break;
-      case 30:
-        value = event.get_int64();
-        break;
-      default:
-        FAIL() << "track event field " << event.tag();
+      case 9: type = event.get_enum(); break;
+      case 11: track = event.get_uint64(); break;
+      case 23: name = event.get_string(); break;
+      case 30: value = event.get_int64(); break;
+      default: FAIL() << "track event field " << event.tag();
     }
   ASSERT_TRUE(out.tracks.count(track)) << "an event comes before its track " << track;
   if (type == 4)
@@ -134,9 +114,7 @@ void read_packet(pbf_reader packet, ReadTrace &out) {
   u64 time = 0;
   u32 sequence = 0;
   while (packet.next()) switch (packet.tag()) {
-      case 1:
-        read_bundle(packet.get_message(), out);
-        break;
+      case 1: read_bundle(packet.get_message(), out); break;
       case 2: {
         pbf_reader tree = packet.get_message();
         while (tree.next(2)) {
@@ -153,15 +131,9 @@ void read_packet(pbf_reader packet, ReadTrace &out) {
         }
         break;
       }
-      case 8:
-        time = packet.get_uint64();
-        break;
-      case 10:
-        sequence = packet.get_uint32();
-        break;
-      case 11:
-        read_track_event(packet.get_message(), time, out);
-        break;
+      case 8: time = packet.get_uint64(); break;
+      case 10: sequence = packet.get_uint32(); break;
+      case 11: read_track_event(packet.get_message(), time, out); break;
       case 13:
         EXPECT_EQ(packet.get_uint32(), 1u);
         out.sequence_started = true;
@@ -174,14 +146,9 @@ void read_packet(pbf_reader packet, ReadTrace &out) {
         out.release = utsname.get_string();
         break;
       }
-      case 60:
-        read_track(packet.get_message(), out);
-        break;
-      case 87:
-        EXPECT_TRUE(packet.get_bool());
-        break;
-      default:
-        FAIL() << "packet field " << packet.tag();
+      case 60: read_track(packet.get_message(), out); break;
+      case 87: EXPECT_TRUE(packet.get_bool()); break;
+      default: FAIL() << "packet field " << packet.tag();
     }
   EXPECT_NE(sequence, 0u);
   EXPECT_TRUE(out.sequence_started);

@@ -24,8 +24,9 @@ struct RunInfo {
 };
 
 // One JSON object, indented, with a final newline. Fractions are rounded to six decimals. Of a task, `share` is its CPU
-// time over what all CPUs had to give (1 is the whole machine for the whole run). trace_hash is 16 hexadecimal digits, since many readers of JSON lose the low bits of large numbers. Log
-// lines have the virtual time in front, as dmesg prints them.
+// time over what all CPUs had to give (1 is the whole machine for the whole run). trace_hash is 16 hexadecimal digits,
+// since many readers of JSON lose the low bits of large numbers. Log lines have the virtual time in front, as dmesg
+// prints them.
 std::string report_json(const RunInfo &run, const Metrics &metrics);
 
 // At most 80 columns. With many tasks, the table has those with most CPU time, after one row for each group of tasks

@@ -30,9 +30,8 @@ Json task_json(const TaskMetrics &task, const Metrics &metrics) {
   json["nivcsw"] = task.nivcsw;
   json["migrations"] = task.migrations;
   json["wakeups"] = task.wakeups;
-  json["wakeup_ns"] = {{"p50", task.wakeup.percentile_ns(50)},
-                       {"p99", task.wakeup.percentile_ns(99)},
-                       {"max", task.wakeup.max_ns()}};
+  json["wakeup_ns"] = {
+      {"p50", task.wakeup.percentile_ns(50)}, {"p99", task.wakeup.percentile_ns(99)}, {"max", task.wakeup.max_ns()}};
   return json;
 }
 

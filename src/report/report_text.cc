@@ -111,8 +111,8 @@ std::string groups_text(const Metrics &metrics, const Style &style) {
     const Row &row = rows[i];
     out += fmt::format("{:<16} {:>6} {:>9} {:>7} {:>9} {:>9} {:>10} {:>7}\n", clip(row.name, 16), row.nr_tasks,
                        short_duration(row.cpu_time_ns),
-                       percent(row.cpu_time_ns, metrics.duration_ns() * metrics.nr_cpus()),
-                       short_duration(row.min_ns), short_duration(row.max_ns), row.switches, row.migrations);
+                       percent(row.cpu_time_ns, metrics.duration_ns() * metrics.nr_cpus()), short_duration(row.min_ns),
+                       short_duration(row.max_ns), row.switches, row.migrations);
   }
   if (rows.size() > kMaxGroups) out += fmt::format("... and {} more groups\n", rows.size() - kMaxGroups);
   return out;
@@ -158,7 +158,8 @@ std::string exit_text(const Metrics &metrics, const Style &style) {
   if (exit.nr_runnable == 0) return out + labelled("", "No task was runnable when the scheduler was gone.");
   if (exit.nr_stuck == 0)
     return out + labelled("", fmt::format("All tasks went on in the fair class: each of the {} that were runnable has "
-                                          "run since.", exit.nr_runnable));
+                                          "run since.",
+                                          exit.nr_runnable));
   out +=
       labelled("", fmt::format("{} of the {} tasks that were runnable when the scheduler was gone have not run since, "
                                "up to the end of the run:",
@@ -186,10 +187,10 @@ std::string machine_text(const Metrics &metrics) {
   std::string out = labelled("CPUs busy", line);
   const LatencyHistogram &wakeup = metrics.wakeup();
   if (wakeup.count())
-    out += labelled("Wakeups", fmt::format("{}, latency p50 {}, p90 {}, p99 {}, max {}", wakeup.count(),
-                                           short_duration(wakeup.percentile_ns(50)),
-                                           short_duration(wakeup.percentile_ns(90)),
-                                           short_duration(wakeup.percentile_ns(99)), short_duration(wakeup.max_ns())));
+    out += labelled("Wakeups",
+                    fmt::format("{}, latency p50 {}, p90 {}, p99 {}, max {}", wakeup.count(),
+                                short_duration(wakeup.percentile_ns(50)), short_duration(wakeup.percentile_ns(90)),
+                                short_duration(wakeup.percentile_ns(99)), short_duration(wakeup.max_ns())));
   if (metrics.enqueues() + metrics.local_inserts() + metrics.global_inserts() + metrics.user_inserts())
     out += labelled("Dispatch", fmt::format("{} enqueues, {} direct; inserts: {} local, {} global, {} user; {} kicks",
                                             metrics.enqueues(), metrics.direct_dispatches(), metrics.local_inserts(),
@@ -251,9 +252,9 @@ std::string report_text(const RunInfo &run, const Metrics &metrics, bool colour)
   out += labelled("Machine",
                   fmt::format("{} {} ({}), {} Hz", run.cpus, run.cpus == 1 ? "CPU" : "CPUs", run.topology, run.hz));
   out += labelled("Workload", fmt::format("{}, seed {}", run.workload, run.seed));
-  out += labelled("Run", fmt::format("{} of virtual time in {}, {} events, trace {:016x}",
-                                     format_duration(run.duration_ns), short_duration(run.wall_ns), run.events,
-                                     run.trace_hash));
+  out += labelled("Run",
+                  fmt::format("{} of virtual time in {}, {} events, trace {:016x}", format_duration(run.duration_ns),
+                              short_duration(run.wall_ns), run.events, run.trace_hash));
   out += exit_text(metrics, style) + machine_text(metrics) + kthreads_text(metrics) + memory_text(metrics) +
          findings_text(metrics);
   return out + tasks_text(metrics, style);

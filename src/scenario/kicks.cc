@@ -19,9 +19,9 @@ constexpr u64 kSliceNs = 1000000;
 
 }  // namespace
 
-// A waker that never leaves its CPU, and a task that is to run on the other one. The scheduler kicks an idle CPU after it
-// has queued a task, and a CPU that goes idle looks at the queue once it shows as idle. The queue is the scheduler's own:
-// a DSQ would get the task only after ops.enqueue has returned.
+// A waker that never leaves its CPU, and a task that is to run on the other one. The scheduler kicks an idle CPU after
+// it has queued a task, and a CPU that goes idle looks at the queue once it shows as idle. The queue is the scheduler's
+// own: a DSQ would get the task only after ops.enqueue has returned.
 void run_idle_race(machine::ExploreRun &run) {
   Stage stage(run, 2);
   sched::Ext &ext = stage.ext();
@@ -53,9 +53,8 @@ void run_idle_race(machine::ExploreRun &run) {
     machine::explore_point();
   };
   stage.load(scheduler);
-  Task &worker = stage.script("work", [n = 0](Kernel &, Task &) mutable {
-    return n++ % 2 ? Step::block() : Step::run(3000);
-  });
+  Task &worker =
+      stage.script("work", [n = 0](Kernel &, Task &) mutable { return n++ % 2 ? Step::block() : Step::run(3000); });
   stage.kernel.get_task(worker);
   stage.script("waker", [&worker, n = 0](Kernel &kernel, Task &) mutable {
     if (n++ >= 40) return Step::run(1000000000);

@@ -28,8 +28,8 @@ struct FifoScheduler : sched::TestScheduler {
   sched::ExtSched &self(sched::Ext &ext) { return *ext.sched_of(*this); }
 };
 
-// Keeps waiting tasks in a queue of its own and hands them out in batches, over the shared DSQ. A task that runs must have
-// been handed out since it was last queued.
+// Keeps waiting tasks in a queue of its own and hands them out in batches, over the shared DSQ. A task that runs must
+// have been handed out since it was last queued.
 struct QueueScheduler : sched::TestScheduler {
   QueueScheduler(sched::Ext &ext, u32 batch, machine::ExploreRun &run) : TestScheduler("queue") {
     on_init = [this, &ext] { return ext.create_dsq(*ext.sched_of(*this), kSharedDsq, -1); };
@@ -89,9 +89,8 @@ void run_fifo(machine::ExploreRun &run) {
   FifoScheduler scheduler(stage.ext());
   stage.load(scheduler);
   Task *partner = nullptr;
-  partner = &stage.script("sleeper", [n = 0](Kernel &, Task &) mutable {
-    return n++ % 2 ? Step::block() : Step::run(30000);
-  });
+  partner = &stage.script("sleeper",
+                          [n = 0](Kernel &, Task &) mutable { return n++ % 2 ? Step::block() : Step::run(30000); });
   stage.kernel.get_task(*partner);
   stage.script("waker", [partner, n = 0](Kernel &kernel, Task &) mutable {
     kernel.wake(*partner);
@@ -141,9 +140,8 @@ void run_affinity(machine::ExploreRun &run) {
   stage.load(scheduler);
   std::vector<Task *> tasks;
   for (int i = 0; i < 4; i++)
-    tasks.push_back(&stage.script("work", [n = 0](Kernel &, Task &) mutable {
-      return n++ % 2 ? Step::yield() : Step::run(6000);
-    }));
+    tasks.push_back(
+        &stage.script("work", [n = 0](Kernel &, Task &) mutable { return n++ % 2 ? Step::yield() : Step::run(6000); }));
   stage.script("mover", [&stage, tasks, n = 0u](Kernel &kernel, Task &) mutable {
     n++;
     const u32 cpu = n / 4 % 3;

@@ -24,8 +24,8 @@ struct Scenario {
 const std::vector<Scenario> &scenarios();
 const Scenario *find_scenario(std::string_view name);
 
-// A bug of the past: the switch, the scenario in which it shows, and the number of schedules within which it is found from
-// each of three seeds.
+// A bug of the past: the switch, the scenario in which it shows, and the number of schedules within which it is found
+// from each of three seeds.
 struct History {
   const char *name;  // "g"; a mutation of our own has none of the letters.
   sched::Mutation mutation;

@@ -120,8 +120,8 @@ class Kernel final : public machine::MachineClient {
   u32 select_fallback_rq(Task &p, u32 cpu);
   // A CPU of `mask` that is online, taken in turn so that tasks spread; nr_cpus() if there is none.
   u32 pick_distributed(machine::MaskView mask);
-  // Keeps tasks from being created and from leaving the list of all of them, while sched_ext goes through it. Taken before
-  // any pi_lock.
+  // Keeps tasks from being created and from leaving the list of all of them, while sched_ext goes through it. Taken
+  // before any pi_lock.
   machine::SpinLock &fork_lock() { return fork_lock_; }
   // Locks the rq on which p is, and stays while its lock is held. p's pi_lock is held.
   Rq &lock_task_rq(Task &p);

@@ -16,9 +16,9 @@ using machine::this_cpu;
 
 namespace {
 
-constexpr u64 kGracePeriodWorkNs = 20000;  // CPU time that rcu_preempt spends to begin a grace period.
+constexpr u64 kGracePeriodWorkNs = 20000;             // CPU time that rcu_preempt spends to begin a grace period.
 constexpr u64 kStallNs = 21ull * 1000 * 1000 * 1000;  // CONFIG_RCU_CPU_STALL_TIMEOUT
-constexpr u64 kForceIntervalTicks = 3;     // It looks that often for CPUs that have become idle.
+constexpr u64 kForceIntervalTicks = 3;                // It looks that often for CPUs that have become idle.
 
 using Callbacks = std::deque<std::function<void()>>;
 
@@ -110,9 +110,7 @@ void Rcu::begin_grace_period() {
 }
 
 // An interrupt that hits the idle loop may read. In run mode none is in the middle of that.
-bool Rcu::reader_in_interrupt(u32 cpu) const {
-  return cpu != this_cpu() && kernel_.machine().in_segment(cpu);
-}
+bool Rcu::reader_in_interrupt(u32 cpu) const { return cpu != this_cpu() && kernel_.machine().in_segment(cpu); }
 
 bool Rcu::grace_period_over() {
   const machine::MaskView needed = impl_->needed;

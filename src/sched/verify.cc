@@ -20,8 +20,7 @@ void Kernel::verify_task(Task &p) {
   CHECK(!p.sleep_timer.queued() || !p.on_rq(), "{} [{}] runs with its sleep timer armed", p.comm(), p.pid());
   // A task that is where it may not be waits for migration/N, which moves it; otherwise it is stranded.
   const bool allowed = p.allowed_on(p.cpu) || p.ts.migration_disabled;
-  CHECK(!p.on_rq() || allowed || p.migration_pending, "{} [{}] is queued on CPU {}", p.comm(),
-        p.pid(), p.cpu);
+  CHECK(!p.on_rq() || allowed || p.migration_pending, "{} [{}] is queued on CPU {}", p.comm(), p.pid(), p.cpu);
   CHECK(&class_for(p) == p.sched_class || ext_->state() == SCX_ENABLING || ext_->state() == SCX_DISABLING,
         "{} [{}] is in {}", p.comm(), p.pid(), p.sched_class->symbol());
 }

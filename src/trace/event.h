@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Every trace event, defined once. The enum, the names, the argument names, the report and the Perfetto sink derive from
-// this table. An event is 48 bytes: virtual time, CPU, type and four 64-bit arguments; its canonical bytes are what
-// trace_hash hashes, so a change here changes every hash.
+// Every trace event, defined once. The enum, the names, the argument names, the report and the Perfetto sink derive
+// from this table. An event is 48 bytes: virtual time, CPU, type and four 64-bit arguments; its canonical bytes are
+// what trace_hash hashes, so a change here changes every hash.
 //
 // Adding an event is one line: X(name, arg0, arg1, arg2, arg3), "_" for an unused argument (0).
 #ifndef USCX_TRACE_EVENT_H_
@@ -11,8 +11,9 @@
 
 namespace uscx::trace {
 
-// Arguments named *_text are ids of strings registered with Tracer::text(); the hash takes the text's bytes, not the id.
-// Arguments that carry a task's comm are texts too. `who` in task_new: 0 workload, 1 kernel thread, 2 other.
+// Arguments named *_text are ids of strings registered with Tracer::text(); the hash takes the text's bytes, not the
+// id. Arguments that carry a task's comm are texts too. `who` in task_new: 0 workload, 1 kernel thread, 2 other.
+// clang-format off
 #define USCX_TRACE_EVENTS(X)                                                         \
   X(task_new, pid, comm_text, nice, who)                                             \
   X(task_exit, pid, _, _, _)                                                         \
@@ -41,6 +42,7 @@ namespace uscx::trace {
   X(dump, line_text, _, _, _)                                                        \
   X(bpf_print, line_text, _, _, _)                                                   \
   X(mark, name_text, value, _, _)
+// clang-format on
 
 enum class EventType : u16 {
 #define X(name, a0, a1, a2, a3) name,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Bypass mode (reference/core.md, section 12): while a scheduler cannot be trusted (it is being loaded, unloaded, or has
-// failed), its tasks run from simple per-CPU FIFO queues without it. Depth-counted; per-CPU flags change under the rq
-// lock, and every waiting task is taken through its queue once, so that it lands where the new mode wants it.
+// Bypass mode (reference/core.md, section 12): while a scheduler cannot be trusted (it is being loaded, unloaded, or
+// has failed), its tasks run from simple per-CPU FIFO queues without it. Depth-counted; per-CPU flags change under the
+// rq lock, and every waiting task is taken through its queue once, so that it lands where the new mode wants it.
 #include <algorithm>
 
 #include "sched/ext/impl.h"
@@ -53,7 +53,8 @@ void Ext::Impl::bypass(ExtSched &s, bool on) {
 
 // --- load balancing between the bypass queues of a node ---
 
-u32 Ext::Impl::move_bypassed(ExtSched &s, Rq &donor, Rq &receiver, u32 nr_donor, u32 *nr_receiver, u32 target, u32 limit) {
+u32 Ext::Impl::move_bypassed(ExtSched &s, Rq &donor, Rq &receiver, u32 nr_donor, u32 *nr_receiver, u32 target,
+                             u32 limit) {
   Dsq &from = s.cpus[donor.cpu].bypass_dsq;
   Dsq &to = s.cpus[receiver.cpu].bypass_dsq;
   u32 moved = 0;
@@ -99,8 +100,8 @@ void Ext::Impl::balance_bypass_node(ExtSched &s, u32 node) {
   }
   for (u32 donor : donors)
     for (u32 receiver : receivers) {
-      const u32 moved = move_bypassed(s, kernel.rq(donor), kernel.rq(receiver), load[donor], &load[receiver], target,
-                                      target);
+      const u32 moved =
+          move_bypassed(s, kernel.rq(donor), kernel.rq(receiver), load[donor], &load[receiver], target, target);
       load[donor] -= moved;
       if (!moved) continue;
       Rq &rq = kernel.rq(receiver);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Work that an rq owes but could not do where it came up (reference/core.md, sections 6 and 9): direct dispatches to other
-// CPUs' local DSQs, and re-enqueueing. It runs with the rq's lock held, which it may drop: after a wakeup, from the
-// balance callback, or from an irq_work on that CPU.
+// Work that an rq owes but could not do where it came up (reference/core.md, sections 6 and 9): direct dispatches to
+// other CPUs' local DSQs, and re-enqueueing. It runs with the rq's lock held, which it may drop: after a wakeup, from
+// the balance callback, or from an irq_work on that CPU.
 #include "sched/ext/impl.h"
 
 namespace uscx::sched {
@@ -100,8 +100,8 @@ u32 Ext::Impl::reenq_local(Rq &rq, ExtSched *only, u64 flags) {
   return static_cast<u32>(taken.size());
 }
 
-// Every task that is on the DSQ now goes through ops.enqueue again. rq is locked before and after; each task's own rq is
-// locked for its turn.
+// Every task that is on the DSQ now goes through ops.enqueue again. rq is locked before and after; each task's own rq
+// is locked for its turn.
 void Ext::Impl::reenq_user(Rq &rq, const UserReenq &request) {
   ExtSched &s = *request.sched;
   if (root != &s) return;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Dispatching (reference/core.md, sections 2, 4 and 7): how a CPU that needs a task gets one, and how tasks move between
-// run queues. Entered with the rq's lock held, inside the class's pick; the lock is dropped to reach other run queues,
-// so callers must look again at everything afterwards.
+// Dispatching (reference/core.md, sections 2, 4 and 7): how a CPU that needs a task gets one, and how tasks move
+// between run queues. Entered with the rq's lock held, inside the class's pick; the lock is dropped to reach other run
+// queues, so callers must look again at everything afterwards.
 #include "sched/ext/impl.h"
 
 namespace uscx::sched {
@@ -10,9 +10,7 @@ namespace {
 
 constexpr u32 kMaxRounds = SCX_DSP_MAX_LOOPS;
 
-bool may_run_here(const Task &p, const Rq &rq) {
-  return !p.ts.migration_disabled && p.allowed_on(rq.cpu);
-}
+bool may_run_here(const Task &p, const Rq &rq) { return !p.ts.migration_disabled && p.allowed_on(rq.cpu); }
 
 }  // namespace
 
@@ -40,8 +38,7 @@ u32 Ext::Impl::dispatch_pick(Rq &rq, Task *prev) {
     verdict = SCX_DSP_LOCAL;
   else
     verdict = dispatch_sched(s, rq, prev_in_ext ? prev : nullptr);
-  if (verdict == SCX_DSP_NONE && prev_in_ext && queued(*prev) &&
-      (!s.flag(SCX_OPS_ENQ_LAST) || s.bypassing(rq.cpu))) {
+  if (verdict == SCX_DSP_NONE && prev_in_ext && queued(*prev) && (!s.flag(SCX_OPS_ENQ_LAST) || s.bypassing(rq.cpu))) {
     count(s, &scx_event_stats::SCX_EV_DISPATCH_KEEP_LAST);
     verdict = SCX_DSP_PREV;
   }
@@ -100,16 +97,14 @@ void Ext::Impl::finish_dispatch(ExtSched &s, Rq &rq, const DispatchEntry &entry)
     const u64 word = opss::load(p);
     switch (opss::state(word)) {
       case SCX_OPSS_NONE:
-      case SCX_OPSS_DISPATCHING:
-        return;  // Dequeued, or another dispatcher was first.
+      case SCX_OPSS_DISPATCHING: return;  // Dequeued, or another dispatcher was first.
       case SCX_OPSS_QUEUED:
-        if (opss::qseq(word) != entry.qseq && !mutated(Mutation::no_qseq)) return;  // Queued anew since: not what was meant.
+        if (opss::qseq(word) != entry.qseq && !mutated(Mutation::no_qseq))
+          return;  // Queued anew since: not what was meant.
         if (p.ext_sched != &s) return count(s, &scx_event_stats::SCX_EV_INSERT_NOT_OWNED);
         if (!opss::compare_exchange(p, word, SCX_OPSS_DISPATCHING)) continue;
         break;
-      default:
-        machine::spin_wait("a task that is being enqueued");
-        continue;
+      default: machine::spin_wait("a task that is being enqueued"); continue;
     }
     break;
   }
@@ -127,13 +122,12 @@ void Ext::Impl::finish_dispatch(ExtSched &s, Rq &rq, const DispatchEntry &entry)
 bool Ext::Impl::can_run_on(ExtSched &s, Task &p, Rq &rq, bool enforce) {
   if (p.ts.migration_disabled) {
     if (enforce)
-      error(s, fmt::format("SCX_DSQ_LOCAL[_ON] cannot move migration disabled {} from CPU {} to {}", task_label(p), p.cpu,
-                           rq.cpu));
+      error(s, fmt::format("SCX_DSQ_LOCAL[_ON] cannot move migration disabled {} from CPU {} to {}", task_label(p),
+                           p.cpu, rq.cpu));
     return false;
   }
   if (!p.allowed_on(rq.cpu)) {
-    if (enforce)
-      error(s, fmt::format("SCX_DSQ_LOCAL[_ON] target CPU {} not allowed for {}", rq.cpu, task_label(p)));
+    if (enforce) error(s, fmt::format("SCX_DSQ_LOCAL[_ON] target CPU {} not allowed for {}", rq.cpu, task_label(p)));
     return false;
   }
   if (!rq_online(rq)) {
@@ -160,7 +154,8 @@ void Ext::Impl::move_remote(Rq &src, Rq &dst, Task &p, u64 enq_flags) {
   dst.ext.extra_enq_flags = 0;
 }
 
-// Brings p, whose ops_state this CPU has claimed, to a local DSQ that may be any CPU's. `rq` is locked before and after.
+// Brings p, whose ops_state this CPU has claimed, to a local DSQ that may be any CPU's. `rq` is locked before and
+// after.
 void Ext::Impl::dispatch_to_local(ExtSched &s, Rq &rq, Dsq &dst_dsq, Task &p, u64 enq_flags) {
   Rq &src = kernel.task_rq(p);
   Rq &dst = *dst_dsq.rq;

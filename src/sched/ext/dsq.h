@@ -58,26 +58,27 @@ struct Dsq {
                bi::constant_time_size<false>>
       priq;
   machine::Shared<u32> nr{0};
-  u32 seq = 0;              // Incremented at each insert; stored in p.scx.dsq_seq for iterators.
+  u32 seq = 0;  // Incremented at each insert; stored in p.scx.dsq_seq for iterators.
   ExtSched *sched = nullptr;
-  Rq *rq = nullptr;         // Of a local DSQ.
-  u64 lock_text = 0;        // The trace's text id of this lock, once it was waited for.
+  Rq *rq = nullptr;   // Of a local DSQ.
+  u64 lock_text = 0;  // The trace's text id of this lock, once it was waited for.
 
  private:
   void inserted(Task &p);
 };
 
-// User DSQs by id: open addressing with linear probing, so that a lookup allocates nothing and order depends on ids only.
+// User DSQs by id: open addressing with linear probing, so that a lookup allocates nothing and order depends on ids
+// only.
 class DsqTable {
  public:
   Dsq *find(u64 id) const;
-  void insert(std::unique_ptr<Dsq> dsq);     // The id must not be there.
+  void insert(std::unique_ptr<Dsq> dsq);  // The id must not be there.
   std::unique_ptr<Dsq> remove(u64 id);
   size_t size() const { return count_; }
 
  private:
   static size_t hash(u64 id) { return static_cast<size_t>((id * 0x9e3779b97f4a7c15ull) >> 32); }
-  size_t slot_of(u64 id) const;              // Where it is, or the free slot where it would go.
+  size_t slot_of(u64 id) const;  // Where it is, or the free slot where it would go.
   void grow();
   std::vector<std::unique_ptr<Dsq>> slots_;  // A power of two; at most half of them are used.
   std::vector<u64> ids_;                     // Of the used slots: a destroyed queue's own id is gone already.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What the kfuncs of insertion, dispatch and DSQ management do (reference/kfuncs.md). They are called from operations, and
-// some from outside of any; context() says which locks are held.
+// What the kfuncs of insertion, dispatch and DSQ management do (reference/kfuncs.md). They are called from operations,
+// and some from outside of any; context() says which locks are held.
 #include <cerrno>
 #include <cstring>
 
@@ -11,9 +11,7 @@ namespace uscx::sched {
 
 namespace {
 
-bool is_local_id(u64 dsq_id) {
-  return dsq_id == SCX_DSQ_LOCAL || (dsq_id & SCX_DSQ_LOCAL_ON) == SCX_DSQ_LOCAL_ON;
-}
+bool is_local_id(u64 dsq_id) { return dsq_id == SCX_DSQ_LOCAL || (dsq_id & SCX_DSQ_LOCAL_ON) == SCX_DSQ_LOCAL_ON; }
 
 }  // namespace
 
@@ -167,8 +165,9 @@ void Ext::dsq_reenq(ExtSched &s, u64 dsq_id, u64 flags) {
   CallContext *here = context();
   Rq &this_rq = impl.kernel.this_rq();
   if (is_local_id(dsq_id)) {
-    const s32 cpu = dsq_id == SCX_DSQ_LOCAL ? static_cast<s32>((here && here->locked_rq ? here->locked_rq : &this_rq)->cpu)
-                                            : static_cast<s32>(dsq_id & SCX_DSQ_LOCAL_CPU_MASK);
+    const s32 cpu = dsq_id == SCX_DSQ_LOCAL
+                        ? static_cast<s32>((here && here->locked_rq ? here->locked_rq : &this_rq)->cpu)
+                        : static_cast<s32>(dsq_id & SCX_DSQ_LOCAL_CPU_MASK);
     if (!impl.cpu_ok(s, cpu)) return;
     Rq &rq = impl.kernel.rq(static_cast<u32>(cpu));
     rq.ext.reenq_local_flags |= flags;

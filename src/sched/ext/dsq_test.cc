@@ -175,22 +175,29 @@ TEST_F(WithQueue, EachErrorEjectsWithItsMessage) {
   };
   Ext &e = m.ext();
   const Case cases[] = {
-      {"dispatch buffer overflow", [&](ExtSched &r, Task &p) { for (int i = 0; i < 33; i++) e.dsq_insert(r, p, 1, 1, 0); }},
+      {"dispatch buffer overflow",
+       [&](ExtSched &r, Task &p) {
+         for (int i = 0; i < 33; i++) e.dsq_insert(r, p, 1, 1, 0);
+       }},
       {"dispatch buffer underflow", [&](ExtSched &r, Task &) { e.dispatch_cancel(r); }},
-      {"invalid enq_flags 0x200000000000000", [&](ExtSched &r, Task &p) { e.dsq_insert(r, p, 1, 1, SCX_ENQ_DSQ_PRIQ); }},
+      {"invalid enq_flags 0x200000000000000",
+       [&](ExtSched &r, Task &p) { e.dsq_insert(r, p, 1, 1, SCX_ENQ_DSQ_PRIQ); }},
       {"SCX_ENQ_IMMED on a non-local DSQ 0x1", [&](ExtSched &r, Task &p) { e.dsq_insert(r, p, 1, 1, SCX_ENQ_IMMED); }},
       {"invalid DSQ ID 0x0000000000000063", [&](ExtSched &r, Task &) { e.dsq_move_to_local(r, 0x63, 0); }},
       {"attempting to destroy in-use dsq 0x0000000000000001 (nr=5)", [&](ExtSched &r, Task &) { e.destroy_dsq(r, 1); }},
-      {"peek disallowed on builtin DSQ 0x8000000000000001", [&](ExtSched &r, Task &) { e.dsq_peek(r, SCX_DSQ_GLOBAL); }},
+      {"peek disallowed on builtin DSQ 0x8000000000000001",
+       [&](ExtSched &r, Task &) { e.dsq_peek(r, SCX_DSQ_GLOBAL); }},
       {"peek on non-existent DSQ 0x63", [&](ExtSched &r, Task &) { e.dsq_peek(r, 0x63); }},
       {"invalid CPU 77", [&](ExtSched &r, Task &) { e.kick_cpu(r, 77, 0); }},
       {"PREEMPT/WAIT cannot be used with SCX_KICK_IDLE", [&](ExtSched &r, Task &) { e.kick_cpu(r, 0, 3); }},
       {"invalid SCX_REENQ flags 0x4", [&](ExtSched &r, Task &) { e.dsq_reenq(r, 1, 4); }},
       {"DSQ 0x8000000000000001 not allowed for reenq", [&](ExtSched &r, Task &) { e.dsq_reenq(r, SCX_DSQ_GLOBAL, 0); }},
       {"Invalid cpuperf target 1025 for CPU 0", [&](ExtSched &r, Task &) { e.cpuperf_set(r, 0, 1025); }},
-      {"scx_bpf_dump() must only be called from ops.dump() and friends", [&](ExtSched &r, Task &) { e.dump_text(r, "x"); }},
+      {"scx_bpf_dump() must only be called from ops.dump() and friends",
+       [&](ExtSched &r, Task &) { e.dump_text(r, "x"); }},
       {"called on a task not being operated on", [&](ExtSched &r, Task &p) { e.task_cgroup(r, p); }},
-      {"per-node idle tracking is disabled", [&](ExtSched &r, Task &p) { e.pick_idle_cpu_node(r, p.ts.cpus_ptr, 0, 0); }},
+      {"per-node idle tracking is disabled",
+       [&](ExtSched &r, Task &p) { e.pick_idle_cpu_node(r, p.ts.cpus_ptr, 0, 0); }},
   };
   for (const Case &c : cases) {
     s.exit_msg.clear();
@@ -320,7 +327,9 @@ TEST(Dump, HasTheKernelsForm) {
   EXPECT_EQ(s.exit_kind, SCX_EXIT_ERROR_BPF);
   const std::string &d = s.exit_dump;
   EXPECT_EQ(d.substr(0, 13), "dumper: root\n");
-  EXPECT_NE(d.find("triggered exit kind 1025 on CPU 0:\n  scx_bpf_error (test error)\n\nBacktrace:\n"), std::string::npos) << d;
+  EXPECT_NE(d.find("triggered exit kind 1025 on CPU 0:\n  scx_bpf_error (test error)\n\nBacktrace:\n"),
+            std::string::npos)
+      << d;
   EXPECT_NE(d.find("\n\nhello\nwor\n\nCPU states\n----------\n\nCPU 0   : nr_run="), std::string::npos) << d;
   EXPECT_NE(d.find("\n      sticky/holding_cpu=-1/-1 dsq_id="), std::string::npos);
   EXPECT_NE(d.find("\n      cpus=1 no_mig=0\n\n    pid="), std::string::npos);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Loading a scheduler (reference/core.md, section 13). attach() is called in host context and runs the machine until the
-// enabling thread is done. Everything after the scheduler object exists fails through its exit record, not through
+// Loading a scheduler (reference/core.md, section 13). attach() is called in host context and runs the machine until
+// the enabling thread is done. Everything after the scheduler object exists fails through its exit record, not through
 // attach()'s result.
 //
-// A stretch of enable_work() without a wait is one segment, so nothing is forked or exits meanwhile: such stretches stand
-// for the kernel's fork rwsem and task-list locks.
+// A stretch of enable_work() without a wait is one segment, so nothing is forked or exits meanwhile: such stretches
+// stand for the kernel's fork rwsem and task-list locks.
 #include <cerrno>
 
 #include "sched/ext/impl.h"
@@ -13,7 +13,7 @@ namespace uscx::sched {
 
 namespace {
 
-constexpr u32 kHelperRtPriority = 50;      // What sched_set_fifo() gives.
+constexpr u32 kHelperRtPriority = 50;                         // What sched_set_fifo() gives.
 constexpr u64 kEnableLimitNs = 1000ull * 1000 * 1000 * 1000;  // Nothing in here may take 1000 virtual seconds.
 constexpr u64 kRuntimeInf = ~u64{0};
 
@@ -155,7 +155,8 @@ bool Ext::Impl::enable_prepare(ExtSched &s) {
 
 // What is wrong with the table as a whole, or null.
 const char *Ext::Impl::validate(const ExtSched &s) const {
-  if (s.flag(SCX_OPS_ENQ_LAST) && !s.ops.has(Op::enqueue)) return "SCX_OPS_ENQ_LAST requires ops.enqueue() to be implemented";
+  if (s.flag(SCX_OPS_ENQ_LAST) && !s.ops.has(Op::enqueue))
+    return "SCX_OPS_ENQ_LAST requires ops.enqueue() to be implemented";
   if (s.flag(SCX_OPS_BUILTIN_IDLE_PER_NODE) && s.ops.has(Op::update_idle) && !s.flag(SCX_OPS_KEEP_BUILTIN_IDLE))
     return "SCX_OPS_BUILTIN_IDLE_PER_NODE requires CPU idle selection enabled";
   if (s.ops.has(Op::sub_attach) || s.ops.has(Op::sub_detach)) return "ops.sub_attach/detach() need the cid form";

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Enqueueing and dequeueing (reference/core.md, sections 2, 3 and 5): who gets a task that became queued, insertion into
-// DSQs, and custody, the time during which the BPF scheduler answers for a task. The task's rq lock is held throughout.
+// Enqueueing and dequeueing (reference/core.md, sections 2, 3 and 5): who gets a task that became queued, insertion
+// into DSQs, and custody, the time during which the BPF scheduler answers for a task. The task's rq lock is held
+// throughout.
 #include <algorithm>
 
 #include "sched/ext/impl.h"
@@ -262,8 +263,7 @@ void Ext::Impl::unlink_from_dsq(Dsq &dsq, Task &p) {
 void Ext::Impl::dsq_dequeue(Rq &rq, Task &p) {
   Dsq *dsq = p.dsq;
   if (!dsq) {
-    if (p.ddsp_deferred_node.is_linked())
-      rq.ext.ddsp_deferred_locals.erase(rq.ext.ddsp_deferred_locals.iterator_to(p));
+    if (p.ddsp_deferred_node.is_linked()) rq.ext.ddsp_deferred_locals.erase(rq.ext.ddsp_deferred_locals.iterator_to(p));
     clear_direct_dispatch(p);  // A verdict that was not carried out is void now.
     // A dispatcher has taken p and waits for this rq's lock: without the mark it will give up.
     p.ts.scx.holding_cpu = -1;

@@ -11,7 +11,8 @@
 
 namespace uscx::sched {
 
-#define EVENT(name) {#name, &scx_event_stats::name}
+#define EVENT(name) \
+  { #name, &scx_event_stats::name }
 const EventName kEventNames[13] = {
     EVENT(SCX_EV_SELECT_CPU_FALLBACK),
     EVENT(SCX_EV_DISPATCH_LOCAL_DSQ_OFFLINE),
@@ -31,12 +32,43 @@ const EventName kEventNames[13] = {
 
 namespace {
 
-constexpr const char *kOpNames[] = {
-    "select_cpu", "enqueue", "dequeue", "dispatch", "tick", "runnable", "running", "stopping", "quiescent", "yield",
-    "core_sched_before", "set_weight", "set_cpumask", "update_idle", "init_task", "exit_task", "enable", "disable",
-    "dump", "dump_cpu", "dump_task", "cgroup_init", "cgroup_exit", "cgroup_prep_move", "cgroup_move",
-    "cgroup_cancel_move", "cgroup_set_weight", "cgroup_set_bandwidth", "cgroup_set_idle", "sub_attach", "sub_detach",
-    "cpu_online", "cpu_offline", "init", "exit", "cpu_acquire", "cpu_release"};
+constexpr const char *kOpNames[] = {"select_cpu",
+                                    "enqueue",
+                                    "dequeue",
+                                    "dispatch",
+                                    "tick",
+                                    "runnable",
+                                    "running",
+                                    "stopping",
+                                    "quiescent",
+                                    "yield",
+                                    "core_sched_before",
+                                    "set_weight",
+                                    "set_cpumask",
+                                    "update_idle",
+                                    "init_task",
+                                    "exit_task",
+                                    "enable",
+                                    "disable",
+                                    "dump",
+                                    "dump_cpu",
+                                    "dump_task",
+                                    "cgroup_init",
+                                    "cgroup_exit",
+                                    "cgroup_prep_move",
+                                    "cgroup_move",
+                                    "cgroup_cancel_move",
+                                    "cgroup_set_weight",
+                                    "cgroup_set_bandwidth",
+                                    "cgroup_set_idle",
+                                    "sub_attach",
+                                    "sub_detach",
+                                    "cpu_online",
+                                    "cpu_offline",
+                                    "init",
+                                    "exit",
+                                    "cpu_acquire",
+                                    "cpu_release"};
 static_assert(std::size(kOpNames) == static_cast<size_t>(Op::count));
 
 constexpr size_t kHandleBytes = 64;
@@ -270,9 +302,8 @@ void Ext::Impl::hotplug(u32 cpu, bool online) {
   ExtSched &s = *root;
   const Op op = online ? Op::cpu_online : Op::cpu_offline;
   if (s.has(op)) {
-    call(op, nullptr, nullptr, [&] {
-      online ? s.ops.cpu_online(static_cast<s32>(cpu)) : s.ops.cpu_offline(static_cast<s32>(cpu));
-    });
+    call(op, nullptr, nullptr,
+         [&] { online ? s.ops.cpu_online(static_cast<s32>(cpu)) : s.ops.cpu_offline(static_cast<s32>(cpu)); });
   } else {
     claim_exit(s, SCX_EXIT_UNREG_KERN, static_cast<s64>(SCX_ECODE_ACT_RESTART | SCX_ECODE_RSN_HOTPLUG),
                fmt::format("cpu {} going {}, exiting scheduler", cpu, online ? "online" : "offline"),

@@ -39,8 +39,8 @@ struct DsqIter;
 
 // What a callback may do depends on where it was called from.
 struct CallContext {
-  std::optional<Op> op;            // The callback that is running on this CPU, if any (innermost).
-  Rq *locked_rq = nullptr;         // scx_locked_rq()
+  std::optional<Op> op;     // The callback that is running on this CPU, if any (innermost).
+  Rq *locked_rq = nullptr;  // scx_locked_rq()
   Task *subject[2] = {nullptr, nullptr};
   CallContext *outer = nullptr;
 };
@@ -58,49 +58,49 @@ class Ext {
   int attach(ExtOps &ops);
   // Unregister from user space and wait. No-op if it has already exited by itself; then it only releases ops.
   void detach(ExtOps &ops);
-  bool enabled() const;                     // scx_enabled()
-  u32 state() const;                        // enum scx_enable_state
+  bool enabled() const;  // scx_enabled()
+  u32 state() const;     // enum scx_enable_state
   ExtSched *root();
-  const ExitRecord *last_exit() const;      // Of the most recent scheduler, once it has exited.
+  const ExitRecord *last_exit() const;  // Of the most recent scheduler, once it has exited.
   const ExitRecord *exit_of(const ExtOps &ops) const;
   u64 nr_rejected() const;
   u64 enable_seq() const;
   u64 hotplug_seq() const;
   bool switched_all() const;
-  AllocFaults &alloc_faults();              // For tests.
-  u64 kick_syncs_bytes() const;             // Payload of the arrays behind SCX_KICK_WAIT (kick_syncs.h).
+  AllocFaults &alloc_faults();   // For tests.
+  u64 kick_syncs_bytes() const;  // Payload of the arrays behind SCX_KICK_WAIT (kick_syncs.h).
   // Runs the machine until what the last scheduler has left for a grace period is freed. Host context.
   void settle();
 
   // --- for the core ---
-  bool should_run_in_ext(const Task &p) const;  // Which class class_for() gives a normal task.
+  bool should_run_in_ext(const Task &p) const;              // Which class class_for() gives a normal task.
   int check_setscheduler(const Task &p, int policy) const;  // 0, or -EACCES for a task that the scheduler disallowed.
-  int fork(Task &p);                        // scx_fork: init_task; 0 or -errno.
+  int fork(Task &p);                                        // scx_fork: init_task; 0 or -errno.
   void post_fork(Task &p);
   void cancel_fork(Task &p);
   void task_dead(Task &p);
   void update_idle(Rq &rq, bool idle, bool notify);  // Called by the idle class (idle.md).
-  void tick_check();                        // "watchdog failed to check in", from each tick.
-  void irq_work();                          // Kicks, deferred work, disable: what is pending on this CPU.
+  void tick_check();                                 // "watchdog failed to check in", from each tick.
+  void irq_work();                                   // Kicks, deferred work, disable: what is pending on this CPU.
   // This CPU is still inside schedule(), waiting for others (SCX_KICK_WAIT): its task has not started yet and no other
   // may be picked. Whoever ends the wait raises an irq_work there.
   bool cpu_held(const Rq &rq) const { return rq.ext.sync_spinning; }
   void rq_online(Rq &rq);
   void rq_offline(Rq &rq);
-  void verify(Rq &rq);                      // Invariants (CHECK); costly, call it under VERIFY.
+  void verify(Rq &rq);  // Invariants (CHECK); costly, call it under VERIFY.
 
   // --- exits ---
   void exit(ExtSched &sched, u32 kind, s64 code, const std::string &msg);  // First one wins.
   void error(ExtSched &sched, const std::string &msg) { exit(sched, SCX_EXIT_ERROR, 0, msg); }
-  void sysrq_reset();                       // SysRq-S
-  std::string sysrq_dump();                 // SysRq-D: dumps the state to the trace, no exit; also returns it.
+  void sysrq_reset();        // SysRq-S
+  std::string sysrq_dump();  // SysRq-D: dumps the state to the trace, no exit; also returns it.
   // A callback on this CPU does not end: takes the CPU's time to where the soft-lockup watchdog steps in, and returns
   // that watchdog's message.
   std::string soft_lockup();
-  void rcu_cpu_stall();                     // A grace period does not end.
+  void rcu_cpu_stall();  // A grace period does not end.
 
   // --- the callback now running on this CPU ---
-  CallContext *context();                   // nullptr outside of callbacks.
+  CallContext *context();  // nullptr outside of callbacks.
 
   static constexpr s32 kAnyNode = INT32_MIN;  // For idle_cpumask(): the kfuncs without a node argument.
 
@@ -118,7 +118,7 @@ class Ext {
   bool task_set_slice(ExtSched &s, Task &p, u64 slice);
   bool task_set_dsq_vtime(ExtSched &s, Task &p, u64 vtime);
   void kick_cpu(ExtSched &s, s32 cpu, u64 flags);
-  bool cpu_valid(ExtSched &s, s32 cpu);     // False raises "invalid CPU %d".
+  bool cpu_valid(ExtSched &s, s32 cpu);  // False raises "invalid CPU %d".
   u64 scx_now();
   u32 reenqueue_local();
   void dsq_reenq(ExtSched &s, u64 dsq_id, u64 flags);
@@ -144,8 +144,8 @@ class Ext {
   u32 cpuperf_cap(ExtSched &s, s32 cpu);
   u32 cpuperf_cur(ExtSched &s, s32 cpu);
   cgroup *task_cgroup(ExtSched &s, Task &p);
-  void events(scx_event_stats *out);        // Of the root scheduler, summed over CPUs.
-  void set_slice_bypass_us(u32 us);         // Module parameters of sched_ext, for what comes next.
+  void events(scx_event_stats *out);  // Of the root scheduler, summed over CPUs.
+  void set_slice_bypass_us(u32 us);   // Module parameters of sched_ext, for what comes next.
   void set_bypass_lb_intv_us(u32 us);
   void dump_text(ExtSched &s, const std::string &text);  // scx_bpf_dump()
   Task *tid_to_task(u64 tid);

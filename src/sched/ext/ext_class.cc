@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The scheduling class (reference/core.md, sections 7 and 8): what the core asks of ext, and the operations that tell the
-// scheduler about a task's way over a CPU. The rq lock is held unless class.h says otherwise.
+// The scheduling class (reference/core.md, sections 7 and 8): what the core asks of ext, and the operations that tell
+// the scheduler about a task's way over a CPU. The rq lock is held unless class.h says otherwise.
 #include <algorithm>
 
 #include "sched/ext/impl.h"
@@ -77,14 +77,10 @@ namespace {
 
 scx_cpu_preempt_reason preempt_reason(const SchedClass &next) {
   switch (next.rank()) {
-    case SchedClass::kRt:
-      return SCX_CPU_PREEMPT_RT;
-    case SchedClass::kDl:
-      return SCX_CPU_PREEMPT_DL;
-    case SchedClass::kStop:
-      return SCX_CPU_PREEMPT_STOP;
-    default:
-      return SCX_CPU_PREEMPT_UNKNOWN;
+    case SchedClass::kRt: return SCX_CPU_PREEMPT_RT;
+    case SchedClass::kDl: return SCX_CPU_PREEMPT_DL;
+    case SchedClass::kStop: return SCX_CPU_PREEMPT_STOP;
+    default: return SCX_CPU_PREEMPT_UNKNOWN;
   }
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// ExtSched: one loaded scheduler (the kernel's struct scx_sched), from its enabling to the end of its disabling. Per-CPU
-// parts are written by their CPU only, but for the bypass DSQ (own lock) and the bypassing flag (rq lock).
+// ExtSched: one loaded scheduler (the kernel's struct scx_sched), from its enabling to the end of its disabling.
+// Per-CPU parts are written by their CPU only, but for the bypass DSQ (own lock) and the bypassing flag (rq lock).
 #ifndef USCX_SCHED_EXT_EXT_SCHED_H_
 #define USCX_SCHED_EXT_EXT_SCHED_H_
 
@@ -32,7 +32,7 @@ struct SchedCpu {
   scx_event_stats events{};
   DispatchEntry *buffer = nullptr;  // max_batch entries.
   u32 buffered = 0;
-  u32 nr_dispatched = 0;            // Inserted and moved in this round of the dispatch loop.
+  u32 nr_dispatched = 0;  // Inserted and moved in this round of the dispatch loop.
 };
 
 struct ExtSched {
@@ -58,7 +58,7 @@ struct ExtSched {
   std::unique_ptr<DispatchEntry[]> buffers;
   std::unique_ptr<Dsq[]> global_dsqs;  // By node.
   DsqTable dsqs;
-  scx_sched *handle = nullptr;         // What p->scx.sched shows to programs: an address without meaning.
+  scx_sched *handle = nullptr;  // What p->scx.sched shows to programs: an address without meaning.
 
   u32 bypass_depth = 0;
   u64 bypass_since_ns = 0;
@@ -74,8 +74,8 @@ struct ExtSched {
 
   std::unique_ptr<KthreadWorker> helper;  // sched_ext_helper
   Work disable_work;
-  bool disabled = false;                  // The disable work has ended; nothing calls ops any more.
-  Task *waiter = nullptr;                 // A kernel thread that waits for that.
+  bool disabled = false;   // The disable work has ended; nothing calls ops any more.
+  Task *waiter = nullptr;  // A kernel thread that waits for that.
 
  private:
   ExtSched(Kernel &kernel, ExtOps &ops);

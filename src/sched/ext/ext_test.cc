@@ -21,8 +21,7 @@ std::unique_ptr<Behavior> restless(u64 seed, bool changes) {
     *runs = !*runs;
     if (*runs) return Step::run(rng->between(10, 8000) * kNsPerUs);
     switch (rng->below(8)) {
-      case 0:
-        return Step::yield();
+      case 0: return Step::yield();
       case 1:
         if (changes) kernel.set_user_nice(self, static_cast<int>(rng->below(40)) - 20);
         return Step::run(1000);
@@ -35,8 +34,7 @@ std::unique_ptr<Behavior> restless(u64 seed, bool changes) {
           kernel.set_cpus_allowed(self, mask);
         }
         return Step::run(1000);
-      default:
-        return Step::sleep_until(machine::now_ns() + rng->between(1, 6000) * kNsPerUs);
+      default: return Step::sleep_until(machine::now_ns() + rng->between(1, 6000) * kNsPerUs);
     }
   });
 }

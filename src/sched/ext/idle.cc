@@ -75,9 +75,7 @@ IdleTracker::~IdleTracker() {
 
 MaskView IdleTracker::view(const cpumask *mask) const { return MaskView(mask->bits, nr_cpus_); }
 
-s32 IdleTracker::node_if_per_node(u32 cpu) const {
-  return per_node_ ? static_cast<s32>(topo_.node_of(cpu)) : kNoNode;
-}
+s32 IdleTracker::node_if_per_node(u32 cpu) const { return per_node_ ? static_cast<s32>(topo_.node_of(cpu)) : kNoNode; }
 
 const cpumask *IdleTracker::mask(bool smt, s32 node) const {
   const Pair &pair = pair_of(node);

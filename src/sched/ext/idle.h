@@ -27,7 +27,7 @@ class IdleTracker {
 
   void enable(u64 ops_flags, bool has_update_idle);  // Sets the modes and resets the masks to "everything is idle".
   void disable() { enabled_ = false; }
-  void update_topology();                            // Which of the LLC and NUMA steps make sense on this machine.
+  void update_topology();  // Which of the LLC and NUMA steps make sense on this machine.
   bool enabled() const { return enabled_; }
   bool per_node() const { return per_node_; }
 
@@ -45,7 +45,7 @@ class IdleTracker {
   s32 node_if_per_node(u32 cpu) const;
   const cpumask *mask(bool smt, s32 node) const;
   const cpumask *empty_mask() const { return empty_; }
-  bool is_idle(u32 cpu) const;       // As the masks say.
+  bool is_idle(u32 cpu) const;  // As the masks say.
   bool core_is_idle(u32 cpu) const;
 
  private:
@@ -77,7 +77,7 @@ class IdleTracker {
   std::vector<Pair> nodes_;
   std::vector<cpumask *> scratch_;  // LLC, NUMA and allowed sets of a selection in progress; segments do not nest here.
   cpumask *empty_ = nullptr;
-  std::vector<u32> cursor_;         // any_distribute's last pick, by CPU.
+  std::vector<u32> cursor_;  // any_distribute's last pick, by CPU.
 };
 
 }  // namespace uscx::sched

@@ -33,8 +33,9 @@ TEST(ExtIdle, MasksAgreeWithTheCpusAfterRandomRuns) {
     for (u32 cpu = 0; cpu < 16; cpu++) {
       machine::CpuMask mask = m.mask({cpu});
       m.spawn("pass", std::make_unique<Script>([n = 0](Kernel &, Task &) mutable {
-        return n++ ? Step::exit() : Step::run(1000);
-      }), 0, &mask);
+                return n++ ? Step::exit() : Step::run(1000);
+              }),
+              0, &mask);
     }
     m.run_for(100 * kNsPerMs);
     u32 idle_seen = 0, busy_seen = 0;

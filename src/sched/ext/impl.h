@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The inside of the sched_ext core, split over the .cc files of this folder by subject; each group below names its file.
+// The inside of the sched_ext core, split over the .cc files of this folder by subject; each group below names its
+// file.
 //
-// Threading: methods run on a CPU with the locks that reference/core.md gives; those named *_locked or with an Rq& first
-// need that rq's lock. No method suspends, apart from the work functions of enable.cc and disable.cc, which run on
-// kernel threads.
+// Threading: methods run on a CPU with the locks that reference/core.md gives; those named *_locked or with an Rq&
+// first need that rq's lock. No method suspends, apart from the work functions of enable.cc and disable.cc, which run
+// on kernel threads.
 #ifndef USCX_SCHED_EXT_IMPL_H_
 #define USCX_SCHED_EXT_IMPL_H_
 
@@ -15,8 +16,8 @@
 #include "sched/ext/ext.h"
 #include "sched/ext/ext_sched.h"
 #include "sched/ext/idle.h"
-#include "sched/mutation.h"
 #include "sched/ext/kick_syncs.h"
+#include "sched/mutation.h"
 
 namespace uscx::sched {
 
@@ -25,8 +26,6 @@ using machine::now_ns;
 using machine::this_cpu;
 using trace::EventType;
 
-
-
 using EventCounter = s64 scx_event_stats::*;
 struct EventName {
   const char *name;
@@ -34,7 +33,7 @@ struct EventName {
 };
 extern const EventName kEventNames[13];
 
-u32 weight_of(const Task &p);  // What schedulers see: 1..10000, 100 at nice 0.
+u32 weight_of(const Task &p);           // What schedulers see: 1..10000, 100 at nice 0.
 std::string task_label(const Task &p);  // "comm[pid]"
 
 // ops_state, the word that owners of a task hand to each other. The kernel's layout: state in the low two bits.
@@ -84,7 +83,7 @@ struct Ext::Impl {
 
   struct PerCpu {
     CallContext *context = nullptr;
-    Task *ddsp_task = nullptr;          // Set while select_cpu or enqueue of that task runs: inserts are recorded on it.
+    Task *ddsp_task = nullptr;  // Set while select_cpu or enqueue of that task runs: inserts are recorded on it.
     std::vector<std::unique_ptr<Dsq>> dead_dsqs;
     std::vector<ExtSched *> exit_irqs;  // Exits claimed on this CPU, whose second half is owed.
     u64 next_tid = 0, tid_end = 0;
@@ -120,7 +119,9 @@ struct Ext::Impl {
   void init_rqs();
   void set_state(u32 next);
   bool cpu_ok(ExtSched &s, s32 cpu, const char *where = nullptr);
-  void error(ExtSched &s, const std::string &msg) { claim_exit(s, SCX_EXIT_ERROR, 0, msg, static_cast<s32>(this_cpu())); }
+  void error(ExtSched &s, const std::string &msg) {
+    claim_exit(s, SCX_EXIT_ERROR, 0, msg, static_cast<s32>(this_cpu()));
+  }
 
   void hotplug(u32 cpu, bool online);
 
@@ -258,7 +259,7 @@ struct Ext::Impl {
   // Life cycle. Written on kernel threads, with enable_mutex where it says so.
   SleepMutex enable_mutex;
   machine::Shared<u32> state{SCX_DISABLED};
-  ExtSched *root = nullptr;          // Published: readers are RCU readers.
+  ExtSched *root = nullptr;  // Published: readers are RCU readers.
   bool enabled = false;
   bool switching_all = false;
   bool switched_all = false;

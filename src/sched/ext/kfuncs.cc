@@ -63,8 +63,7 @@ u32 Ext::cpuperf_cur(ExtSched &s, s32 cpu) { return impl_->cpu_ok(s, cpu), u32{S
 
 void Ext::cpuperf_set(ExtSched &s, s32 cpu, u32 perf) {
   Impl &impl = *impl_;
-  if (perf > SCX_CPUPERF_ONE)
-    return impl.error(s, fmt::format("Invalid cpuperf target {} for CPU {}", perf, cpu));
+  if (perf > SCX_CPUPERF_ONE) return impl.error(s, fmt::format("Invalid cpuperf target {} for CPU {}", perf, cpu));
   if (!impl.cpu_ok(s, cpu)) return;
   Rq &rq = impl.kernel.rq(static_cast<u32>(cpu));
   CallContext *here = context();
@@ -89,8 +88,8 @@ s32 Ext::Impl::select_cpu_kfunc(ExtSched &s, Task &p, s32 prev_cpu, u64 wake_fla
   }
   CallContext *here = ext.context();
   const bool in_select_cpu = here && here->op == Op::select_cpu;
-  const bool foreign = in_select_cpu ? here->subject[0] != &p
-                                     : here && here->locked_rq && here->locked_rq != &kernel.task_rq(p);
+  const bool foreign =
+      in_select_cpu ? here->subject[0] != &p : here && here->locked_rq && here->locked_rq != &kernel.task_rq(p);
   if (foreign) {
     error(s, fmt::format("select_cpu kfunc called cross-task on {}", task_label(p)));
     return -EINVAL;

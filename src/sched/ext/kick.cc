@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Kicks (reference/core.md, section 10). A request is noted in this rq's masks, and one irq_work carries all of them out.
-// SCX_KICK_WAIT keeps the kicker inside its next schedule() until its targets have been through theirs: the target's
-// kick_sync moves at each pick and put_prev, and while a CPU itself waits its own counter moves too, which breaks
-// cycles.
+// Kicks (reference/core.md, section 10). A request is noted in this rq's masks, and one irq_work carries all of them
+// out. SCX_KICK_WAIT keeps the kicker inside its next schedule() until its targets have been through theirs: the
+// target's kick_sync moves at each pick and put_prev, and while a CPU itself waits its own counter moves too, which
+// breaks cycles.
 #include "sched/ext/impl.h"
 
 namespace uscx::sched {
@@ -24,8 +24,7 @@ void Ext::Impl::kick(ExtSched *s, u32 cpu, u64 flags) {
   size_masks(ext, kernel.nr_cpus());
   trace(EventType::scx_kick, cpu, flags);
   if (flags & SCX_KICK_IDLE) {
-    if (s && (flags & (SCX_KICK_PREEMPT | SCX_KICK_WAIT)))
-      error(*s, "PREEMPT/WAIT cannot be used with SCX_KICK_IDLE");
+    if (s && (flags & (SCX_KICK_PREEMPT | SCX_KICK_WAIT))) error(*s, "PREEMPT/WAIT cannot be used with SCX_KICK_IDLE");
     // Not worth an interrupt if the target is plainly busy.
     Rq &target = kernel.rq(cpu);
     if (!target.lock.held() && target.curr != target.idle && !(target.shared->scx.flags & SCX_RQ_IN_BALANCE)) return;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// A task's relation to the loaded scheduler: its state machine (reference/core.md, section 1) and the operations that go
-// with the transitions. States change under the task's rq lock, or before the task can be found.
+// A task's relation to the loaded scheduler: its state machine (reference/core.md, section 1) and the operations that
+// go with the transitions. States change under the task's rq lock, or before the task can be found.
 #include <algorithm>
 
 #include "sched/classes.h"
@@ -37,7 +37,8 @@ std::string task_label(const Task &p) { return fmt::format("{}[{}]", p.comm(), p
 void Ext::Impl::set_task_state(Task &p, u32 next) {
   const u32 now = task_state(p);
   if (!(kAllowed[now >> SCX_TASK_STATE_SHIFT] & bit(next)))
-    kernel.log(fmt::format("sched_ext: Invalid task state transition 0x{:x} -> 0x{:x} for {}", now, next, task_label(p)));
+    kernel.log(
+        fmt::format("sched_ext: Invalid task state transition 0x{:x} -> 0x{:x} for {}", now, next, task_label(p)));
   p.ts.scx.flags = (p.ts.scx.flags & ~static_cast<u32>(SCX_TASK_STATE_MASK)) | next;
 }
 
@@ -121,17 +122,11 @@ void Ext::Impl::exit_task(Rq &rq, Task &p) {
   bool cancelled = false;
   switch (task_state(p)) {
     case SCX_TASK_NONE:
-    case SCX_TASK_DEAD:
-      return;
+    case SCX_TASK_DEAD: return;
     case SCX_TASK_INIT_BEGIN:
-    case SCX_TASK_INIT:
-      cancelled = true;
-      break;
-    case SCX_TASK_ENABLED:
-      disable_task(rq, p);
-      break;
-    default:
-      break;
+    case SCX_TASK_INIT: cancelled = true; break;
+    case SCX_TASK_ENABLED: disable_task(rq, p); break;
+    default: break;
   }
   ExtSched &s = *p.ext_sched;
   if (s.has(Op::exit_task)) {

@@ -19,7 +19,7 @@ struct TaskLife {
   bool inited = false, enabled = false, runnable = false, running = false;
   bool custody = false;  // Between enqueue and dequeue, for schedulers that never direct-dispatch.
   u32 enqueues = 0, dequeues = 0;
-  std::string calls;     // One letter a call.
+  std::string calls;  // One letter a call.
 };
 
 class TestScheduler : public ExtOps {

@@ -21,12 +21,10 @@ std::string format_jiffies(u64 jiffies, u32 hz) {
 
 }  // namespace
 
-u64 Ext::Impl::watchdog_interval_ns() const {
-  return std::max<u64>(root->timeout_jiffies / 2, 1) * machine.tick_ns();
-}
+u64 Ext::Impl::watchdog_interval_ns() const { return std::max<u64>(root->timeout_jiffies / 2, 1) * machine.tick_ns(); }
 
-// Idle CPUs have stopped their ticks, and in a kernel it is the many timers of other subsystems that make them look. This
-// timer stands for those: it looks one tick after the watchdog should have run at the latest.
+// Idle CPUs have stopped their ticks, and in a kernel it is the many timers of other subsystems that make them look.
+// This timer stands for those: it looks one tick after the watchdog should have run at the latest.
 void Ext::Impl::watchdog_checked_in() {
   watchdog_at_jiffies = kernel.jiffies();
   check_in_timer.owner = this;
