@@ -14,6 +14,7 @@ namespace {
 #define EXPECT_AT(type, member, offset) EXPECT_EQ(offsetof(type, member), static_cast<size_t>(offset))
 
 // Slots of both forms of the table, in order; the same list gives the offsets.
+// clang-format off
 #define COMMON_SLOTS_A(X) \
   X(enqueue)              \
   X(dequeue)              \
@@ -24,6 +25,7 @@ namespace {
   X(cgroup_exit)                                                                                        \
   X(cgroup_prep_move) X(cgroup_move) X(cgroup_cancel_move) X(cgroup_set_weight) X(cgroup_set_bandwidth) \
       X(cgroup_set_idle) X(sub_attach) X(sub_detach)
+// clang-format on
 
 TEST(Layout, SchedExtOpsSlots) {
   EXPECT_EQ(sizeof(sched_ext_ops), 472u);

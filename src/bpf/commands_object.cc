@@ -65,6 +65,7 @@ long BpfSystem::cmd_prog_run(union bpf_attr *attr) {
     err = copy_to_user(test.ctx_in, ctx, test.ctx_size_in);
     Region::get().free_pages(ctx);
   }
+  // FIDELITY: test-run-abort.
   test.retval = ran ? static_cast<u32>(r0) : 0;
   return err;
 }

@@ -4,7 +4,7 @@
 // and space, and a width. There is no precision. Arguments are 64-bit words; a string argument is the address of its
 // bytes.
 //
-// FIDELITY: pointers print as they are (the kernel hashes %p, and %ps prints a symbol's name).
+// FIDELITY: plain-pointers. Pointers print as they are (the kernel hashes %p, and %ps prints a symbol's name).
 //
 // Threading: pure, except that strings are read from the running program's memory.
 #ifndef USCX_BPF_FORMAT_H_

@@ -2,6 +2,8 @@
 // A program that is ready to run: instructions after relocation, its subprograms, the functions it calls, its source
 // lines. Immutable after prepare(), but for the counters of wild loads; may run on many threads at once.
 //
+// FIDELITY: no-verifier.
+//
 // No verifier runs here. prepare() checks structure alone; memory safety is ensured while the program runs (exec.h).
 #ifndef USCX_BPF_PROGRAM_H_
 #define USCX_BPF_PROGRAM_H_

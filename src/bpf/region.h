@@ -51,8 +51,10 @@ class Region {
   // Reserves unmapped addresses (arenas map theirs page by page).
   void *reserve(Half half, size_t bytes, size_t align);
   // A shared view of a memfd's first `bytes` bytes, with guard pages around. nullptr when mmap refuses (errno is set).
+  // FIDELITY: mmap-padding. The rest of the last page belongs to the map.
   void *map_fd(Half half, int fd, size_t bytes);
   // An object of exactly `bytes` bytes whose end, rounded up to 8, touches an unmapped page.
+  // FIDELITY: far-store. A store that reaches another map is not seen.
   void *alloc_at_end(Half half, size_t bytes);
   // Gives back what one of the above returned. The addresses are used again for requests of the same size.
   void free_pages(void *address);

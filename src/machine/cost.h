@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // What things cost in virtual nanoseconds on the simulated machine: one table, each number with its source. The
 // threaded machine charges nothing (time passes by itself).
+//
+// FIDELITY: fixed-cost. A callback costs the same whatever it executes.
 #ifndef USCX_MACHINE_COST_H_
 #define USCX_MACHINE_COST_H_
 

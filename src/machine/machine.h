@@ -5,6 +5,7 @@
 // Threading: code of the core runs "on a CPU", which exec() describes. On the simulated machine one host thread plays
 // all CPUs in turn: a segment (an event handler, up to its end or its next wait) runs atomically, its charges advance
 // that CPU's own time, and events that reach the CPU meanwhile wait until it is free (interrupts are off in a segment).
+// FIDELITY: run-atomic.
 #ifndef USCX_MACHINE_MACHINE_H_
 #define USCX_MACHINE_MACHINE_H_
 

@@ -56,6 +56,7 @@ void *Kernel::boot_object(size_t size) {
 }
 
 void Kernel::boot() {
+  // FIDELITY: one-cgroup.
   root_cgroup_ = static_cast<cgroup *>(boot_object(sizeof(cgroup) + sizeof(cgroup *)));
   root_cgroup_->self.cgroup = root_cgroup_;
   root_cgroup_->kn = static_cast<kernfs_node *>(boot_object(sizeof(kernfs_node)));

@@ -4,7 +4,8 @@
 // it; old elements return to the pool once no invocation runs. Buckets are walked by number and each from its newest
 // element, so iteration depends on keys and operations alone: the hash has a fixed seed.
 //
-// FIDELITY: LRU_HASH evicts exactly the least recently used element; the kernel approximates that with lists per CPU.
+// FIDELITY: lru-exact. LRU_HASH evicts exactly the least recently used element; the kernel approximates that with lists
+// per CPU.
 #include <errno.h>
 
 #include <bit>

@@ -5,6 +5,7 @@
 //
 // A stretch of enable_work() without a wait is one segment, so nothing is forked or exits meanwhile: such stretches
 // stand for the kernel's fork rwsem and task-list locks.
+// FIDELITY: enable-window.
 #include <cerrno>
 
 #include "sched/ext/impl.h"

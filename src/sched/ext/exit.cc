@@ -27,6 +27,7 @@ bool Ext::Impl::claim_exit(ExtSched &s, u32 kind, s64 code, const std::string &m
   record.exit_cpu = cpu;
   record.reason = exit_reason(kind);
   record.msg = msg.substr(0, SCX_EXIT_MSG_LEN - 1);
+  // FIDELITY: backtrace.
   if (kind >= SCX_EXIT_ERROR) record.backtrace = callback_chain(ext.context());
   trace(EventType::scx_exit, kind, static_cast<u64>(code), trace_text(record.reason), trace_text(record.msg));
   trace(EventType::scx_exit_cpu, static_cast<u64>(cpu + 1));

@@ -58,6 +58,7 @@ u64 Ext::scx_now() {
   return rq.clock_valid && rq.lock.held_here() ? rq.clock_ns : now_ns();
 }
 
+// FIDELITY: one-frequency.
 u32 Ext::cpuperf_cap(ExtSched &s, s32 cpu) { return impl_->cpu_ok(s, cpu), u32{SCX_CPUPERF_ONE}; }
 u32 Ext::cpuperf_cur(ExtSched &s, s32 cpu) { return impl_->cpu_ok(s, cpu), u32{SCX_CPUPERF_ONE}; }
 
