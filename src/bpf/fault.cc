@@ -5,8 +5,6 @@
 #include <signal.h>
 #include <ucontext.h>
 
-#include <mutex>
-
 #include "base/check.h"
 #include "bpf/jit.h"
 
@@ -119,8 +117,8 @@ void on_fault(int number, siginfo_t *info, void *context) {
 }  // namespace
 
 void install_fault_handler() {
-  static std::once_flag once;
-  std::call_once(once, [] {
+  // Once a process; threads that come in between wait.
+  [[maybe_unused]] static const bool installed = [] {
     struct sigaction action = {};
     action.sa_sigaction = on_fault;
     // On the alternate stack where there is one; without one, on the stack of the program that faulted.
@@ -128,7 +126,8 @@ void install_fault_handler() {
     sigemptyset(&action.sa_mask);
     CHECK(::sigaction(SIGSEGV, &action, &g_previous_segv) == 0);
     CHECK(::sigaction(SIGBUS, &action, &g_previous_bus) == 0);
-  });
+    return true;
+  }();
 }
 
 bool probe_load(u64 address, unsigned size, u64 *value) {
