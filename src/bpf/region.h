@@ -70,8 +70,6 @@ class Region {
   // of a store only. Without a filter the answer is no.
   using StoreOkFn = bool (*)(void *address, unsigned size);
   void set_store_filter(StoreOkFn fn) { store_ok_ = fn; }
-  // The brief name of the same registration, after what it is for.
-  void set_writable_fields(StoreOkFn fn) { store_ok_ = fn; }
   bool store_ok(void *address, unsigned size) const { return store_ok_ != nullptr && store_ok_(address, size); }
 
   size_t mapped_bytes() const { return mapped_bytes_; }
