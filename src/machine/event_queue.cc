@@ -1,51 +1,46 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "machine/event_queue.h"
 
-#include <algorithm>
-
 #include "base/check.h"
 
 namespace uscx::machine {
-namespace {
-constexpr u32 kArity = 4;
-}  // namespace
 
 SimEvent::~SimEvent() { CHECK(!queued(), "an event of CPU {} is destroyed while it is in the queue", cpu); }
 
 EventQueue::~EventQueue() {
   fill_hole();
-  for (Slot &slot : heap_) slot.event->heap_index = SimEvent::kNotQueued;
+  for (u32 index = kRoot; index < end_; index++) events_[index]->heap_index = SimEvent::kNotQueued;
 }
 
-void EventQueue::schedule(SimEvent &event, u64 time_ns) { place(event, Slot{time_ns, next_seq_++, &event}); }
+void EventQueue::schedule(SimEvent &event, u64 time_ns) { place(event, make_key(time_ns, next_seq_++)); }
 
 void EventQueue::defer_first(u64 time_ns) {
   fill_hole();
-  CHECK(!heap_.empty() && time_ns >= heap_[0].time_ns);
-  sift_down(0, Slot{time_ns, next_deferred_seq_++, heap_[0].event});
+  CHECK(!empty() && time_ns >= next_time_ns());
+  sift_down(kRoot, make_key(time_ns, next_deferred_seq_++), *events_[kRoot]);
 }
 
 SimEvent *EventQueue::first_of(u32 cpu) const {
-  const Slot *best = nullptr;
-  for (size_t i = hole_ ? 1 : 0; i < heap_.size(); i++)
-    if (heap_[i].event->cpu == cpu && (!best || before(heap_[i], *best))) best = &heap_[i];
-  return best ? best->event : nullptr;
+  u32 best = 0;
+  for (u32 index = hole_ ? kRoot + 1 : kRoot; index < end_; index++)
+    if (events_[index]->cpu == cpu && (!best || keys()[index] < keys()[best])) best = index;
+  return best ? events_[best] : nullptr;
 }
 
-void EventQueue::place(SimEvent &event, Slot slot) {
+void EventQueue::place(SimEvent &event, Key key) {
   if (!event.queued() && hole_) {
     hole_ = false;
-    sift_down(0, slot);
+    sift_down(kRoot, key, event);
     return;
   }
   fill_hole();
   if (!event.queued()) {
-    heap_.emplace_back();
-    sift_up(static_cast<u32>(heap_.size() - 1), slot);
-  } else if (before(slot, heap_[event.heap_index])) {
-    sift_up(event.heap_index, slot);
+    grow();
+    sift_up(end_ - 1, key, event);
+  } else if (key < keys()[event.heap_index]) {
+    sift_up(event.heap_index, key, event);
   } else {
-    sift_down(event.heap_index, slot);
+    sift_down(event.heap_index, key, event);
   }
 }
 
@@ -53,65 +48,71 @@ void EventQueue::cancel(SimEvent &event) {
   if (!event.queued()) return;
   fill_hole();
   const u32 index = event.heap_index;
-  CHECK(heap_[index].event == &event);
+  CHECK(events_[index] == &event);
   event.heap_index = SimEvent::kNotQueued;
-  const Slot last = heap_.back();
-  heap_.pop_back();
-  if (index == heap_.size()) return;
-  if (index > 0 && before(last, heap_[(index - 1) / kArity]))
-    sift_up(index, last);
+  const Key last_key = keys()[end_ - 1];
+  SimEvent &last = *events_[end_ - 1];
+  drop_last();
+  if (index == end_) return;
+  if (index > kRoot && last_key < keys()[parent_of(index)])
+    sift_up(index, last_key, last);
   else
-    sift_down(index, last);
+    sift_down(index, last_key, last);
 }
 
 SimEvent &EventQueue::pop() {
   fill_hole();
-  SimEvent &event = *heap_[0].event;
+  SimEvent &event = *events_[kRoot];
   event.heap_index = SimEvent::kNotQueued;
   hole_ = true;
   return event;
 }
 
+// Opens the place behind the last one.
+void EventQueue::grow() {
+  const u32 index = end_++;
+  if (index < events_.size()) return;
+  families_.emplace_back();
+  events_.resize(families_.size() * kArity);
+}
+
+void EventQueue::drop_last() { keys()[--end_] = kNoKey; }
+
 void EventQueue::fill_hole() {
   if (!hole_) return;
   hole_ = false;
-  const Slot last = heap_.back();
-  heap_.pop_back();
-  if (!heap_.empty()) sift_down(0, last);
+  const Key last_key = keys()[end_ - 1];
+  SimEvent &last = *events_[end_ - 1];
+  drop_last();
+  if (end_ > kRoot) sift_down(kRoot, last_key, last);
 }
 
-void EventQueue::sift_up(u32 index, Slot slot) {
-  while (index > 0) {
-    const u32 parent = (index - 1) / kArity;
-    if (!before(slot, heap_[parent])) break;
-    heap_[index] = heap_[parent];
-    heap_[index].event->heap_index = index;
+void EventQueue::sift_up(u32 index, Key key, SimEvent &event) {
+  while (index > kRoot) {
+    const u32 parent = parent_of(index);
+    if (key > keys()[parent]) break;
+    put(index, keys()[parent], *events_[parent]);
     index = parent;
   }
-  heap_[index] = slot;
-  slot.event->heap_index = index;
+  put(index, key, event);
 }
 
 u32 EventQueue::least_child(u32 index) const {
-  const u32 first = index * kArity + 1;
-  const u32 end = std::min<u32>(first + kArity, static_cast<u32>(heap_.size()));
-  u32 least = first;
-  for (u32 child = first + 1; child < end; child++)
-    if (before(heap_[child], heap_[least])) least = child;
-  return least;
+  const u32 first = first_child_of(index);
+  const Key *family = keys() + first;
+  const u32 left = family[1] < family[0] ? 1 : 0;
+  const u32 right = family[3] < family[2] ? 3 : 2;
+  return first + (family[right] < family[left] ? right : left);
 }
 
-void EventQueue::sift_down(u32 index, Slot slot) {
-  const u32 size = static_cast<u32>(heap_.size());
-  while (index * kArity + 1 < size) {
+void EventQueue::sift_down(u32 index, Key key, SimEvent &event) {
+  while (first_child_of(index) < end_) {
     const u32 least = least_child(index);
-    if (!before(heap_[least], slot)) break;
-    heap_[index] = heap_[least];
-    heap_[index].event->heap_index = index;
+    if (key < keys()[least]) break;
+    put(index, keys()[least], *events_[least]);
     index = least;
   }
-  heap_[index] = slot;
-  slot.event->heap_index = index;
+  put(index, key, event);
 }
 
 }  // namespace uscx::machine
