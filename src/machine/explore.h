@@ -104,6 +104,9 @@ struct RunRecord {
 struct ExploreLimits {
   u64 window_ns = 20000;
   u64 max_steps = 400000;
+  // If not 0, an irq_work that a CPU raises for itself is an interrupt of its own, so much later: some machines carry
+  // it out at a tick or in a thread. Scenarios set it.
+  u64 irq_work_delay_ns = 0;
   u32 show_events = 0;  // On a failure, print that many of the last trace events on standard error.
 };
 
@@ -133,6 +136,7 @@ class Explorer {
   void set_quiet_check(std::function<void()> check) { quiet_check_ = std::move(check); }
   // Is this CPU in the middle of a segment?
   bool in_segment(u32 cpu) const;
+  u64 irq_work_delay_ns() const { return run_.limits.irq_work_delay_ns; }
 
   // For the Machine: runs events up to end_ns while go_on(), and lets all open segments end.
   void drive(const std::function<bool()> &go_on, u64 end_ns);

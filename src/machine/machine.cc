@@ -52,10 +52,12 @@ void Machine::send_resched(u32 cpu) {
 
 void Machine::raise_irq_work(u32 cpu) {
   Cpu &c = cpus_[cpu];
-  if (exec_context.on_cpu && cpu == exec_context.cpu)
+  const bool self = exec_context.on_cpu && cpu == exec_context.cpu;
+  const u64 self_delay_ns = self && exec_context.explorer ? exec_context.explorer->irq_work_delay_ns() : 0;
+  if (self && self_delay_ns == 0)
     c.self_irq_work = true;
   else if (!c.irq_work.queued())
-    arm_timer(c.irq_work, now_ns() + kCostNs[static_cast<u32>(Cost::ipi_delivery)]);
+    arm_timer(c.irq_work, now_ns() + (self ? self_delay_ns : kCostNs[static_cast<u32>(Cost::ipi_delivery)]));
 }
 
 void Machine::start_run(u64 run_ns) {

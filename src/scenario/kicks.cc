@@ -15,20 +15,21 @@ using sched::Task;
 namespace {
 
 constexpr u64 kSharedDsq = 7;
+constexpr u64 kUnloadNs = 400000;  // What taking a scheduler down takes on a small machine.
 constexpr u64 kSliceNs = 1000000;
 
 }  // namespace
 
-// A waker that never leaves its CPU, and a task that is to run on the other one. The scheduler kicks an idle CPU after
-// it has queued a task, and a CPU that goes idle looks at the queue once it shows as idle. The queue is the scheduler's
-// own: a DSQ would get the task only after ops.enqueue has returned.
+// A waker that never leaves its CPU, and a task that is queued there, so that only a kick brings the other CPU to it.
+// The scheduler kicks an idle CPU after it has queued a task, and a CPU that goes idle looks at the queue once it shows
+// as idle. The queue is the scheduler's own: a DSQ would get the task only after ops.enqueue has returned.
 void run_idle_race(machine::ExploreRun &run) {
   Stage stage(run, 2);
   sched::Ext &ext = stage.ext();
   sched::TestScheduler scheduler("idle", SCX_OPS_KEEP_BUILTIN_IDLE);
   auto self = [&]() -> sched::ExtSched & { return *ext.sched_of(scheduler); };
   std::deque<Task *> queue;
-  scheduler.on_select_cpu = [](Task &, s32 prev_cpu, u64) { return prev_cpu; };
+  scheduler.on_select_cpu = [](Task &p, s32 prev_cpu, u64) { return p.is_kthread() ? prev_cpu : 0; };
   scheduler.on_dequeue = [&](Task &p, u64) { std::erase(queue, &p); };
   scheduler.on_enqueue = [&](Task &p, u64) {
     queue.push_back(&p);
@@ -53,14 +54,20 @@ void run_idle_race(machine::ExploreRun &run) {
     machine::explore_point();
   };
   stage.load(scheduler);
-  Task &worker =
-      stage.script("work", [n = 0](Kernel &, Task &) mutable { return n++ % 2 ? Step::block() : Step::run(3000); });
-  stage.kernel.get_task(worker);
-  stage.script("waker", [&worker, n = 0](Kernel &kernel, Task &) mutable {
+  // Two, so that one is woken while the CPU switches away from the other.
+  Task *workers[2];
+  for (Task *&worker : workers) {
+    worker =
+        &stage.script("work", [n = 0](Kernel &, Task &) mutable { return n++ % 2 ? Step::block() : Step::run(3000); });
+    stage.kernel.get_task(*worker);
+  }
+  const machine::CpuMask first = stage.mask({0});
+  auto wake_often = [&workers, n = 0](Kernel &kernel, Task &) mutable {
     if (n++ >= 40) return Step::run(1000000000);
-    kernel.wake(worker);
+    kernel.wake(*workers[n % 2]);
     return Step::run(7000);
-  });
+  };
+  stage.spawn("waker", std::make_unique<sched::Script>(wake_often), 0, &first);
   // After the last wakeup nobody comes by any more: what is stranded stays so.
   stage.explore(scheduler, 60000000, 20000000);
 }
@@ -88,14 +95,17 @@ void run_unload(machine::ExploreRun &run) {
   sched::Ext &ext = stage.ext();
   sched::TestScheduler scheduler("unload");
   auto self = [&]() -> sched::ExtSched & { return *ext.sched_of(scheduler); };
+  // A kick can be under way while its scheduler is taken down, up to the end.
+  run.limits.irq_work_delay_ns = kUnloadNs / 4;
+  run.limits.window_ns = std::max(run.limits.window_ns, kUnloadNs);
   scheduler.on_init = [&] { return ext.create_dsq(self(), kSharedDsq, -1); };
   scheduler.on_enqueue = [&](Task &p, u64 flags) { ext.dsq_insert(self(), p, kSharedDsq, 20000, flags); };
   scheduler.on_dispatch = [&](s32 cpu, Task *) {
     ext.dsq_move_to_local(self(), kSharedDsq, 0);
-    ext.kick_cpu(self(), (cpu + 1) % 3, SCX_KICK_WAIT);
+    for (s32 other = 1; other < 3; other++) ext.kick_cpu(self(), (cpu + other) % 3, SCX_KICK_WAIT);
   };
   stage.load(scheduler);
-  for (int i = 0; i < 4; i++)
+  for (int i = 0; i < 2; i++)
     stage.script("work", [n = 0](Kernel &, Task &) mutable {
       return n++ % 3 ? Step::run(15000) : Step::sleep_until(machine::now_ns() + 5000);
     });

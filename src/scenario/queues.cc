@@ -34,10 +34,14 @@ struct QueueScheduler : sched::TestScheduler {
   QueueScheduler(sched::Ext &ext, u32 batch, machine::ExploreRun &run) : TestScheduler("queue") {
     on_init = [this, &ext] { return ext.create_dsq(*ext.sched_of(*this), kSharedDsq, -1); };
     on_enqueue = [this](Task &p, u64) {
-      states[p.pid()].enqueues++;
+      states[p.pid()].enqueues = p.ts.scx.ops_qseq;
       queue.push_back(&p);
     };
-    on_dequeue = [this](Task &p, u64) { std::erase(queue, &p); };
+    on_dequeue = [this](Task &p, u64 deq_flags) {
+      std::erase(queue, &p);
+      // It goes on running; only what it may do has changed.
+      if (deq_flags & SCX_DEQ_CORE_SCHED_EXEC) states[p.pid()].handed_out = states[p.pid()].enqueues;
+    };
     on_dispatch = [this, &ext, batch](s32, Task *) {
       for (u32 i = 0; i < batch && !queue.empty(); i++) hand_out(ext);
       ext.dsq_move_to_local(*ext.sched_of(*this), kSharedDsq, 0);
@@ -54,11 +58,12 @@ struct QueueScheduler : sched::TestScheduler {
     Task &p = *queue.front();
     queue.pop_front();
     ext.dsq_insert(*ext.sched_of(*this), p, kSharedDsq, kSliceNs, 0);
-    // It may have been queued anew during the insert, which is then for that time.
-    states[p.pid()].handed_out = states[p.pid()].enqueues;
+    // It may have been queued anew during the insert, which is then for that time, even if the callback has yet to say
+    // so.
+    states[p.pid()].handed_out = p.ts.scx.ops_qseq;
     for (int i = 0; i < 3; i++) machine::explore_point();  // A program looks at its maps.
   }
-  struct State {
+  struct State {  // The number of the last enqueue, and of the one that was answered last.
     u32 enqueues = 0, handed_out = 0;
   };
   std::map<int, State> states;

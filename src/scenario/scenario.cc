@@ -34,9 +34,12 @@ const std::vector<History> &histories() {
   static const std::vector<History> all = {
       {"a", Mutation::ksyncs_fixed_area, "big-load", Kind::kRandom, 1},
       {"b", Mutation::ksyncs_before_check, "second-load", Kind::kRandom, 1},
+      {"c", Mutation::ksyncs_no_grace, "unload", Kind::kPct, 2000},
+      {"d", Mutation::ksyncs_no_check, "unload", Kind::kPct, 2000},
       {"e", Mutation::endless_dispatch, "ineligible", Kind::kRandom, 100},
       {"f", Mutation::wait_in_irq_work, "kick-ring", Kind::kRandom, 500},
       {"g", Mutation::no_qseq, "requeue", Kind::kRandom, 4000},
+      {"h", Mutation::idle_told_first, "idle-race", Kind::kRandom, 2000},
       {"i", Mutation::stale_affinity, "requeue", Kind::kRandom, 2000},
       {"no_holding_cpu", Mutation::no_holding_cpu, "spread", Kind::kRandom, 2000},
       {"early_queued", Mutation::early_queued, "requeue", Kind::kRandom, 2000},
@@ -65,12 +68,15 @@ void Stage::explore(sched::TestScheduler &scheduler, u64 ns, u64 patience_ns) {
     run.fail(Failure::kScheduler, fmt::format("the scheduler was ejected: {} ({})", exit->reason, exit->msg));
   if (!scheduler.faults().empty())
     run.fail(Failure::kScheduler, "callbacks out of order: " + scheduler.faults().front());
+  std::string idle;
+  for (u32 cpu = 0; cpu < machine.nr_cpus(); cpu++)
+    if (kernel.rq(cpu).curr == kernel.rq(cpu).idle) idle += fmt::format("{}{}", idle.empty() ? "; idle: " : ", ", cpu);
   const u64 now = machine.loop_now_ns() / machine.tick_ns();
   for (u32 cpu = 0; cpu < machine.nr_cpus(); cpu++)
     for (sched::Task &p : kernel.rq(cpu).ext.runnable_list)
       if ((now - p.ts.scx.runnable_at) * machine.tick_ns() > patience_ns)
-        run.fail(Failure::kScheduler, fmt::format("{} [{}] waits on CPU {} since jiffy {}, it is {}", p.comm(), p.pid(),
-                                                  cpu, p.ts.scx.runnable_at, now));
+        run.fail(Failure::kScheduler, fmt::format("{} [{}] waits on CPU {} since jiffy {}, it is {}{}", p.comm(),
+                                                  p.pid(), cpu, p.ts.scx.runnable_at, now, idle));
 }
 
 }  // namespace uscx::scenario

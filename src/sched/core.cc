@@ -221,6 +221,13 @@ void Kernel::leave_segment(Rq &rq) { machine_.arm_timer(rq.continuation, now_ns(
 
 void Kernel::on_segment_end() {
   Rq &rq = this_rq();
+  // Explore mode's grace periods wait for readers, which are segments, and not for ticks.
+  struct Quiescent {
+    Rcu &rcu;
+    ~Quiescent() {
+      if (machine::exploring()) rcu.quiescent(machine::this_cpu());
+    }
+  } const quiescent{rcu_};
   stop_user(rq);
   const u64 limit_ns = exec().segment_start_ns + kMaxSegmentNs;
   for (;;) {

@@ -42,6 +42,7 @@ struct Rcu::Impl {
   u32 nr_needed = 0;
   bool in_grace_period = false;
   bool requested = false;  // A callback waits for a grace period that has not begun.
+  bool quick = false;      // The present one was begun by an interrupt and ends with its last quiescent state.
   Task *thread = nullptr;
 };
 
@@ -63,20 +64,23 @@ void Rcu::call(std::function<void()> callback) {
   impl_->cpus[this_cpu()].next.push_back(std::move(callback));
   if (impl_->requested) return;
   impl_->requested = true;
+  if (machine::exploring() && impl_->thread && !impl_->in_grace_period) return begin_quick_grace_period();
   // The caller may hold any lock, so that the wakeup of rcu_preempt has to wait.
   kernel_.machine().raise_irq_work(this_cpu());
 }
 
 void Rcu::quiescent(u32 cpu) {
   if (!impl_->in_grace_period || !impl_->needed.test(cpu)) return;
+  // What this CPU has read comes before what the callbacks do.
+  if (impl_->quick) machine::atomic_write(impl_.get());
   impl_->needed.clear(cpu);
-  impl_->nr_needed--;
+  if (--impl_->nr_needed == 0 && impl_->quick) end_grace_period();
 }
 
 void Rcu::tick(u32 cpu) {
   quiescent(cpu);
   const bool to_do = impl_->in_grace_period ? impl_->nr_needed == 0 : impl_->requested;
-  if (to_do && impl_->thread) kernel_.wake(*impl_->thread);
+  if (to_do && impl_->thread && !machine::exploring()) kernel_.wake(*impl_->thread);
   if (impl_->in_grace_period && machine::now_ns() >= stall_at_ns_) {
     stall_at_ns_ = machine::now_ns() + 3 * kStallNs;  // It is reported again after three times as long.
     kernel_.ext().rcu_cpu_stall();
@@ -97,7 +101,11 @@ void Rcu::irq_work(u32 cpu) {
     Kernel::charge(Cost::rcu_callback);
     callback();
   }
-  if (impl_->thread && impl_->requested && !impl_->in_grace_period) kernel_.wake(*impl_->thread);
+  if (!impl_->thread || !impl_->requested || impl_->in_grace_period) return;
+  if (machine::exploring())
+    begin_quick_grace_period();
+  else
+    kernel_.wake(*impl_->thread);
 }
 
 void Rcu::begin_grace_period() {
@@ -107,6 +115,34 @@ void Rcu::begin_grace_period() {
   for (CpuCallbacks &cpu : impl_->cpus) append(cpu.waiting, cpu.next);
   impl_->needed.assign(kernel_.online_mask());
   impl_->nr_needed = impl_->needed.view().weight();
+}
+
+// Readers are in segments, so that a CPU that is in none need not be waited for, whatever it runs. This one is in one.
+void Rcu::begin_quick_grace_period() {
+  machine::atomic_write(impl_.get());
+  if (!impl_->requested || impl_->in_grace_period) return;
+  begin_grace_period();
+  impl_->quick = true;
+  impl_->nr_needed = 0;
+  for (u32 cpu = 0; cpu < impl_->cpus.size(); cpu++) {
+    const bool reads = kernel_.machine().in_segment(cpu);
+    impl_->nr_needed += reads;
+    if (!reads) impl_->needed.clear(cpu);
+    if (reads) impl_->needed.set(cpu);
+  }
+}
+
+void Rcu::end_grace_period() {
+  impl_->in_grace_period = impl_->quick = false;
+  completed_++;
+  for (u32 cpu = 0; cpu < impl_->cpus.size(); cpu++) {
+    CpuCallbacks &callbacks = impl_->cpus[cpu];
+    if (callbacks.waiting.empty()) continue;
+    append(callbacks.ready, callbacks.waiting);
+    kernel_.machine().raise_irq_work(cpu);
+  }
+  // For callbacks that came too late for it. The thread, which may not be in explore mode, looks by itself.
+  if (impl_->requested && machine::exploring()) begin_quick_grace_period();
 }
 
 // An interrupt that hits the idle loop may read. In run mode none is in the middle of that.
@@ -121,20 +157,13 @@ bool Rcu::grace_period_over() {
 
 void Rcu::grace_period_thread(KthreadApi &self) {
   for (;;) {
-    while (!impl_->requested) self.block();
+    while (!impl_->requested || impl_->in_grace_period) self.block();
     self.run(kGracePeriodWorkNs);
     begin_grace_period();
     do {
       self.sleep(kForceIntervalTicks * kernel_.machine().tick_ns());
     } while (!grace_period_over());
-    impl_->in_grace_period = false;
-    completed_++;
-    for (u32 cpu = 0; cpu < impl_->cpus.size(); cpu++) {
-      CpuCallbacks &callbacks = impl_->cpus[cpu];
-      if (callbacks.waiting.empty()) continue;
-      append(callbacks.ready, callbacks.waiting);
-      kernel_.machine().raise_irq_work(cpu);
-    }
+    end_grace_period();
   }
 }
 

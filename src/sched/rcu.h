@@ -6,6 +6,9 @@
 //
 // Nothing here takes an rq lock or pi_lock in call() and quiescent(), so both may be called with those held; the
 // wakeups that they owe happen in irq_work. Without rcu_preempt (boot_kthreads off) every irq_work ends a grace period.
+//
+// In explore mode a grace period is as short as readers allow, so that what they protect too little is seen to be
+// freed: interrupts begin it without the thread, and it ends when each CPU that was in a segment has come to its end.
 #ifndef USCX_SCHED_RCU_H_
 #define USCX_SCHED_RCU_H_
 
@@ -39,6 +42,8 @@ class Rcu {
   struct Impl;
   void grace_period_thread(KthreadApi &self);
   void begin_grace_period();
+  void begin_quick_grace_period();
+  void end_grace_period();
   bool grace_period_over();
   bool reader_in_interrupt(u32 cpu) const;
   Kernel &kernel_;

@@ -80,6 +80,8 @@ bool Ext::Impl::kick_one(Rq &this_rq, u32 cpu, u64 *syncs) {
   ExtRq &ext = this_rq.ext;
   Rq &rq = kernel.rq(cpu);
   RqGuard guard(rq);
+  // When those bugs were there, the class of what a target runs did not matter for WAIT.
+  const bool wait_for_any = mutated(Mutation::ksyncs_no_grace) || mutated(Mutation::ksyncs_no_check);
   bool wait = false;
   if ((rq.online || &rq == &this_rq) && !rq.curr->sched_class->above(kernel.ext_class())) {
     const bool target_in_ext = in_ext(rq.curr);
@@ -88,8 +90,8 @@ bool Ext::Impl::kick_one(Rq &this_rq, u32 cpu, u64 *syncs) {
       machine::plain_write(&rq.curr->ts.scx.slice, "slice");
       rq.curr->ts.scx.slice = 0;
     }
-    if (ext.to_wait.test(cpu) && target_in_ext) {
-      machine::note_use(&syncs[cpu], "a sequence array");
+    if (ext.to_wait.test(cpu) && (target_in_ext || wait_for_any)) {
+      machine::note_use(&syncs[cpu], "its snapshot");
       syncs[cpu] = rq.shared->scx.kick_sync;
       ext.to_sync.set(cpu);
       wait = true;
@@ -119,6 +121,7 @@ void Ext::Impl::continue_sync_wait(Rq &rq) {
   ExtRq &ext = rq.ext;
   if (!ext.to_sync.nr_cpus()) return;
   const u64 *snapshot = kick_syncs.of(rq.cpu);
+  machine::note_use(snapshot, "its snapshot");
   const u32 nr_cpus = kernel.nr_cpus();
   bool left = false;
   for (u32 cpu = ext.to_sync.view().first(); cpu < nr_cpus; cpu = ext.to_sync.view().next(cpu + 1)) {
