@@ -6,6 +6,7 @@
 #include <linux/bpf.h>
 
 #include "abi/kernel.h"
+#include "abi/tcp.h"
 
 // A variable of the type itself and not a pointer to it: clang only forward-declares what is reached through a pointer
 // from inside a struct.
@@ -70,6 +71,9 @@ typedef struct {
   void *lock;
 } class_rcu_t;
 DESCRIBE(class_rcu_t);
+
+// Another struct_ops, for programs that are not a scheduler's.
+DESCRIBE(struct tcp_congestion_ops);
 
 // sched_ext.
 DESCRIBE(enum scx_public_consts);

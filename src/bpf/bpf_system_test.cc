@@ -261,11 +261,26 @@ TEST_F(BpfSystemTest, CpumaskKfuncsWorkFromAProgram) {
                 static_cast<s32>(system_->kernel_btf().find(name, BTF_KIND_FUNC)));
   };
   auto reg = [](u8 dst, u8 src) { return insn(BPF_ALU64 | BPF_MOV | BPF_X, dst, src, 0, 0); };
-  const int prog = load_syscall(
-      {kfunc("bpf_cpumask_create"), reg(6, 0), mov(1, 2), reg(2, 6), kfunc("bpf_cpumask_set_cpu"), mov(1, 3), reg(2, 6),
-       kfunc("bpf_cpumask_set_cpu"), reg(1, 6), kfunc("bpf_cpumask_first"), reg(7, 0), reg(1, 6),
-       kfunc("bpf_cpumask_weight"), insn(BPF_ALU64 | BPF_LSH | BPF_K, 0, 0, 0, 8),
-       insn(BPF_ALU64 | BPF_OR | BPF_X, 7, 0, 0, 0), reg(1, 6), kfunc("bpf_cpumask_release"), reg(0, 7), exit_insn()});
+  const int prog = load_syscall({kfunc("bpf_cpumask_create"),
+                                 insn(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 15, 0),
+                                 reg(6, 0),
+                                 mov(1, 2),
+                                 reg(2, 6),
+                                 kfunc("bpf_cpumask_set_cpu"),
+                                 mov(1, 3),
+                                 reg(2, 6),
+                                 kfunc("bpf_cpumask_set_cpu"),
+                                 reg(1, 6),
+                                 kfunc("bpf_cpumask_first"),
+                                 reg(7, 0),
+                                 reg(1, 6),
+                                 kfunc("bpf_cpumask_weight"),
+                                 insn(BPF_ALU64 | BPF_LSH | BPF_K, 0, 0, 0, 8),
+                                 insn(BPF_ALU64 | BPF_OR | BPF_X, 7, 0, 0, 0),
+                                 reg(1, 6),
+                                 kfunc("bpf_cpumask_release"),
+                                 reg(0, 7),
+                                 exit_insn()});
   ASSERT_GE(prog, 0) << log_;
   EXPECT_EQ(run(prog), 0x202u);  // two CPUs, the first is 2
 }

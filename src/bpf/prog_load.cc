@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // BPF_PROG_LOAD: from user space's instructions to a Program that runs. References become addresses, calls become
-// thunks; whatever is missing is named in the verifier log, all of it at once. There is no verifier here: only what
-// later steps rest on is checked (DESIGN: safety is at run time).
+// thunks; whatever is missing is named in the verifier log, all of it at once. There is no verifier here but for
+// what verify.h checks: safety is at run time.
 #include <bpf/btf.h>
 #include <errno.h>
 
@@ -16,6 +16,7 @@
 #include "bpf/prog.h"
 #include "bpf/program.h"
 #include "bpf/user_memory.h"
+#include "bpf/verify.h"
 
 namespace uscx::bpf {
 
@@ -79,6 +80,8 @@ class ProgLoader {
   int resolve_helper(u32 index);
   const Map *map_in_r1(u32 call) const;
   void find_targets();
+  VerifyRules rules() const;
+  int verify();
   int fail(int err, std::string text) {
     log_ += text + "\n";
     return err;
@@ -94,6 +97,7 @@ class ProgLoader {
   std::map<u32, const Map *> map_loads_;  // by the slot of ld_imm64
   StructOpsMember member_;                // of a struct_ops program
   ProgramOptions options_;
+  VerifyInput verify_;
 };
 
 int ProgLoader::read_attr(Prog::Attr *out) {
@@ -362,8 +366,7 @@ int ProgLoader::resolve_kfunc(u32 index) {
     return fail(-EINVAL, fmt::format("insn {}: kfuncs of modules are not implemented", index));
   const KfuncEntry *kfunc = system_.kernel_btf().kfunc(id);
   if (kfunc == nullptr) return fail(-EINVAL, fmt::format("kernel btf_id {} is not a kernel function", id));
-  if (kfunc->flags & KF_SLEEPABLE && !(prog_->attr().flags & BPF_F_SLEEPABLE))
-    return fail(-EACCES, fmt::format("program must be sleepable to call sleepable kfunc {}", kfunc->name));
+  verify_.kfuncs[index] = kfunc;
   options_.calls[index] = {reinterpret_cast<void *>(kfunc->thunk), &kfunc->desc, {}};
   prog_->kfuncs_.push_back(kfunc);
   return 0;
@@ -419,7 +422,44 @@ int ProgLoader::resolve_helper(u32 index) {
     target.inline_op.kind = InlineOp::Kind::kEnvLoad;
     target.inline_op.env = {offsetof(ExecEnv, current_task), sizeof(u64)};
   }
+  verify_.helpers[index] = id;
   options_.calls[index] = target;
+  return 0;
+}
+
+VerifyRules ProgLoader::rules() const {
+  const Prog::Attr &attr = prog_->attr();
+  VerifyRules rules;
+  switch (attr.type) {
+    case BPF_PROG_TYPE_STRUCT_OPS: rules = attr.struct_ops->rules(member_); break;
+    case BPF_PROG_TYPE_SYSCALL:
+      rules = {.caller = "a syscall program", .groups = kAny | kIdle | kCid | kSelectCpu | kUnlocked | kCpuForm};
+      break;
+    case BPF_PROG_TYPE_TRACING:
+    case BPF_PROG_TYPE_TRACEPOINT:
+    case BPF_PROG_TYPE_PERF_EVENT:
+      rules = {.caller = "a tracing program", .groups = kAny | kIdle | kCid | kCpuForm};
+      break;
+    default: rules = {.caller = "a program of this type", .groups = 0}; break;
+  }
+  rules.sleepable = prog_->sleepable();
+  return rules;
+}
+
+int ProgLoader::verify() {
+  const VerifyRules rules = this->rules();
+  if (prog_->program_ == nullptr) {
+    // Nothing runs it, so that paths do not matter.
+    for (const auto &[index, kfunc] : verify_.kfuncs) {
+      if (!kfunc_allowed(*kfunc, rules.groups)) return fail(-EACCES, kfunc_refusal(*kfunc, rules));
+    }
+    return 0;
+  }
+  verify_.program = prog_->program_.get();
+  verify_.maps = prog_->maps();
+  const Verdict verdict = verify_program(verify_, rules);
+  if (verdict.err != 0) return fail(verdict.err, verdict.log);
+  if (!verdict.whole) log_ += "more paths than are followed: the rest of the program was not looked at\n";
   return 0;
 }
 
@@ -439,6 +479,7 @@ long ProgLoader::load(std::shared_ptr<Prog> *out) {
     prog_->program_ = program.take();
     system_.by_program_[prog_->program_.get()] = prog_.get();
   }
+  if (int err = verify(); err != 0) return err;
   *out = prog_;
   return 0;
 }

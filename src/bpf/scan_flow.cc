@@ -5,6 +5,8 @@
 #include <cstring>
 #include <optional>
 
+#include "bpf/fold.h"
+
 namespace uscx::bpf {
 
 namespace {
@@ -14,73 +16,6 @@ constexpr u64 kMaxSteps = 100u << 20;
 constexpr u8 kContextReg = 1;
 constexpr u8 kFrameReg = 10;
 constexpr u8 kFirstSavedReg = 6;
-
-u64 sign_extend(u64 value, u32 bytes) {
-  if (bytes >= 8) return value;
-  const u32 shift = 64 - 8 * bytes;
-  return static_cast<u64>(static_cast<s64>(value << shift) >> shift);
-}
-
-// What the operation makes of two constants; nothing where the result is not worth being right about.
-std::optional<u64> fold(AluOp op, u32 bits, u64 a, u64 b) {
-  if (bits == 32) {
-    a = static_cast<u32>(a);
-    b = static_cast<u32>(b);
-  }
-  const u64 shift = b & (bits - 1);
-  switch (op) {
-    case AluOp::kAdd: return a + b;
-    case AluOp::kSub: return a - b;
-    case AluOp::kMul: return a * b;
-    case AluOp::kDiv: return b == 0 ? 0 : a / b;
-    case AluOp::kMod: return b == 0 ? a : a % b;
-    case AluOp::kOr: return a | b;
-    case AluOp::kAnd: return a & b;
-    case AluOp::kXor: return a ^ b;
-    case AluOp::kLsh: return a << shift;
-    case AluOp::kRsh: return a >> shift;
-    case AluOp::kArsh:
-      return bits == 32 ? static_cast<u64>(static_cast<s32>(a) >> shift)
-                        : static_cast<u64>(static_cast<s64>(a) >> shift);
-    case AluOp::kSdiv:
-    case AluOp::kSmod: return std::nullopt;
-  }
-  return std::nullopt;
-}
-
-bool holds(Cond cond, bool is64, u64 a, u64 b) {
-  if (!is64) {
-    a = static_cast<u32>(a);
-    b = static_cast<u32>(b);
-  }
-  const s64 sa = is64 ? static_cast<s64>(a) : static_cast<s32>(a);
-  const s64 sb = is64 ? static_cast<s64>(b) : static_cast<s32>(b);
-  switch (cond) {
-    case Cond::kEq: return a == b;
-    case Cond::kNe: return a != b;
-    case Cond::kGt: return a > b;
-    case Cond::kGe: return a >= b;
-    case Cond::kLt: return a < b;
-    case Cond::kLe: return a <= b;
-    case Cond::kSet: return (a & b) != 0;
-    case Cond::kSgt: return sa > sb;
-    case Cond::kSge: return sa >= sb;
-    case Cond::kSlt: return sa < sb;
-    case Cond::kSle: return sa <= sb;
-  }
-  return true;
-}
-
-// The outcome for a left side of which only is known that it is not zero, against zero.
-std::optional<bool> holds_for_non_zero(Cond cond) {
-  switch (cond) {
-    case Cond::kEq:
-    case Cond::kLe: return false;
-    case Cond::kNe:
-    case Cond::kGt: return true;
-    default: return std::nullopt;
-  }
-}
 
 }  // namespace
 
@@ -223,9 +158,9 @@ bool ScanFlow::branch(CodePoint point, const OpInfo &op, const bpf_insn &insn, S
   std::optional<bool> outcome;
   const bool is_zero_b = b.is_const() && b.number == 0;
   if (a.is_const() && b.is_const())
-    outcome = holds(op.cond(), op.is64, a.number, b.number);
+    outcome = cond_holds(op.cond(), op.is64, a.number, b.number);
   else if (op.is64 && is_zero_b && !a.is_const() && a.kind != Kind::kUnknown)
-    outcome = holds_for_non_zero(op.cond());
+    outcome = cond_holds_for_non_zero(op.cond());
   if (outcome.has_value()) {
     if (*outcome) jump(point, insn.off, *state);
     return !*outcome;
@@ -278,7 +213,7 @@ void ScanFlow::arithmetic(CodePoint point, const OpInfo &op, const bpf_insn &ins
 
 ScanFlow::Value ScanFlow::alu(const OpInfo &op, const Value &a, const Value &b) const {
   if (a.is_const() && b.is_const()) {
-    const auto result = fold(op.alu(), op.is64 ? 64 : 32, a.number, b.number);
+    const auto result = fold_alu(op.alu(), op.is64 ? 64 : 32, a.number, b.number);
     if (!result.has_value()) return {};
     return constant(op.is64 ? *result : static_cast<u32>(*result));
   }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "bpf/map.h"
+#include "bpf/verify_rules.h"
 
 namespace uscx::bpf {
 
@@ -38,6 +39,8 @@ class StructOpsType {
   virtual int check_member(const StructOpsMember &member, const Prog &prog, std::string *why) = 0;
   // May a sleepable program implement it?
   virtual bool may_sleep(const StructOpsMember &member) const = 0;
+  // What a program for the callback is held to, but for whether it sleeps.
+  virtual VerifyRules rules(const StructOpsMember &member) const { return {.caller = "ops." + member.name}; }
   // Sets a data member of `table` from what user space wrote: 1 if done, 0 to have it refused unless zero, or -errno.
   virtual int init_member(const StructOpsMember &member, const void *user_table, void *table) = 0;
   // The whole table is set: 0 or -errno.

@@ -6,6 +6,7 @@
 #include "bpf/program.h"
 #include "bridge/env.h"
 #include "bridge/scx_ops.h"
+#include "bridge/tcp_ops.h"
 
 namespace uscx::bridge {
 
@@ -42,6 +43,7 @@ Status Host::init() {
   auto type = std::make_unique<SchedExtType>(*this);
   sched_ext_type_ = type.get();
   options.struct_ops.push_back(std::move(type));
+  options.struct_ops.push_back(std::make_unique<TcpCongestionType>());
   Result<std::unique_ptr<bpf::BpfSystem>> system = bpf::BpfSystem::create(*env_, std::move(options));
   if (!system.ok()) return system.status();
   system_ = system.take();

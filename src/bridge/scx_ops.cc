@@ -10,6 +10,7 @@
 #include "abi/scx.h"
 #include "bpf/prog.h"
 #include "bridge/host.h"
+#include "bridge/scx_contexts.h"
 
 namespace uscx::bridge {
 namespace {
@@ -58,6 +59,10 @@ int SchedExtType::check_member(const bpf::StructOpsMember &member, const bpf::Pr
 }
 
 bool SchedExtType::may_sleep(const bpf::StructOpsMember &member) const { return contains(kSleepable, member.name); }
+
+bpf::VerifyRules SchedExtType::rules(const bpf::StructOpsMember &member) const {
+  return callback_rules(member.name, false);
+}
 
 int SchedExtType::init_member(const bpf::StructOpsMember &member, const void *user_table, void *table) {
   static constexpr const char *kData[] = {"name",          "dispatch_max_batch", "flags",        "timeout_ms",

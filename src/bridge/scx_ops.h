@@ -77,6 +77,7 @@ class SchedExtType final : public bpf::StructOpsType {
   bool is_implemented(std::string_view member) const override;
   int check_member(const bpf::StructOpsMember &member, const bpf::Prog &prog, std::string *why) override;
   bool may_sleep(const bpf::StructOpsMember &member) const override;
+  bpf::VerifyRules rules(const bpf::StructOpsMember &member) const override;
   int init_member(const bpf::StructOpsMember &member, const void *user_table, void *table) override;
   int validate(bpf::StructOpsMap &map) override;
   int reg(bpf::StructOpsMap &map) override;

@@ -2,11 +2,6 @@
 // A struct_ops object that is no scheduler.
 #include "scan_test.h"
 
-struct tcp_congestion_ops {
-  void (*init)(void *sk);
-  char name[16];
-};
-
 SEC("struct_ops/other_init")
 int other_init(u64 *ctx) { return 0; }
 

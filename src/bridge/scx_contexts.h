@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// What each callback of a scheduler may do: whose kfuncs it may call, and which of its arguments may be NULL
+// (reference: the kernel's filter by the callback's place in the table). Threading: pure.
+#ifndef USCX_BRIDGE_SCX_CONTEXTS_H_
+#define USCX_BRIDGE_SCX_CONTEXTS_H_
+
+#include <string_view>
+
+#include "bpf/verify_rules.h"
+
+namespace uscx::bridge {
+
+// The rules of a callback of sched_ext_ops or, in the cid form, of sched_ext_ops_cid.
+bpf::VerifyRules callback_rules(std::string_view member, bool cid_form);
+
+}  // namespace uscx::bridge
+
+#endif  // USCX_BRIDGE_SCX_CONTEXTS_H_

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Schedulers of one callback each, which verify_test.cc loads one at a time and expects to be refused or not.
+#include "uscx_scx.bpf.h"
+
+struct task_struct *scx_bpf_cpu_curr(s32 cpu) __ksym __weak;
+
+u64 seen;
+const volatile bool never;
+const volatile u32 nr_rounds = 3;
+
+// One table with one callback; optional, so that it is loaded alone.
+#define CASE(case_, member_) \
+  SEC("?.struct_ops.link")   \
+  struct sched_ext_ops case_ = {.member_ = (void *)case_##_##member_, .name = #case_}
+
+#define SPILL_ALL asm volatile("" ::: "r6", "r7", "r8", "r9")
+
+// --- Arguments that may be NULL ---
+
+void BPF_STRUCT_OPS(prev_checked_dispatch, s32 cpu, struct task_struct *prev) {
+  if (prev) seen = prev->scx.dsq_vtime;
+}
+CASE(prev_checked, dispatch);
+
+void BPF_STRUCT_OPS(prev_unchecked_dispatch, s32 cpu, struct task_struct *prev) { seen = prev->scx.dsq_vtime; }
+CASE(prev_unchecked, dispatch);
+
+void BPF_STRUCT_OPS(prev_spilled_unchecked_dispatch, s32 cpu, struct task_struct *prev) {
+  seen = scx_bpf_nr_cpu_ids();
+  SPILL_ALL;
+  seen += prev->pid;
+}
+CASE(prev_spilled_unchecked, dispatch);
+
+void BPF_STRUCT_OPS(prev_spilled_checked_dispatch, s32 cpu, struct task_struct *prev) {
+  seen = scx_bpf_nr_cpu_ids();
+  SPILL_ALL;
+  if (prev) seen += prev->pid;
+}
+CASE(prev_spilled_checked, dispatch);
+
+static __noinline u64 vtime_of(struct task_struct *p) { return p ? p->scx.dsq_vtime : 0; }
+static __noinline u64 weight_of(struct task_struct *p) { return p->scx.weight; }
+
+void BPF_STRUCT_OPS(callee_checks_dispatch, s32 cpu, struct task_struct *prev) { seen = vtime_of(prev); }
+CASE(callee_checks, dispatch);
+
+void BPF_STRUCT_OPS(callee_does_not_dispatch, s32 cpu, struct task_struct *prev) { seen = weight_of(prev); }
+CASE(callee_does_not, dispatch);
+
+void BPF_STRUCT_OPS(caller_checks_dispatch, s32 cpu, struct task_struct *prev) {
+  if (prev) seen = weight_of(prev) + vtime_of(prev);
+}
+CASE(caller_checks, dispatch);
+
+void BPF_STRUCT_OPS(wrong_side_dispatch, s32 cpu, struct task_struct *prev) {
+  struct task_struct *p = prev;
+  barrier_var(p);
+  if (!prev) seen = p->pid;
+}
+CASE(wrong_side, dispatch);
+
+void BPF_STRUCT_OPS(loop_checked_dispatch, s32 cpu, struct task_struct *prev) {
+  u32 i;
+  bpf_for(i, 0, nr_rounds) {
+    if (!prev) break;
+    seen += prev->pid + i;
+  }
+}
+CASE(loop_checked, dispatch);
+
+void BPF_STRUCT_OPS(loop_unchecked_dispatch, s32 cpu, struct task_struct *prev) {
+  u32 i;
+  bpf_for(i, 0, nr_rounds) seen += prev->pid + i;
+}
+CASE(loop_unchecked, dispatch);
+
+void BPF_STRUCT_OPS(unless_never_dispatch, s32 cpu, struct task_struct *prev) {
+  if (never) seen = prev->pid;
+}
+CASE(unless_never, dispatch);
+
+bool BPF_STRUCT_OPS(to_unchecked_yield, struct task_struct *from, struct task_struct *to) {
+  seen = from->pid + to->pid;
+  return false;
+}
+CASE(to_unchecked, yield);
+
+bool BPF_STRUCT_OPS(from_alone_yield, struct task_struct *from, struct task_struct *to) {
+  seen = from->pid;
+  return false;
+}
+CASE(from_alone, yield);
+
+void BPF_STRUCT_OPS(running_needs_none_running, struct task_struct *p) { seen = p->pid; }
+CASE(running_needs_none, running);
+
+void BPF_STRUCT_OPS(curr_unchecked_running, struct task_struct *p) {
+  struct task_struct *curr = scx_bpf_cpu_curr(0);
+  seen = curr->pid;
+}
+CASE(curr_unchecked, running);
+
+void BPF_STRUCT_OPS(prev_into_kfunc_dispatch, s32 cpu, struct task_struct *prev) {
+  seen = scx_bpf_task_cpu(prev);
+}
+CASE(prev_into_kfunc, dispatch);
+
+// --- Kfuncs and their callers ---
+
+void BPF_STRUCT_OPS(insert_in_tick_tick, struct task_struct *p) { scx_bpf_dsq_insert(p, 0, 0, 0); }
+CASE(insert_in_tick, tick);
+
+static __noinline void insert(struct task_struct *p) { scx_bpf_dsq_insert(p, 0, 0, 0); }
+void BPF_STRUCT_OPS(insert_below_running_running, struct task_struct *p) { insert(p); }
+CASE(insert_below_running, running);
+
+void BPF_STRUCT_OPS(insert_in_enqueue_enqueue, struct task_struct *p, u64 enq_flags) { insert(p); }
+CASE(insert_in_enqueue, enqueue);
+
+static int insert_each(u64 i, struct task_struct **p) {
+  scx_bpf_dsq_move_to_local(i);
+  return 0;
+}
+void BPF_STRUCT_OPS(move_in_callback_enqueue, struct task_struct *p, u64 enq_flags) {
+  bpf_loop(nr_rounds, insert_each, &p, 0);
+}
+CASE(move_in_callback, enqueue);
+
+void BPF_STRUCT_OPS(move_in_dispatch_dispatch, s32 cpu, struct task_struct *prev) { scx_bpf_dsq_move_to_local(0); }
+CASE(move_in_dispatch, dispatch);
+
+void BPF_STRUCT_OPS(unreached_move_tick, struct task_struct *p) {
+  if (never) scx_bpf_dsq_move_to_local(0);
+}
+CASE(unreached_move, tick);
+
+s32 BPF_STRUCT_OPS_SLEEPABLE(create_in_init_init) { return scx_bpf_create_dsq(1, -1); }
+CASE(create_in_init, init);
+
+s32 BPF_STRUCT_OPS(create_without_sleep_init) { return scx_bpf_create_dsq(1, -1); }
+CASE(create_without_sleep, init);
+
+// --- Another table ---
+
+SEC("struct_ops/ssthresh")
+u32 BPF_PROG(kick_ssthresh, struct sock *sk) {
+  scx_bpf_kick_cpu(0, 0);
+  return 2;
+}
+SEC("struct_ops/undo_cwnd")
+u32 BPF_PROG(plain_undo_cwnd, struct sock *sk) { return 2; }
+
+SEC("?.struct_ops")
+struct tcp_congestion_ops kicks_from_tcp = {.ssthresh = (void *)kick_ssthresh,
+                                            .undo_cwnd = (void *)plain_undo_cwnd,
+                                            .name = "kicks"};
