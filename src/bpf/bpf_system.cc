@@ -19,12 +19,14 @@
 #include "bpf/prog.h"
 #include "bpf/region.h"
 #include "bpf/timers.h"
+#include "machine/explore.h"
 
 namespace uscx::bpf {
 
 namespace {
-thread_local BpfSystem *current_system = nullptr;
-}
+thread_local constinit BpfSystem *current_system = nullptr;
+const machine::ContextLocal current_system_local([]() -> void * { return &current_system; }, sizeof(current_system));
+}  // namespace
 
 BpfSystem *BpfSystem::current() { return current_system; }
 
@@ -34,7 +36,7 @@ BpfSystem::Scope::~Scope() { current_system = previous_; }
 BpfSystem::BpfSystem(Env &env, Options options)
     : env_(env),
       options_(std::move(options)),
-      cpumasks_(std::make_unique<CpumaskPool>()),
+      cpumasks_(std::make_unique<CpumaskPool>(*this, options_.nr_possible_cpus)),
       timers_(std::make_unique<TimerTable>(*this)) {}
 
 Result<std::unique_ptr<BpfSystem>> BpfSystem::create(Env &env, Options options) {
@@ -104,8 +106,9 @@ int BpfSystem::install_fd(const std::shared_ptr<Object> &object) {
 std::shared_ptr<Object> BpfSystem::object_of_fd(int fd) const {
   struct stat st;
   if (fstat(fd, &st) != 0) return nullptr;
+  std::lock_guard hold(registry_lock_);
   auto it = by_inode_.find({st.st_dev, st.st_ino});
-  return it != by_inode_.end() ? it->second->shared_from_this() : nullptr;
+  return it != by_inode_.end() ? it->second->weak_from_this().lock() : nullptr;
 }
 
 void BpfSystem::fd_closed(int fd) {
@@ -142,6 +145,7 @@ int BpfSystem::check_mmap(int fd, int prot, int flags, u64 offset, u64 size) con
 
 u32 BpfSystem::register_object(Object *object) {
   const int kind = static_cast<int>(object->kind());
+  std::lock_guard hold(registry_lock_);
   const u32 id = next_id_[kind]++;
   objects_[kind][id] = object;
   by_inode_[object->identity()] = object;
@@ -149,14 +153,16 @@ u32 BpfSystem::register_object(Object *object) {
 }
 
 void BpfSystem::forget_object(Object *object) {
+  std::lock_guard hold(registry_lock_);
   objects_[static_cast<int>(object->kind())].erase(object->id());
   by_inode_.erase(object->identity());
 }
 
 std::shared_ptr<Object> BpfSystem::find_object(ObjectKind kind, u32 id) const {
+  std::lock_guard hold(registry_lock_);
   const auto &objects = objects_[static_cast<int>(kind)];
   auto it = objects.find(id);
-  return it != objects.end() ? it->second->shared_from_this() : nullptr;
+  return it != objects.end() ? it->second->weak_from_this().lock() : nullptr;
 }
 
 StructOpsType *BpfSystem::struct_ops_type(std::string_view name) const {
@@ -166,19 +172,18 @@ StructOpsType *BpfSystem::struct_ops_type(std::string_view name) const {
   return nullptr;
 }
 
-std::vector<std::shared_ptr<Prog>> BpfSystem::programs() const {
-  std::vector<std::shared_ptr<Prog>> all;
-  for (const auto &[id, object] : objects_[static_cast<int>(ObjectKind::kProg)])
-    all.push_back(std::static_pointer_cast<Prog>(object->shared_from_this()));
+template <typename T>
+std::vector<std::shared_ptr<T>> BpfSystem::all_of(ObjectKind kind) const {
+  std::vector<std::shared_ptr<T>> all;
+  std::lock_guard hold(registry_lock_);
+  for (const auto &[id, object] : objects_[static_cast<int>(kind)])
+    if (std::shared_ptr<Object> one = object->weak_from_this().lock())
+      all.push_back(std::static_pointer_cast<T>(std::move(one)));
   return all;
 }
 
-std::vector<std::shared_ptr<Map>> BpfSystem::maps() const {
-  std::vector<std::shared_ptr<Map>> all;
-  for (const auto &[id, object] : objects_[static_cast<int>(ObjectKind::kMap)])
-    all.push_back(std::static_pointer_cast<Map>(object->shared_from_this()));
-  return all;
-}
+std::vector<std::shared_ptr<Prog>> BpfSystem::programs() const { return all_of<Prog>(ObjectKind::kProg); }
+std::vector<std::shared_ptr<Map>> BpfSystem::maps() const { return all_of<Map>(ObjectKind::kMap); }
 
 // --- What runs ---
 
@@ -187,20 +192,20 @@ u32 BpfSystem::running_cpu() {
   return invocation != nullptr ? invocation->env().cpu : env_.cpu();
 }
 
-Prog *BpfSystem::prog_of(const Program *program) const {
-  auto it = by_program_.find(program);
-  return it != by_program_.end() ? it->second : nullptr;
-}
-
 void BpfSystem::timer_fired(TimerId id) {
   Scope scope(*this);
   timers_->fire(id);
 }
 
 void BpfSystem::task_freed(const void *task) {
-  for (const auto &[id, object] : objects_[static_cast<int>(ObjectKind::kMap)]) {
-    if (auto *storage = dynamic_cast<TaskStorageMap *>(object)) storage->remove(task);
+  // A map that is about to end has nothing for anyone, and removing waits for locks: not under the registry's.
+  std::vector<std::shared_ptr<Object>> storages;
+  {
+    std::lock_guard hold(registry_lock_);
+    for (TaskStorageMap *storage : task_storages_)
+      if (std::shared_ptr<Object> object = storage->weak_from_this().lock()) storages.push_back(std::move(object));
   }
+  for (const auto &storage : storages) static_cast<TaskStorageMap &>(*storage).remove(task);
 }
 
 bool BpfSystem::is_live(ObjectType type, const void *object) const {
@@ -209,44 +214,24 @@ bool BpfSystem::is_live(ObjectType type, const void *object) const {
   return env_.is_live(type, object);
 }
 
-BpfSystem::Holdings &BpfSystem::holdings(const Invocation &invocation) {
-  for (const auto &one : holdings_) {
-    if (one->invocation == &invocation) return *one;
+void BpfSystem::defer(Deferred &item) {
+  if (env_.defer_free(item)) return;
+  if (Invocation::current() == nullptr) return item.free(item);
+  item.next_deferred = nullptr;
+  *deferred_end_ = &item;
+  deferred_end_ = &item.next_deferred;
+}
+
+void BpfSystem::free_deferred() {
+  // What is freed here may defer more, and no invocation is on the stack: those are freed at once.
+  Deferred *item = deferred_first_;
+  deferred_first_ = nullptr;
+  deferred_end_ = &deferred_first_;
+  while (item != nullptr) {
+    Deferred *const next = item->next_deferred;
+    item->free(*item);
+    item = next;
   }
-  holdings_.push_back(std::make_unique<Holdings>());
-  holdings_.back()->invocation = &invocation;
-  return *holdings_.back();
-}
-
-bool BpfSystem::release_holdings(const Invocation &invocation) {
-  if (holdings_.empty()) return false;
-  auto it =
-      std::find_if(holdings_.begin(), holdings_.end(), [&](const auto &one) { return one->invocation == &invocation; });
-  if (it == holdings_.end()) return false;
-  const Holdings &held = **it;
-  const bool left = !held.locks.empty() || held.rcu_depth > 0 || held.preempt_depth > 0;
-  for (u32 *lock : held.locks) *lock = 0;
-  holdings_.erase(it);
-  return left;
-}
-
-void BpfSystem::defer(std::function<void()> fn) {
-  if (Invocation::current() == nullptr)
-    fn();
-  else
-    deferred_.push_back(std::move(fn));
-}
-
-void BpfSystem::quiescent() {
-  // No invocation is left that could hold anything: what an aborted one held is given back at the latest here.
-  for (const auto &held : holdings_) {
-    for (u32 *lock : held->locks) *lock = 0;
-  }
-  holdings_.clear();
-  // What runs here may defer more, and no invocation is on the stack: those run at once.
-  std::vector<std::function<void()>> batch;
-  batch.swap(deferred_);
-  for (auto &fn : batch) fn();
 }
 
 // --- The default way to run what bpf(2) and timers start ---
@@ -260,7 +245,7 @@ bool run_default(Env &env, Prog &prog, u32 subprog, std::initializer_list<u64> a
   Invocation invocation(&exec);
   const RunResult result = run(*prog.program(), subprog, args, invocation, default_exec_mode());
   BpfSystem &system = prog.system();
-  system.release_holdings(invocation);
+  invocation.release_holdings();
   if (Invocation::current() == nullptr) system.quiescent();
   if (result.aborted()) {
     env.program_aborted(prog, *result.abort);

@@ -6,10 +6,11 @@
 // User space is libbpf in this process, whose system calls come here through libbpf_shim.cc while a BpfSystem::Scope is
 // active on the thread, or another program's, through the same bpf() and descriptor calls.
 //
-// Threading: one thread at a time; the owner serialises. Programs may run on other threads only if Env's owner says so.
+// Threading: commands and descriptors are one thread's at a time; the owner serialises. Programs run on any CPU, and
+// with them what they call: maps, timers, masks, and the end of objects that they held last.
 //
-// Invariants: an object lives as long as a descriptor or another object holds it; ids are never reused; at the end of
-// the outermost invocation no deferred element is left.
+// Invariants: an object lives as long as a descriptor or another object holds it; ids are never reused; where segments
+// are atomic, no deferred element is left at the end of the outermost invocation.
 #ifndef USCX_BPF_BPF_SYSTEM_H_
 #define USCX_BPF_BPF_SYSTEM_H_
 
@@ -18,6 +19,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 #include <string_view>
@@ -40,6 +42,7 @@ class Prog;
 class Program;
 class RegionHeap;
 class RegionPool;
+class TaskStorageMap;
 class TimerTable;
 
 class BpfSystem {
@@ -108,24 +111,13 @@ class BpfSystem {
   // True for live objects of our own kinds and those that Env vouches for.
   bool is_live(ObjectType type, const void *object) const;
 
-  // What an invocation holds that only a verifier would have made it give back: spin locks, RCU and preemption depth.
-  // Whoever ran one calls release_holdings() after it, aborted or not; true if something was left.
-  struct Holdings {
-    const Invocation *invocation = nullptr;
-    std::vector<u32 *> locks;
-    u32 rcu_depth = 0;
-    u32 preempt_depth = 0;
-  };
-  Holdings &holdings(const Invocation &invocation);
-  bool release_holdings(const Invocation &invocation);
-
-  // The loaded program that runs as `program`, or null.
-  Prog *prog_of(const Program *program) const;
-
-  // Runs `fn` when no invocation is on the stack any more (at once, if none is).
-  void defer(std::function<void()> fn);
+  // Frees what programs may still be using: after a grace period where other CPUs may run programs now (Env), else when
+  // no invocation is on the stack any more (at once, if none is).
+  void defer(Deferred &item);
   // The outermost invocation has ended, or another quiescent state was reached.
-  void quiescent();
+  void quiescent() {
+    if (deferred_first_ != nullptr) free_deferred();
+  }
 
   void log(std::string_view line) { env_.kernel_log(line); }
 
@@ -134,10 +126,13 @@ class BpfSystem {
   BpfSystem(Env &env, Options options);
   u32 register_object(Object *object);
   void forget_object(Object *object);
+  template <typename T>
+  std::vector<std::shared_ptr<T>> all_of(ObjectKind kind) const;
   std::vector<int> fds_of_kind(ObjectKind kind) const;
   void drop_fd(int fd);
 
-  friend class Prog;
+  void free_deferred();
+  friend class TaskStorageMap;
   friend class ProgLoader;
   using Command = long (BpfSystem::*)(union bpf_attr *attr);
   struct CommandEntry;
@@ -173,13 +168,15 @@ class BpfSystem {
   std::unique_ptr<CpumaskPool> cpumasks_;
   std::unique_ptr<TimerTable> timers_;
 
-  u32 next_id_[4] = {1, 1, 1, 1};
+  mutable std::mutex registry_lock_;    // a leaf
+  u32 next_id_[4] = {1, 1, 1, 1};       // guarded by registry_lock_, as the next three are
   std::map<u32, Object *> objects_[4];  // by kind, then id
   std::map<std::pair<dev_t, ino_t>, Object *> by_inode_;
+  std::vector<TaskStorageMap *> task_storages_;
   std::map<int, std::shared_ptr<Object>> user_fds_;
-  std::map<const Program *, Prog *> by_program_;
-  std::vector<std::unique_ptr<Holdings>> holdings_;
-  std::vector<std::function<void()>> deferred_;
+  // A queue, used only where segments are atomic.
+  Deferred *deferred_first_ = nullptr;
+  Deferred **deferred_end_ = &deferred_first_;
 };
 
 }  // namespace uscx::bpf

@@ -117,6 +117,7 @@ long BpfSystem::cmd_link_detach(union bpf_attr *attr) {
 template <ObjectKind kKind>
 long BpfSystem::cmd_next_id(union bpf_attr *attr) {
   if (attr->start_id >= INT32_MAX) return -EINVAL;
+  std::lock_guard hold(registry_lock_);
   const auto &objects = objects_[static_cast<int>(kKind)];
   auto it = objects.upper_bound(attr->start_id);
   if (it == objects.end()) return -ENOENT;

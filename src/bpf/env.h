@@ -34,6 +34,13 @@ class ObjectRegistry {
 struct Abort;
 class Prog;
 
+// Memory that programs may still be using, to be given back later. Part of what is freed, so that deferring allocates
+// nothing.
+struct Deferred {
+  void (*free)(Deferred &item) = nullptr;
+  Deferred *next_deferred = nullptr;
+};
+
 // Names a timer for as long as its map element lives; never reused in a run.
 using TimerId = u64;
 
@@ -66,6 +73,10 @@ class Env : public ObjectRegistry {
   virtual void timer_arm(TimerId id, u64 expires_ns, s32 cpu) = 0;
   // True if the timer was armed.
   virtual bool timer_cancel(TimerId id) = 0;
+
+  // Calls item.free(item) once every program that runs now on any CPU has ended, and returns true. False if no other
+  // CPU can be in the middle of one: BpfSystem then waits for the end of the outermost invocation alone.
+  virtual bool defer_free(Deferred &) { return false; }
 
   // Runs a program that bpf(2) or a timer starts, from outside of any other: BPF_PROG_TEST_RUN's (r1 = ctx) and a
   // timer's callback. False if it was aborted; the owner of the Env says what that means. The default runs it with this

@@ -8,6 +8,8 @@
 #include "bpf/exec_runtime.h"
 #include "bpf/jit.h"
 #include "bpf/region.h"
+#include "bpf/value_lock.h"
+#include "machine/explore.h"
 
 namespace uscx::bpf {
 namespace {
@@ -16,13 +18,15 @@ constexpr size_t kStackBytes = kMaxCallDepth * kFrameBytes;
 constexpr ExecEnv kNoEnv;
 ExecMode g_default_mode = ExecMode::kJit;
 
-// BPF stacks of one host thread, reused last in, first out: the same nesting gives the same addresses. A free stack
-// is linked through memory beside it, not through itself, so that its contents stay as the last program left them.
+// BPF stacks of one host thread (in explore mode, of one CPU), reused last in, first out: the same nesting gives the
+// same addresses. A free stack is linked through memory beside it, not through itself, so that its contents stay as the
+// last program left them.
 struct FreeStack {
   char *stack;
   FreeStack *next;
 };
 thread_local constinit FreeStack *t_free_stacks = nullptr;
+const machine::ContextLocal free_stacks_local([]() -> void * { return &t_free_stacks; }, sizeof(t_free_stacks));
 
 // Gives a thread's stacks back when it ends.
 struct StackReturner {
@@ -91,6 +95,13 @@ Invocation::Invocation(const ExecEnv *env, s64 budget) : initial_budget_(budget)
   state_.owner = this;
 }
 
+bool Invocation::release_holdings() {
+  if (!holdings_.any()) return false;
+  if (holdings_.lock != nullptr) value_unlock(holdings_.lock);
+  holdings_ = {};
+  return true;
+}
+
 Invocation::~Invocation() { CHECK(nesting_ == 0, "an invocation ends while it runs"); }
 
 void Invocation::raise(AbortReason reason, u32 insn, u64 address, std::string detail) {
@@ -147,6 +158,9 @@ constexpr bool kJitNeedsLanding = false;
 #endif
 
 }  // namespace
+
+const machine::ContextLocal ExecAccess::current_local_([]() -> void * { return &Invocation::current_; },
+                                                       sizeof(Invocation::current_));
 
 RunResult ExecAccess::run(const Program &program, u32 subprog, const u64 args[5], Invocation &inv, ExecMode mode) {
   CHECK(subprog < program.subprogs().size());

@@ -13,8 +13,9 @@
 // Registers that the program reads without having set them are 0: r1..r5 after a call, r0 and r6..r9 at the start of a
 // subprogram, arguments that were not given.
 //
-// Threads: an Invocation belongs to one thread. Fibers on one thread may each be inside a run; whoever switches between
-// them saves and restores Invocation::current(). A fiber's stack needs room for a signal frame (16 KiB).
+// Threads: an Invocation belongs to one CPU's execution context. Invocation::current() and the BPF stacks are a
+// thread's, and in explore mode a CPU's (machine::ContextLocal). A fiber's stack needs room for a signal frame (16
+// KiB).
 #ifndef USCX_BPF_EXEC_H_
 #define USCX_BPF_EXEC_H_
 
@@ -67,6 +68,15 @@ class Ledger {
   virtual void release_after_abort(Invocation &invocation) = 0;
 };
 
+// What an invocation holds that only a verifier would have made it give back: a spin lock of a map value, RCU and
+// preemption depth. A program holds one lock at a time.
+struct Holdings {
+  u32 *lock = nullptr;
+  u32 rcu_depth = 0;
+  u32 preempt_depth = 0;
+  bool any() const { return lock != nullptr || rcu_depth != 0 || preempt_depth != 0; }
+};
+
 // The part that translated code reaches through a register. Offsets are used by the JIT.
 struct ExecState {
   u64 entry_rsp = 0;  // where an abort unwinds to
@@ -96,9 +106,6 @@ class Invocation {
 
   // The invocation whose helper or kfunc runs now on this thread; nullptr outside of BPF.
   static Invocation *current() { return current_; }
-  // For whoever switches fibers.
-  static void set_current(Invocation *invocation) { current_ = invocation; }
-
   const ExecEnv &env() const { return *state_.env; }
   void set_env(const ExecEnv *env) { state_.env = env; }
   // The program that runs now (the innermost, when callbacks nest).
@@ -115,6 +122,10 @@ class Invocation {
   Ledger *ledger() const { return ledger_; }
   void set_user_data(void *data) { user_data_ = data; }
   void *user_data() const { return user_data_; }
+
+  Holdings &holdings() { return holdings_; }
+  // Lets go of what is still held; whoever ran the invocation calls it afterwards. True if something was left.
+  bool release_holdings();
 
   const Abort &abort() const { return abort_; }
   bool aborted() const { return state_.aborted != 0; }
@@ -147,9 +158,10 @@ class Invocation {
   s64 initial_budget_;
   Ledger *ledger_ = nullptr;
   void *user_data_ = nullptr;
+  Holdings holdings_;
   jmp_buf *landing_ = nullptr;  // of the innermost run on the interpreter
   Abort abort_;
-  static inline thread_local Invocation *current_ = nullptr;
+  static inline constinit thread_local Invocation *current_ = nullptr;
 };
 
 // Runs `program` from its entry with r1 = ctx.

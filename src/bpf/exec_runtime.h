@@ -5,6 +5,7 @@
 #define USCX_BPF_EXEC_RUNTIME_H_
 
 #include "bpf/exec.h"
+#include "machine/explore.h"
 
 extern "C" {
 // Records an abort. The caller then unwinds.
@@ -23,6 +24,9 @@ struct ExecAccess {
     invocation.raise(reason, insn, address, {});
   }
   static RunResult run(const Program &program, u32 subprog, const u64 args[5], Invocation &invocation, ExecMode mode);
+
+ private:
+  static const machine::ContextLocal current_local_;
 };
 
 // Why a store of `size` bytes at `address` may not be done; kNone when it may be tried.

@@ -8,6 +8,7 @@
 
 #include "bpf/exec_runtime.h"
 #include "bpf/fault.h"
+#include "bpf/fold.h"
 #include "bpf/jit.h"
 #include "bpf/region.h"
 
@@ -41,24 +42,6 @@ U alu(AluOp op, U a, U b) {
     case AluOp::kArsh: return U(S(a) >> (b & kMask));
   }
   return 0;
-}
-
-template <typename U, typename S>
-bool holds(Cond cond, U a, U b) {
-  switch (cond) {
-    case Cond::kEq: return a == b;
-    case Cond::kNe: return a != b;
-    case Cond::kGt: return a > b;
-    case Cond::kGe: return a >= b;
-    case Cond::kLt: return a < b;
-    case Cond::kLe: return a <= b;
-    case Cond::kSet: return (a & b) != 0;
-    case Cond::kSgt: return S(a) > S(b);
-    case Cond::kSge: return S(a) >= S(b);
-    case Cond::kSlt: return S(a) < S(b);
-    case Cond::kSle: return S(a) <= S(b);
-  }
-  return false;
 }
 
 u64 endian(EndianOp op, unsigned size, u64 value) {
@@ -174,8 +157,7 @@ class Frame {
   void branch(const Insn &insn) {
     const OpInfo &op = *insn.info;
     const u64 a = r_[insn.dst], b = operand(insn);
-    const bool taken = op.is64 ? holds<u64, s64>(op.cond(), a, b) : holds<u32, s32>(op.cond(), u32(a), u32(b));
-    taken ? jump(insn.target) : void(pc_++);
+    cond_holds(op.cond(), op.is64, a, b) ? jump(insn.target) : void(pc_++);
   }
 
   void load(const Insn &insn) {

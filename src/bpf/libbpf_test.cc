@@ -94,7 +94,7 @@ class LibbpfTest : public ::testing::Test {
     Invocation invocation(&exec);
     const RunResult result = run(*prog->program(), reinterpret_cast<u64>(ctx), invocation, mode);
     EXPECT_FALSE(result.aborted()) << result.abort->message;
-    EXPECT_FALSE(system_->release_holdings(invocation));
+    EXPECT_FALSE(invocation.release_holdings());
     system_->quiescent();
     Region::get().free_pages(ctx);
     return result;

@@ -14,6 +14,7 @@
 #include "bpf/btf_object.h"
 #include "bpf/region.h"
 #include "bpf/timers.h"
+#include "bpf/value_lock.h"
 
 namespace uscx::bpf {
 
@@ -102,7 +103,7 @@ int Map::user_lookup(const void *key, void *value, u64 flags) {
   if (flags & ~u64{BPF_F_LOCK} || (locked && !has_field(FieldKind::kSpinLock))) return -EINVAL;
   void *element = lookup(key);
   if (element == nullptr) return -ENOENT;
-  copy_out(element, value);
+  copy_out(element, value, flags);
   return 0;
 }
 
@@ -129,25 +130,73 @@ const SpecialField *Map::field_at(FieldKind kind, u64 offset) const {
   return it == fields_.end() ? nullptr : &*it;
 }
 
+void copy_shared(void *to, const void *from, size_t bytes) {
+  char *target = static_cast<char *>(to);
+  const char *source = static_cast<const char *>(from);
+  const bool aligned = (reinterpret_cast<u64>(to) | reinterpret_cast<u64>(from)) % sizeof(u64) == 0;
+  for (; aligned && bytes >= sizeof(u64); bytes -= sizeof(u64), target += sizeof(u64), source += sizeof(u64))
+    __atomic_store_n(reinterpret_cast<u64 *>(target),
+                     __atomic_load_n(reinterpret_cast<const u64 *>(source), __ATOMIC_RELAXED), __ATOMIC_RELAXED);
+  for (; bytes > 0; bytes--, target++, source++)
+    __atomic_store_n(target, __atomic_load_n(source, __ATOMIC_RELAXED), __ATOMIC_RELAXED);
+}
+
 void Map::copy_around_fields(void *to, const void *from) const {
   u32 at = 0;
   for (const SpecialField &field : fields_) {
-    std::memcpy(static_cast<char *>(to) + at, static_cast<const char *>(from) + at, field.offset - at);
+    copy_shared(static_cast<char *>(to) + at, static_cast<const char *>(from) + at, field.offset - at);
     at = field.offset + field.size;
   }
-  std::memcpy(static_cast<char *>(to) + at, static_cast<const char *>(from) + at, value_size() - at);
+  copy_shared(static_cast<char *>(to) + at, static_cast<const char *>(from) + at, value_size() - at);
 }
 
-void Map::copy_out(const void *element, void *value) const {
-  copy_around_fields(value, element);
+namespace {
+
+// Holds the lock word of a value, if `flags` ask for it. One that can never become free is passed by.
+class ValueGuard {
+ public:
+  ValueGuard(const Map &map, const void *value, u64 flags) {
+    if (!(flags & BPF_F_LOCK)) return;
+    for (const SpecialField &field : map.fields()) {
+      if (field.kind != FieldKind::kSpinLock) continue;
+      u32 *lock = reinterpret_cast<u32 *>(static_cast<char *>(const_cast<void *>(value)) + field.offset);
+      if (try_value_lock(lock)) held_ = lock;
+      return;
+    }
+  }
+  ~ValueGuard() {
+    if (held_ != nullptr) value_unlock(held_);
+  }
+  ValueGuard(const ValueGuard &) = delete;
+  ValueGuard &operator=(const ValueGuard &) = delete;
+
+ private:
+  u32 *held_ = nullptr;
+};
+
+}  // namespace
+
+void Map::copy_value(void *to, const void *from, u64 flags) const {
+  const ValueGuard guard(*this, to, flags);
+  copy_around_fields(to, from);
+}
+
+void Map::copy_out(const void *element, void *value, u64 flags) const {
+  {
+    const ValueGuard guard(*this, element, flags);
+    copy_around_fields(value, element);
+  }
   for (const SpecialField &field : fields_) std::memset(static_cast<char *>(value) + field.offset, 0, field.size);
 }
 
 void Map::release_fields(void *value) {
   for (const SpecialField &field : fields_) {
     char *at = static_cast<char *>(value) + field.offset;
+    // Whoever holds the value's lock now still lets go of it.
+    if (field.kind == FieldKind::kSpinLock) continue;
     if (field.kind == FieldKind::kTimer) system().timers().forget(at);
-    std::memset(at, 0, field.size);
+    for (u32 word = 0; word < field.size; word += sizeof(u64))
+      __atomic_store_n(reinterpret_cast<u64 *>(at + word), 0, __ATOMIC_RELAXED);
   }
 }
 

@@ -5,13 +5,14 @@
 //
 // Programs hold a map as the address of its MapHandle, which lies in the read-only half of the reserved range, where no
 // program can forge one. Elements that programs hold pointers to lie in the writable half. An element that is deleted
-// keeps its memory and its bytes until the outermost invocation has ended (BpfSystem::defer): the kernel's RCU gives
-// programs the same right to go on reading it.
+// keeps its memory and its bytes until no program can be using it any more (BpfSystem::defer), as under the kernel's
+// RCU.
 //
 // Special fields (bpf_timer, bpf_spin_lock) are the kernel's: updates and lookups neither read nor write them.
 //
-// Threading: as BpfSystem. Iteration order is a function of the keys and of the order of operations, never of
-// addresses.
+// Threading: operations run on any CPU at once. Lookups take no lock; changes take the locks that the kernel takes, as
+// machine::SpinLock; what is changed in place is copied word by word. Iteration order is a function of the keys and of
+// the order of operations, never of addresses.
 #ifndef USCX_BPF_MAP_H_
 #define USCX_BPF_MAP_H_
 
@@ -127,12 +128,14 @@ class Map : public Object {
 
   // Copies a value around its kernel-owned fields.
   void copy_around_fields(void *to, const void *from) const;
+  // The same under the value's lock, where there is one and the flags ask for it (BPF_F_LOCK).
+  void copy_value(void *to, const void *from, u64 flags) const;
   // Cancels timers and forgets kernel-owned state of a value that goes away, then zeroes those fields.
   void release_fields(void *value);
 
  protected:
-  // What user space sees of a value: kernel-owned fields read as zero.
-  void copy_out(const void *element, void *value) const;
+  // What user space sees of a value: kernel-owned fields read as zero. With BPF_F_LOCK under the value's lock.
+  void copy_out(const void *element, void *value, u64 flags) const;
   // Common checks of update flags: -EINVAL for unknown ones, spin locks only where there is one.
   int check_update_flags(u64 flags) const;
 
@@ -142,6 +145,9 @@ class Map : public Object {
   std::vector<SpecialField> fields_;
   bool frozen_ = false;
 };
+
+// Copies bytes that other CPUs may be reading or writing: no word of 8 bytes that is aligned is torn.
+void copy_shared(void *to, const void *from, size_t bytes);
 
 // --- Registry of types ---
 

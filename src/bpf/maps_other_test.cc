@@ -18,20 +18,7 @@ extern "C" int uscx_libbpf_close(int fd);
 namespace uscx::bpf {
 namespace {
 
-class MapTest : public ::testing::Test {
- protected:
-  int create(bpf_map_type type, u32 key, u32 value, u32 entries, u32 flags = 0) {
-    LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = flags);
-    const int fd = bpf_map_create(type, "map", key, value, entries, &opts);
-    return fd < 0 ? -errno : fd;
-  }
-  Map &map(int fd) { return *system_->get<Map>(fd); }
-  static int result(int returned) { return returned < 0 ? -errno : returned; }
-
-  TestEnv env_;
-  std::unique_ptr<BpfSystem> system_ = make_test_system(env_);
-  BpfSystem::Scope scope_{*system_};
-};
+class MapTest : public MapFixture {};
 
 TEST_F(MapTest, ArrayBehavesAsAModel) {
   constexpr u32 kEntries = 9;

@@ -13,9 +13,7 @@ namespace uscx::bpf {
 
 Prog::Prog(BpfSystem &system, Attr attr) : Object(system, ObjectKind::kProg, attr.name), attr_(std::move(attr)) {}
 
-Prog::~Prog() {
-  if (program_ != nullptr) system().by_program_.erase(program_.get());
-}
+Prog::~Prog() = default;
 
 void Prog::bind_map(std::shared_ptr<Map> map) {
   if (std::find(maps_.begin(), maps_.end(), map) == maps_.end()) maps_.push_back(std::move(map));
@@ -50,7 +48,7 @@ void Prog::unused_by(StructOpsMap *map) {
 Prog *running_prog() {
   const Invocation *invocation = Invocation::current();
   BpfSystem *system = BpfSystem::current();
-  return invocation != nullptr && system != nullptr ? system->prog_of(invocation->program()) : nullptr;
+  return invocation != nullptr && system != nullptr ? invocation->program()->owner() : nullptr;
 }
 
 }  // namespace uscx::bpf

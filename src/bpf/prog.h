@@ -3,12 +3,14 @@
 // runs. The steps from BPF_PROG_LOAD's instructions to that are in prog_load.cc: map, kernel and function references
 // become addresses, kfunc and helper calls become thunks, and what is missing is named in the verifier log.
 //
-// Threading: immutable after loading, except for the association with a struct_ops map.
+// Threading: immutable after loading, except for the association with a struct_ops map, which commands change while
+// programs may ask for it.
 #ifndef USCX_BPF_PROG_H_
 #define USCX_BPF_PROG_H_
 
 #include <linux/bpf.h>
 
+#include <atomic>
 #include <memory>
 #include <set>
 #include <string>
@@ -56,7 +58,8 @@ class Prog final : public Object {
   // Which struct_ops map the program acts for. A struct_ops program used in two maps acts for neither.
   enum class Assoc : u8 { kNone, kOne, kAmbiguous };
   Assoc assoc() const { return assoc_; }
-  StructOpsMap *assoc_map() const { return assoc_ == Assoc::kOne ? assoc_map_ : nullptr; }
+  // Null unless it is one.
+  StructOpsMap *assoc_map() const { return assoc_map_.load(std::memory_order_acquire); }
   // BPF_PROG_ASSOC_STRUCT_OPS: -EBUSY if it acts for another one already.
   int associate(const std::shared_ptr<StructOpsMap> &map);
   // A struct_ops map took the program as a callback, or is being destroyed.
@@ -71,8 +74,8 @@ class Prog final : public Object {
   std::vector<const KfuncEntry *> kfuncs_;
   std::unique_ptr<Program> program_;
   Assoc assoc_ = Assoc::kNone;
-  StructOpsMap *assoc_map_ = nullptr;
-  std::shared_ptr<StructOpsMap> assoc_ref_;  // what BPF_PROG_ASSOC_STRUCT_OPS holds
+  std::atomic<StructOpsMap *> assoc_map_ = nullptr;  // pairs with the table's contents
+  std::shared_ptr<StructOpsMap> assoc_ref_;          // what BPF_PROG_ASSOC_STRUCT_OPS holds
 };
 
 // The running program of this thread's innermost invocation, or null.

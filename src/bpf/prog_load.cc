@@ -477,7 +477,7 @@ long ProgLoader::load(std::shared_ptr<Prog> *out) {
     Result<std::unique_ptr<Program>> program = Program::prepare(insns_, std::move(options_));
     if (!program.ok()) return fail(-EINVAL, program.message());
     prog_->program_ = program.take();
-    system_.by_program_[prog_->program_.get()] = prog_.get();
+    prog_->program_->set_owner(prog_.get());
   }
   if (int err = verify(); err != 0) return err;
   *out = prog_;

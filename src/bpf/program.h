@@ -23,6 +23,7 @@
 namespace uscx::bpf {
 
 class JitCode;
+class Prog;
 
 // What is known of a pointer that a helper or kfunc returns. Only for functions that keep the promise in every case:
 // execution leaves out the range check of accesses through it (unmapped memory and NULL are still caught).
@@ -159,6 +160,10 @@ class Program {
   void clear_wild_loads();
   const std::atomic<u64> *wild_load_counter(u32 insn) const { return &wild_loads_[insn]; }
 
+  // The loaded program that this is the code of; null for one that was prepared by hand.
+  Prog *owner() const { return owner_; }
+  void set_owner(Prog *owner) { owner_ = owner; }
+
   // nullptr when the program was prepared without.
   const JitCode *jit() const { return jit_.get(); }
 
@@ -175,6 +180,7 @@ class Program {
   void analyse_pointers();
 
   Options options_;
+  Prog *owner_ = nullptr;
   std::vector<Insn> insns_;
   std::vector<bool> trap_;
   std::vector<Subprog> subprogs_;

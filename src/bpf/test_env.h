@@ -3,6 +3,10 @@
 #ifndef USCX_BPF_TEST_ENV_H_
 #define USCX_BPF_TEST_ENV_H_
 
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <gtest/gtest.h>
+
 #include <map>
 #include <set>
 #include <string>
@@ -67,6 +71,22 @@ inline std::unique_ptr<BpfSystem> make_test_system(Env &env, std::vector<std::un
   CHECK(system.ok(), "{}", system.message());
   return system.take();
 }
+
+// A system and what tests of maps do with it through libbpf.
+class MapFixture : public ::testing::Test {
+ protected:
+  int create(bpf_map_type type, u32 key, u32 value, u32 entries, u32 flags = 0) {
+    LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = flags);
+    const int fd = bpf_map_create(type, "map", key, value, entries, &opts);
+    return fd < 0 ? -errno : fd;
+  }
+  Map &map(int fd) { return *system_->get<Map>(fd); }
+  static int result(int returned) { return returned < 0 ? -errno : returned; }
+
+  TestEnv env_;
+  std::unique_ptr<BpfSystem> system_ = make_test_system(env_);
+  BpfSystem::Scope scope_{*system_};
+};
 
 }  // namespace uscx::bpf
 

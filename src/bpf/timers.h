@@ -2,6 +2,9 @@
 // bpf_timer: the state behind the 16 opaque bytes in a map value, which hold the timer's id. Arming and firing is the
 // Env's; the callback runs as part of the program that set it.
 //
+// Threading: any CPU; one lock for all timers, also around the Env's timer_arm() and timer_cancel(). Callbacks run, and
+// programs are let go of, without it.
+//
 // Invariant: a timer is known by the address of its field and by its id; both must agree, so that bytes which a program
 // has overwritten name no timer.
 #ifndef USCX_BPF_TIMERS_H_
@@ -11,6 +14,7 @@
 #include <memory>
 
 #include "bpf/env.h"
+#include "machine/sync.h"
 
 namespace uscx::bpf {
 
@@ -43,13 +47,19 @@ class TimerTable {
     std::shared_ptr<Prog> prog;
     u32 subprog = 0;
     bool armed = false;
+    u64 expires_ns = 0;
+    TimerId id = 0;
     bool running = false;
+    u32 nr_cancelling = 0;  // Callbacks that wait in cancel() for this one's end.
   };
   Timer *find(void *field);
+  Timer *find(TimerId id);
+  bool is_running(void *field);
 
   BpfSystem &system_;
-  TimerId next_id_ = 1;
-  std::map<TimerId, Timer> timers_;
+  machine::SpinLock lock_{machine::SpinLock::Kind::kPrivate, "bpf timers"};
+  TimerId next_id_ = 1;              // guarded by lock_
+  std::map<TimerId, Timer> timers_;  // guarded by lock_
 };
 
 }  // namespace uscx::bpf

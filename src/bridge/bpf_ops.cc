@@ -9,7 +9,23 @@ namespace uscx::bridge {
 
 using sched::Op;
 
-thread_local BpfOps *BpfOps::current_ = nullptr;
+constinit thread_local BpfOps *BpfOps::current_ = nullptr;
+const machine::ContextLocal BpfOps::current_local_([]() -> void * { return &current_; }, sizeof(current_));
+const machine::ContextLocal CallFrame::stack_local_([]() -> void * { return &stack_; }, sizeof(stack_));
+
+// Gives a thread's frames back when it ends.
+void CallFrame::make_stack() {
+  struct Owner {
+    char *base = nullptr;
+    ~Owner() {
+      if (base != nullptr) bpf::Region::get().free_pages(base);
+    }
+  };
+  static thread_local Owner owner;
+  char *base = static_cast<char *>(bpf::Region::get().alloc_pages(bpf::Half::kReadOnly, kMaxDepth * kFrameBytes, true));
+  if (owner.base == nullptr) owner.base = base;
+  stack_.base = base;
+}
 
 BpfOps::BpfOps(Host &host, bpf::StructOpsMap &map) : host_(host) {
   const sched_ext_ops &table = *static_cast<const sched_ext_ops *>(map.table());
@@ -38,11 +54,13 @@ u64 BpfOps::call(Op op, u64 a0, u64 a1, u64 a2, u64 a3) {
   args[2] = a2;
   args[3] = a3;
   const bpf::Program &program = *programs_[static_cast<u32>(op)];
+  const bpf::BpfSystem::Scope scope(host_.system());
   bpf::Invocation invocation(&host_.exec_env());
   BpfOps *const outer = current_;
   current_ = this;
   const bpf::RunResult result = bpf::run(program, reinterpret_cast<u64>(args), invocation, host_.exec_mode());
   current_ = outer;
+  invocation.release_holdings();
   if (!outer) host_.system().quiescent();
   if (result.aborted()) {
     eject(op, program, *result.abort);

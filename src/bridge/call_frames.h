@@ -2,7 +2,7 @@
 // Arguments of callbacks as programs see them: a context (an array of 8-byte arguments) and, where an argument points
 // to a struct, a copy of the struct and its strings, all in the read-only half. Frames nest as callbacks do.
 //
-// Threading: one stack of frames a thread.
+// Threading: one stack of frames a thread, and in explore mode a CPU.
 #ifndef USCX_BRIDGE_CALL_FRAMES_H_
 #define USCX_BRIDGE_CALL_FRAMES_H_
 
@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "bpf/region.h"
+#include "machine/explore.h"
 
 namespace uscx::bridge {
 
@@ -18,11 +19,12 @@ class CallFrame {
   static constexpr u32 kMaxDepth = 16;  // A callback is at most called from within a kfunc of another, and so on.
   static constexpr size_t kFrameBytes = 256;
 
-  CallFrame() : frame_(base() + depth_ * kFrameBytes) {
-    CHECK(depth_ < kMaxDepth);
-    depth_++;
+  CallFrame() {
+    if (stack_.base == nullptr) make_stack();
+    CHECK(stack_.depth < kMaxDepth);
+    frame_ = stack_.base + stack_.depth++ * kFrameBytes;
   }
-  ~CallFrame() { depth_--; }
+  ~CallFrame() { stack_.depth--; }
   CallFrame(const CallFrame &) = delete;
   CallFrame &operator=(const CallFrame &) = delete;
 
@@ -38,12 +40,13 @@ class CallFrame {
 
  private:
   static constexpr size_t kStructOffset = 64;
-  static char *base() {
-    static thread_local char *frames =
-        static_cast<char *>(bpf::Region::get().alloc_pages(bpf::Half::kReadOnly, kMaxDepth * kFrameBytes, true));
-    return frames;
-  }
-  static inline thread_local u32 depth_ = 0;
+  struct Stack {
+    char *base;
+    u64 depth;
+  };
+  static void make_stack();
+  static inline constinit thread_local Stack stack_ = {nullptr, 0};
+  static const machine::ContextLocal stack_local_;
   char *frame_;
 };
 

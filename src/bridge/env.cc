@@ -5,6 +5,7 @@
 #include "bpf/prog.h"
 #include "bridge/host.h"
 #include "bridge/scx_ops.h"
+#include "machine/explore_hooks.h"
 
 namespace uscx::bridge {
 
@@ -42,7 +43,16 @@ u64 KernelEnv::current_pid_tgid() {
   return static_cast<u64>(static_cast<u32>(ts.tgid)) << 32 | static_cast<u32>(ts.pid);
 }
 const char *KernelEnv::current_comm() { return current().ts.comm; }
-u32 KernelEnv::random_u32() { return static_cast<u32>(random_.next()); }
+u32 KernelEnv::random_u32() {
+  std::lock_guard hold(random_lock_);
+  return static_cast<u32>(random_.next());
+}
+
+bool KernelEnv::defer_free(bpf::Deferred &item) {
+  if (!machine::concurrent()) return false;
+  host_.kernel().rcu().call([&item] { item.free(item); });
+  return true;
+}
 
 void KernelEnv::trace_print(std::string_view text) {
   while (text.ends_with('\n')) text.remove_suffix(1);

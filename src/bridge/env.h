@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "base/rng.h"
@@ -37,6 +38,7 @@ class KernelEnv final : public bpf::Env {
   void kernel_log(std::string_view line) override;
   void timer_arm(bpf::TimerId id, u64 expires_ns, s32 cpu) override;
   bool timer_cancel(bpf::TimerId id) override;
+  bool defer_free(bpf::Deferred &item) override;
   // A scheduler's timer callback went wrong: the scheduler is ejected, as for its operations.
   void program_aborted(bpf::Prog &prog, const bpf::Abort &abort) override;
 
@@ -52,8 +54,9 @@ class KernelEnv final : public bpf::Env {
   sched::Task &current();
 
   Host &host_;
-  Rng random_;
-  std::map<bpf::TimerId, std::unique_ptr<Timer>> timers_;
+  std::mutex random_lock_;                                 // a leaf
+  Rng random_;                                             // guarded by random_lock_
+  std::map<bpf::TimerId, std::unique_ptr<Timer>> timers_;  // under the lock of the table of timers
 };
 
 }  // namespace uscx::bridge

@@ -23,8 +23,8 @@ Host::Host(const HostConfig &config)
       machine_(config.machine, with_sinks(tracer_, config.sinks)),
       kernel_(machine_, objects_),
       env_(std::make_unique<KernelEnv>(*this)),
-      exec_envs_(config.machine.topology.nr_cpus()) {
-  for (u32 cpu = 0; cpu < exec_envs_.size(); cpu++) exec_envs_[cpu].cpu = cpu;
+      exec_envs_(config.machine.topology.nr_cpus() + 1) {
+  for (u32 cpu = 0; cpu < machine_.nr_cpus(); cpu++) exec_envs_[cpu].cpu = cpu;
 }
 
 Result<std::unique_ptr<Host>> Host::create(const HostConfig &config) {
@@ -55,6 +55,7 @@ Status Host::init() {
 
 Host::~Host() {
   // Objects go before the kernel they refer to; tasks that the kernel frees afterwards have no storage left.
+  kernel_.rcu().drain();
   objects_.set_task_freed_listener(nullptr);
   system_.reset();
 }
@@ -64,9 +65,9 @@ void Host::set_print_listener(std::function<void(u64, const std::string &)> list
 }
 
 const bpf::ExecEnv &Host::exec_env() {
-  const u32 cpu = env_->cpu();
-  exec_envs_[cpu].current_task = reinterpret_cast<u64>(env_->current_task());
-  return exec_envs_[cpu];
+  const u32 place = machine::exec().on_cpu ? machine::this_cpu() : machine_.nr_cpus();
+  exec_envs_[place].current_task = reinterpret_cast<u64>(env_->current_task());
+  return exec_envs_[place];
 }
 
 void Host::trace_wild_loads() {

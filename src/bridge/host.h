@@ -4,7 +4,7 @@
 // the tracer. Nothing of it is global but the region's addresses and the one Host that runs programs on this thread
 // now.
 //
-// Threading: one thread.
+// Threading: the host's thread; exec_env() and exec_mode() on any CPU.
 #ifndef USCX_BRIDGE_HOST_H_
 #define USCX_BRIDGE_HOST_H_
 
@@ -68,7 +68,7 @@ class Host {
   std::unique_ptr<KernelEnv> env_;
   std::unique_ptr<bpf::BpfSystem> system_;
   SchedExtType *sched_ext_type_ = nullptr;  // Owned by system_.
-  std::vector<bpf::ExecEnv> exec_envs_;     // One a CPU.
+  std::vector<bpf::ExecEnv> exec_envs_;     // One a CPU, and the last for host context.
 };
 
 }  // namespace uscx::bridge

@@ -78,23 +78,41 @@ int SchedExtType::init_member(const bpf::StructOpsMember &member, const void *us
 int SchedExtType::validate(bpf::StructOpsMap &) { return 0; }
 
 int SchedExtType::reg(bpf::StructOpsMap &map) {
-  std::unique_ptr<BpfOps> &ops = loaded_[map.id()];
-  if (ops) return -EBUSY;  // Still there from an attachment that exited by itself.
-  ops = std::make_unique<BpfOps>(host_, map);
+  BpfOps *ops;
+  {
+    std::lock_guard hold(lock_);
+    std::unique_ptr<BpfOps> &entry = loaded_[map.id()];
+    if (entry) return -EBUSY;  // Still there from an attachment that exited by itself.
+    entry = std::make_unique<BpfOps>(host_, map);
+    ops = entry.get();
+  }
+  // Time passes.
   const int error = host_.ext().attach(*ops);
-  if (error) loaded_.erase(map.id());
+  if (error) forget(map);
   return error;
 }
 
 void SchedExtType::unreg(bpf::StructOpsMap &map) {
-  const auto it = loaded_.find(map.id());
-  CHECK(it != loaded_.end());
-  host_.ext().detach(*it->second);
-  loaded_.erase(it);
+  BpfOps *ops;
+  {
+    std::lock_guard hold(lock_);
+    const auto it = loaded_.find(map.id());
+    CHECK(it != loaded_.end());
+    ops = it->second.get();
+  }
+  host_.ext().detach(*ops);
+  forget(map);
+}
+
+void SchedExtType::forget(bpf::StructOpsMap &map) {
+  std::lock_guard hold(lock_);
+  loaded_.erase(map.id());
 }
 
 sched::ExtSched *SchedExtType::sched_of(bpf::StructOpsMap *map) {
-  const auto it = map ? loaded_.find(map->id()) : loaded_.end();
+  if (!map) return nullptr;
+  std::lock_guard hold(lock_);
+  const auto it = loaded_.find(map->id());
   return it == loaded_.end() ? nullptr : host_.ext().sched_of(*it->second);
 }
 

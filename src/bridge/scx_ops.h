@@ -6,11 +6,13 @@
 
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string_view>
 
 #include "bpf/exec.h"
 #include "bpf/program.h"
 #include "bpf/struct_ops.h"
+#include "machine/explore.h"
 #include "sched/ext/ops.h"
 
 namespace uscx::sched {
@@ -27,7 +29,7 @@ class BpfOps final : public sched::ExtOps {
   ~BpfOps() override;
 
   Host &host() { return host_; }
-  // The table whose program runs now on this thread; nullptr in programs of other types (timers, syscall programs).
+  // The table whose program runs now on this CPU; nullptr in programs of other types (timers, syscall programs).
   static BpfOps *current() { return current_; }
 
   s32 select_cpu(task_struct *p, s32 prev_cpu, u64 wake_flags) override;
@@ -66,7 +68,8 @@ class BpfOps final : public sched::ExtOps {
 
   Host &host_;
   const bpf::Program *programs_[static_cast<size_t>(sched::Op::count)] = {};
-  static thread_local BpfOps *current_;
+  static constinit thread_local BpfOps *current_;
+  static const machine::ContextLocal current_local_;
 };
 
 class SchedExtType final : public bpf::StructOpsType {
@@ -87,8 +90,11 @@ class SchedExtType final : public bpf::StructOpsType {
   sched::ExtSched *sched_of(bpf::StructOpsMap *map);
 
  private:
+  void forget(bpf::StructOpsMap &map);
+
   Host &host_;
-  std::map<u32, std::unique_ptr<BpfOps>> loaded_;  // By the map's id.
+  std::mutex lock_;                                // A leaf but for Ext::sched_of().
+  std::map<u32, std::unique_ptr<BpfOps>> loaded_;  // By the map's id; guarded by lock_.
 };
 
 }  // namespace uscx::bridge

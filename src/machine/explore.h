@@ -145,6 +145,7 @@ class Explorer {
 
   // --- hooks, on a CPU ---
   void atomic_access(const void *object, bool write);
+  void atomic_done(const void *object);
   void plain_access(const void *object, bool write, const char *what);
   void use(const void *memory, const char *what);
   void freed(const void *memory, size_t size, const char *what);

@@ -14,6 +14,7 @@ namespace uscx::machine {
 namespace explore_hook {
 
 void atomic_access(const void *object, bool write) { exec_context.explorer->atomic_access(object, write); }
+void atomic_done(const void *object) { exec_context.explorer->atomic_done(object); }
 void plain_access(const void *object, bool write, const char *what) {
   exec_context.explorer->plain_access(object, write, what);
 }
@@ -59,6 +60,12 @@ void Explorer::atomic_access(const void *object, bool write) {
   Clock &released = released_.try_emplace(object, c.clock.size(), 0).first->second;
   join(c.clock, released);
   if (write) join(released, c.clock);
+}
+
+void Explorer::atomic_done(const void *object) {
+  progress_++;
+  touch(object, true);
+  released_[object] = current().clock;
 }
 
 // --- locks ---

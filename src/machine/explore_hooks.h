@@ -15,6 +15,7 @@ class SpinLock;
 namespace explore_hook {
 // Out of line, called while exploring only.
 void atomic_access(const void *object, bool write);
+void atomic_done(const void *object);
 void plain_access(const void *object, bool write, const char *what);
 void use(const void *memory, const char *what);
 void freed(const void *memory, size_t size, const char *what);
@@ -28,6 +29,9 @@ void event_access(u32 cpu);
 
 inline bool exploring() { return __builtin_expect(exec_context.explorer != nullptr, 0); }
 
+// Whether other CPUs may be in the middle of their segments while this one runs its own.
+inline bool concurrent() { return exploring(); }
+
 // A program calls the kernel here: any other CPU may go on first.
 inline void explore_point() {
   if (exploring()) explore_hook::atomic_access(nullptr, false);
@@ -38,6 +42,10 @@ inline void atomic_read(const void *object) {
 }
 inline void atomic_write(const void *object) {
   if (exploring()) explore_hook::atomic_access(object, true);
+}
+// The atomic access that was looked at with atomic_read() turned out to be a write (a lock was free). No yield.
+inline void atomic_done(const void *object) {
+  if (exploring()) explore_hook::atomic_done(object);
 }
 // A plain access to memory that several CPUs use: a data race if nothing orders it.
 inline void plain_read(const void *object, const char *what) {

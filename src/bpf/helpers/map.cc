@@ -8,6 +8,7 @@
 #include "bpf/map.h"
 #include "bpf/maps/task_storage_map.h"
 #include "bpf/prog.h"
+#include "machine/explore_hooks.h"
 
 namespace uscx::bpf {
 
@@ -150,9 +151,8 @@ USCX_HELPER(BPF_FUNC_kptr_xchg, kptr_xchg, u64, (u64 * field, const void *object
       !system->is_live(ObjectType::kTask, object) && !system->is_live(ObjectType::kCgroup, object))
     Invocation::current()->violation("helper bpf_kptr_xchg: argument 2 ({:#x}) is not a live object",
                                      reinterpret_cast<u64>(object));
-  const u64 old = *field;
-  *field = reinterpret_cast<u64>(object);
-  return old;
+  machine::atomic_write(field);
+  return __atomic_exchange_n(field, reinterpret_cast<u64>(object), __ATOMIC_SEQ_CST);
 }
 
 }  // namespace uscx::bpf

@@ -3,36 +3,33 @@
 #include <errno.h>
 #include <linux/bpf.h>
 
-#include <algorithm>
-
 #include "bpf/bpf_system.h"
 #include "bpf/exec.h"
 #include "bpf/helper.h"
 #include "bpf/map.h"
 #include "bpf/prog.h"
 #include "bpf/timers.h"
+#include "bpf/value_lock.h"
 
 namespace uscx::bpf {
 
-// An invocation runs without others in between, so a lock that is taken is the invocation's own, or another's that
-// leaked.
+// A lock that is taken and cannot become free is the invocation's own, or another's that leaked.
 USCX_HELPER(BPF_FUNC_spin_lock, spin_lock, s64, (u32 * lock)) {
   Guard::writable("bpf_spin_lock", 1, lock, sizeof(*lock));
   Invocation *invocation = Invocation::current();
-  BpfSystem::Holdings &held = BpfSystem::current()->holdings(*invocation);
-  if (*lock != 0 || !held.locks.empty()) invocation->violation("helper bpf_spin_lock: a lock is already held");
-  *lock = 1;
-  held.locks.push_back(lock);
+  Holdings &held = invocation->holdings();
+  if (held.lock != nullptr || !try_value_lock(lock))
+    invocation->violation("helper bpf_spin_lock: a lock is already held");
+  held.lock = lock;
   return 0;
 }
 
 USCX_HELPER(BPF_FUNC_spin_unlock, spin_unlock, s64, (u32 * lock)) {
   Invocation *invocation = Invocation::current();
-  BpfSystem::Holdings &held = BpfSystem::current()->holdings(*invocation);
-  auto it = std::find(held.locks.begin(), held.locks.end(), lock);
-  if (it == held.locks.end()) invocation->violation("helper bpf_spin_unlock: the lock is not held");
-  held.locks.erase(it);
-  *lock = 0;
+  Holdings &held = invocation->holdings();
+  if (lock == nullptr || held.lock != lock) invocation->violation("helper bpf_spin_unlock: the lock is not held");
+  held.lock = nullptr;
+  value_unlock(lock);
   return 0;
 }
 

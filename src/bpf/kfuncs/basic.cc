@@ -22,7 +22,7 @@ constexpr s64 kMaxLoops = 8ll << 20;
 
 NumberIterator *state_of(bpf_iter_num *it) { return reinterpret_cast<NumberIterator *>(it); }
 
-BpfSystem::Holdings &held() { return BpfSystem::current()->holdings(*Invocation::current()); }
+Holdings &held() { return Invocation::current()->holdings(); }
 
 }  // namespace
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include <algorithm>
+#include <mutex>
 
 #include "base/check.h"
 #include "bpf/bpf_system.h"
@@ -42,20 +43,28 @@ int array_next_key(const Map &map, const void *key, void *next) {
   return 0;
 }
 
-// The key that callbacks get: one word that programs can read.
+// The key that callbacks get: a word for each CPU, which programs can read.
 class KeyWord {
  public:
-  explicit KeyWord() : word_(static_cast<u32 *>(Region::get().alloc_at_end(Half::kReadWrite, sizeof(u64)))) {}
-  ~KeyWord() { Region::get().free_pages(word_); }
+  explicit KeyWord(BpfSystem &system) : system_(system) {}
+  ~KeyWord() {
+    if (words_ != nullptr) Region::get().free_pages(words_);
+  }
   KeyWord(const KeyWord &) = delete;
   KeyWord &operator=(const KeyWord &) = delete;
   u32 *set(u32 value) {
-    *word_ = value;
-    return word_;
+    std::call_once(made_, [this] {
+      words_ = static_cast<u64 *>(Region::get().alloc_at_end(Half::kReadWrite, sizeof(u64) * system_.nr_cpus()));
+    });
+    u32 *word = reinterpret_cast<u32 *>(words_ + system_.running_cpu());
+    *word = value;
+    return word;
   }
 
  private:
-  u32 *word_;
+  BpfSystem &system_;
+  std::once_flag made_;
+  u64 *words_ = nullptr;
 };
 
 class ArrayMap final : public Map {
@@ -72,7 +81,7 @@ class ArrayMap final : public Map {
     return 0;
   }
   ArrayMap(BpfSystem &system, const MapAttr &attr)
-      : Map(system, attr), stride_(round_up(attr.value_size, kElementAlign)) {}
+      : Map(system, attr), stride_(round_up(attr.value_size, kElementAlign)), key_(system) {}
   ~ArrayMap() override {
     if (values_ == nullptr) return;
     for (u32 i = 0; !fields().empty() && i < max_entries(); i++) release_fields(values_ + i * stride_);
@@ -88,7 +97,7 @@ class ArrayMap final : public Map {
     if (int err = check_update_flags(flags); err != 0) return err;
     if (index >= max_entries()) return -E2BIG;
     if (flags & BPF_NOEXIST) return -EEXIST;
-    copy_around_fields(values_ + index * stride_, value);
+    copy_value(values_ + index * stride_, value, flags);
     return 0;
   }
   int erase(const void *) override { return -EINVAL; }
@@ -146,7 +155,7 @@ class PercpuArrayMap final : public Map {
     return 0;
   }
   PercpuArrayMap(BpfSystem &system, const MapAttr &attr, u64 cpu_stride)
-      : Map(system, attr), stride_(round_up(attr.value_size, kElementAlign)), cpu_stride_(cpu_stride) {
+      : Map(system, attr), stride_(round_up(attr.value_size, kElementAlign)), cpu_stride_(cpu_stride), key_(system) {
     const Half half = values_writable() ? Half::kReadWrite : Half::kReadOnly;
     values_ = static_cast<char *>(Region::get().alloc_at_end(half, cpu_stride_ * system.nr_cpus()));
   }
@@ -160,7 +169,7 @@ class PercpuArrayMap final : public Map {
   int update(const void *key, const void *value, u64 flags) override {
     const u32 index = *static_cast<const u32 *>(key);
     if (int err = check_index(index, flags); err != 0) return err;
-    std::memcpy(at(system().running_cpu(), index), value, value_size());
+    copy_shared(at(system().running_cpu(), index), value, value_size());
     return 0;
   }
   int erase(const void *) override { return -EINVAL; }
@@ -172,14 +181,14 @@ class PercpuArrayMap final : public Map {
     if (flags != 0) return -EINVAL;
     if (index >= max_entries()) return -ENOENT;
     for (u32 cpu = 0; cpu < system().nr_cpus(); cpu++)
-      std::memcpy(static_cast<char *>(value) + cpu * stride_, at(cpu, index), stride_);
+      copy_shared(static_cast<char *>(value) + cpu * stride_, at(cpu, index), stride_);
     return 0;
   }
   int user_update(const void *key, const void *value, u64 flags) override {
     const u32 index = *static_cast<const u32 *>(key);
     if (int err = check_index(index, flags); err != 0) return err;
     for (u32 cpu = 0; cpu < system().nr_cpus(); cpu++)
-      std::memcpy(at(cpu, index), static_cast<const char *>(value) + cpu * stride_, value_size());
+      copy_shared(at(cpu, index), static_cast<const char *>(value) + cpu * stride_, value_size());
     return 0;
   }
   s64 for_each(Visitor &visitor) override {

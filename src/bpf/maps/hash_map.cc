@@ -1,23 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // HASH, LRU_HASH and PERCPU_HASH. An element is one slot of the map's pool: the key, then the value (or each CPU's).
 // Replacing a value makes a new element, as in the kernel, so that a program that holds the old value goes on reading
-// it; old elements return to the pool once no invocation runs. Buckets are walked by number and each from its newest
-// element, so iteration depends on keys and operations alone: the hash has a fixed seed.
+// it; old elements return to the pool once no program can be using them. Buckets are walked by number and each from its
+// newest element, so iteration depends on keys and operations alone: the hash has a fixed seed.
+//
+// Threading: lookups and walks read a bucket's list without a lock; changes take the bucket's lock. Many buckets share
+// one. The order of use of LRU_HASH has its own lock, which is never held together with a bucket's: an element is in a
+// bucket first and in that order afterwards, and leaves the bucket first.
 //
 // FIDELITY: lru-exact. LRU_HASH evicts exactly the least recently used element; the kernel approximates that with lists
 // per CPU.
 #include <errno.h>
 
 #include <bit>
-#include <list>
-#include <unordered_map>
+#include <map>
 #include <vector>
 
 #include "base/check.h"
 #include "base/hash.h"
 #include "bpf/bpf_system.h"
 #include "bpf/map.h"
+#include "bpf/maps/rcu_list.h"
 #include "bpf/region.h"
+#include "machine/sync.h"
 
 namespace uscx::bpf {
 namespace {
@@ -28,6 +33,7 @@ constexpr u32 kMaxPerCpuValue = 32u << 10;
 // The largest object of the kernel's allocator, less what it keeps beside a value.
 constexpr u64 kMaxElementBytes = (4u << 20) - 64;
 constexpr u64 kMaxBuckets = 1u << 20;
+constexpr u64 kMaxLocks = 256;
 
 u64 round_up8(u64 value) { return (value + 7) & ~7ull; }
 
@@ -47,11 +53,16 @@ class HashMap final : public Map {
         value_stride_(round_up8(attr.value_size)),
         pool_(attr.flags & BPF_F_RDONLY_PROG ? Half::kReadOnly : Half::kReadWrite,
               key_bytes_ + value_stride_ * nr_copies_, 8),
-        buckets_(std::min<u64>(std::bit_ceil(u64{attr.max_entries}), kMaxBuckets)) {}
+        buckets_(std::min<u64>(std::bit_ceil(u64{attr.max_entries}), kMaxBuckets)),
+        locks_(std::min<u64>(buckets_.size(), kMaxLocks)) {}
 
   ~HashMap() override {
-    for (const Bucket &bucket : buckets_) {
-      for (char *element : bucket) release(element);
+    for (Bucket &bucket : buckets_) {
+      while (Node *node = bucket.first()) {
+        bucket.remove(node);
+        if (!per_cpu()) release_fields(value_of_node(node));
+        delete node;
+      }
     }
   }
 
@@ -60,18 +71,24 @@ class HashMap final : public Map {
     return per_cpu() && cpu < nr_copies_ ? value_for_cpu(key, cpu) : nullptr;
   }
   int update(const void *key, const void *value, u64 flags) override {
-    return put(key, flags, [&](char *element, const char *old) {
-      if (!per_cpu())
-        copy_around_fields(element + key_bytes_, value);
+    return put(key, flags, [&](char *element) {
+      if (per_cpu())
+        copy_shared(element + key_bytes_ + system().running_cpu() * value_stride_, value, value_size());
       else
-        copy_percpu(element, old, value);
+        copy_value(element + key_bytes_, value, flags);
     });
   }
   int erase(const void *key) override {
-    Bucket &bucket = bucket_of(key);
-    const ssize_t at = find(bucket, key);
-    if (at < 0) return -ENOENT;
-    remove(bucket, at);
+    const u64 index = index_of(key);
+    Node *node;
+    {
+      const machine::SpinGuard guard(lock_of(index));
+      node = find(index, key);
+      if (node == nullptr) return -ENOENT;
+      take_out(index, node);
+    }
+    nr_elements_.fetch_sub(1, std::memory_order_relaxed);
+    retire(node);
     return 0;
   }
   int next_key(const void *key, void *next) override;
@@ -81,17 +98,16 @@ class HashMap final : public Map {
   int user_lookup(const void *key, void *value, u64 flags) override {
     if (!per_cpu()) return lookup_without_use(key, value, flags);
     if (flags != 0) return -EINVAL;
-    Bucket &bucket = bucket_of(key);
-    const ssize_t at = find(bucket, key);
-    if (at < 0) return -ENOENT;
-    std::memcpy(value, bucket[at] + key_bytes_, value_stride_ * nr_copies_);
+    const Node *node = find(index_of(key), key);
+    if (node == nullptr) return -ENOENT;
+    copy_shared(value, node->element + key_bytes_, value_stride_ * nr_copies_);
     return 0;
   }
   int user_update(const void *key, const void *value, u64 flags) override {
     if (!per_cpu()) return update(key, value, flags);
-    return put(key, flags, [&](char *element, const char *) {
+    return put(key, flags, [&](char *element) {
       for (u32 cpu = 0; cpu < nr_copies_; cpu++)
-        std::memcpy(element + key_bytes_ + cpu * value_stride_, static_cast<const char *>(value) + cpu * value_stride_,
+        copy_shared(element + key_bytes_ + cpu * value_stride_, static_cast<const char *>(value) + cpu * value_stride_,
                     value_size());
     });
   }
@@ -103,9 +119,9 @@ class HashMap final : public Map {
   void *value_of(const void *address) override {
     // Timers sit in values of elements that are in the map; the walk is the price of no index, paid at init only.
     for (const Bucket &bucket : buckets_) {
-      for (char *element : bucket) {
-        const char *value = element + key_bytes_;
-        if (address >= value && address < value + value_size()) return element + key_bytes_;
+      for (const Node *node = bucket.first(); node != nullptr; node = Bucket::next(node)) {
+        char *value = value_of_node(node);
+        if (address >= value && address < value + value_stride_ * nr_copies_) return value;
       }
     }
     return nullptr;
@@ -114,7 +130,20 @@ class HashMap final : public Map {
   bool values_writable() const override { return !(attr().flags & BPF_F_RDONLY_PROG); }
 
  private:
-  using Bucket = std::vector<char *>;  // newest last
+  // An element's place in its bucket and in the order of use; in our own memory, where no program can write.
+  struct Node : Deferred {
+    std::atomic<Node *> next;
+    char *element;
+    bool there = true;             // In its bucket; under that one's lock.
+    std::atomic<u64> used_at = 0;  // Of LRU_HASH: counts uses.
+    u64 listed_at = 0;             // Its key in by_use_, 0: not there. Under use_lock_.
+    bool retired = false;          // Not to be listed any more. Under use_lock_.
+    std::shared_ptr<Object> map;   // Held from when it is deferred on.
+  };
+  using Bucket = RcuList<Node>;
+  struct BucketLock : machine::SpinLock {
+    BucketLock() : SpinLock(Kind::kPrivate, "bpf hash bucket") {}
+  };
 
   static int check_attr(const MapAttr &attr) {
     const bool lru = attr.type == BPF_MAP_TYPE_LRU_HASH;
@@ -131,100 +160,128 @@ class HashMap final : public Map {
   }
 
   bool per_cpu() const { return type() == BPF_MAP_TYPE_PERCPU_HASH; }
-  u64 index_of(const void *key) const {
+  u64 hash_of(const void *key) const {
     Hash64 hash;
     hash.add_bytes(key, key_size());
-    return hash.value() & (buckets_.size() - 1);
+    return hash.value();
   }
-  Bucket &bucket_of(const void *key) { return buckets_[index_of(key)]; }
-  ssize_t find(const Bucket &bucket, const void *key) const {
-    for (size_t i = bucket.size(); i > 0; i--) {
-      if (std::memcmp(bucket[i - 1], key, key_size()) == 0) return static_cast<ssize_t>(i - 1);
-    }
-    return -1;
+  u64 index_of(const void *key) const { return hash_of(key) & (buckets_.size() - 1); }
+  BucketLock &lock_of(u64 index) { return locks_[index & (locks_.size() - 1)]; }
+  char *value_of_node(const Node *node) const { return node->element + key_bytes_; }
+  Node *find(u64 index, const void *key) const {
+    Node *node = buckets_[index].first();
+    while (node != nullptr && std::memcmp(node->element, key, key_size()) != 0) node = Bucket::next(node);
+    return node;
   }
   void *value_for_cpu(const void *key, u32 cpu) {
-    Bucket &bucket = bucket_of(key);
-    const ssize_t at = find(bucket, key);
-    if (at < 0) return nullptr;
-    if (lru_) used(bucket[at]);
-    return bucket[at] + key_bytes_ + (per_cpu() ? cpu * value_stride_ : 0);
+    Node *node = find(index_of(key), key);
+    if (node == nullptr) return nullptr;
+    if (lru_) used(node);
+    return value_of_node(node) + (per_cpu() ? cpu * value_stride_ : 0);
   }
   // User space's lookups do not count as a use.
   int lookup_without_use(const void *key, void *value, u64 flags) {
     if (flags & ~u64{BPF_F_LOCK} || (flags & BPF_F_LOCK && !has_field(FieldKind::kSpinLock))) return -EINVAL;
-    Bucket &bucket = bucket_of(key);
-    const ssize_t at = find(bucket, key);
-    if (at < 0) return -ENOENT;
-    copy_out(bucket[at] + key_bytes_, value);
+    const Node *node = find(index_of(key), key);
+    if (node == nullptr) return -ENOENT;
+    copy_out(value_of_node(node), value, flags);
     return 0;
-  }
-
-  // A program's update of a new element leaves the other CPUs' copies zero, of an old one as they were.
-  void copy_percpu(char *element, const char *old, const void *value) {
-    if (old != nullptr) std::memcpy(element + key_bytes_, old + key_bytes_, value_stride_ * nr_copies_);
-    std::memcpy(element + key_bytes_ + system().running_cpu() * value_stride_, value, value_size());
   }
 
   template <typename Fill>
-  int put(const void *key, u64 flags, Fill fill) {
-    if (int err = check_update_flags(flags); err != 0) return err;
-    Bucket &bucket = bucket_of(key);
-    const ssize_t at = find(bucket, key);
-    const u64 mode = flags & ~u64{BPF_F_LOCK};
-    if (at >= 0 && mode == BPF_NOEXIST) return -EEXIST;
-    if (at < 0 && mode == BPF_EXIST) return -ENOENT;
-    if (at >= 0 && (per_cpu() || flags & BPF_F_LOCK)) {
-      fill(bucket[at], bucket[at]);  // in place: per-CPU copies, and values under their lock
-      return 0;
+  int put(const void *key, u64 flags, Fill fill);
+  // Room for one more element, given back if it is not used.
+  class Room {
+   public:
+    explicit Room(HashMap &map) : map_(map) {}
+    ~Room() {
+      if (taken_) map_.nr_elements_.fetch_sub(1, std::memory_order_relaxed);
     }
-    if (at < 0 && nr_elements_ >= max_entries()) {
-      if (!lru_) return -E2BIG;
-      evict();
+    Room(const Room &) = delete;
+    Room &operator=(const Room &) = delete;
+    bool take() {
+      taken_ = map_.nr_elements_.fetch_add(1, std::memory_order_relaxed) < map_.max_entries();
+      if (!taken_) map_.nr_elements_.fetch_sub(1, std::memory_order_relaxed);
+      return taken_;
     }
-    char *element = static_cast<char *>(pool_.alloc());
-    std::memset(element, 0, key_bytes_ + value_stride_ * nr_copies_);
-    std::memcpy(element, key, key_size());
-    fill(element, nullptr);
-    if (at >= 0) remove(bucket, at);
-    bucket.push_back(element);
-    nr_elements_++;
-    if (lru_) used(element);
-    return 0;
+    bool taken() const { return taken_; }
+    void adopt() { taken_ = true; }  // That of an element that was evicted.
+    void use() { taken_ = false; }
+
+   private:
+    HashMap &map_;
+    bool taken_ = false;
+  };
+  // Its bucket's lock is held.
+  void take_out(u64 index, Node *node) {
+    buckets_[index].remove(node);
+    node->there = false;
   }
-  void remove(Bucket &bucket, ssize_t at) {
-    char *element = bucket[at];
-    bucket.erase(bucket.begin() + at);
-    nr_elements_--;
-    if (lru_) forget_use(element);
-    release_fields(element + key_bytes_);
-    // The map outlives what is deferred: the closure holds it.
-    std::shared_ptr<Object> self = shared_from_this();
-    system().defer([this, self, element] { pool_.free(element); });
+  template <typename Fill>
+  Node *make(const void *key, Fill fill) {
+    Node *node = new Node;
+    node->element = static_cast<char *>(pool_.alloc());
+    std::memset(node->element, 0, key_bytes_ + value_stride_ * nr_copies_);
+    std::memcpy(node->element, key, key_size());
+    fill(node->element);
+    return node;
   }
-  void release(char *element) {
-    if (!per_cpu()) release_fields(element + key_bytes_);
-    pool_.free(element);
+  // The element has left its bucket.
+  void retire(Node *node) {
+    if (lru_) {
+      const machine::SpinGuard guard(use_lock_);
+      node->retired = true;
+      if (node->listed_at != 0) by_use_.erase(node->listed_at);
+    }
+    if (!per_cpu()) release_fields(value_of_node(node));
+    node->map = shared_from_this();
+    node->free = [](Deferred &item) {
+      Node *const dead = static_cast<Node *>(&item);
+      const std::shared_ptr<Object> map = std::move(dead->map);  // may end with this
+      static_cast<HashMap &>(*map).pool_.free(dead->element);
+      delete dead;
+    };
+    system().defer(*node);
   }
 
-  // --- Use order of LRU_HASH: a list from oldest to newest, and where each element is in it. ---
-  void used(char *element) {
-    forget_use(element);
-    by_element_[element] = by_use_.insert(by_use_.end(), element);
+  // --- Use order of LRU_HASH. A use takes no lock: it leaves its number in the element. by_use_ has elements by the
+  // number that they had when they were listed; the first one whose number is still the same is the oldest. ---
+  void used(Node *node) {
+    node->used_at.store(1 + uses_.fetch_add(1, std::memory_order_relaxed), std::memory_order_relaxed);
   }
-  void forget_use(char *element) {
-    if (auto it = by_element_.find(element); it != by_element_.end()) {
-      by_use_.erase(it->second);
-      by_element_.erase(it);
+  void list(Node *node) {
+    used(node);
+    const machine::SpinGuard guard(use_lock_);
+    if (node->retired) return;
+    node->listed_at = node->used_at.load(std::memory_order_relaxed);
+    by_use_[node->listed_at] = node;
+  }
+  Node *take_oldest() {
+    const machine::SpinGuard guard(use_lock_);
+    while (!by_use_.empty()) {
+      Node *node = by_use_.begin()->second;
+      by_use_.erase(by_use_.begin());
+      const u64 used_at = node->used_at.load(std::memory_order_relaxed);
+      const bool oldest = used_at == node->listed_at;
+      node->listed_at = oldest ? 0 : used_at;
+      if (oldest) return node;
+      by_use_[used_at] = node;
     }
+    return nullptr;
   }
-  void evict() {
-    CHECK(!by_use_.empty());
-    char *oldest = by_use_.front();
-    Bucket &bucket = bucket_of(oldest);
-    const ssize_t at = find(bucket, oldest);
-    CHECK(at >= 0);
-    remove(bucket, at);
+  // Makes room by removing the oldest element; the room is the caller's. False if all are just coming or going.
+  bool evict() {
+    while (Node *node = take_oldest()) {
+      const u64 index = index_of(node->element);
+      {
+        const machine::SpinGuard guard(lock_of(index));
+        if (!node->there) continue;
+        take_out(index, node);
+      }
+      retire(node);
+      return true;
+    }
+    return false;
   }
 
   const bool lru_;
@@ -233,43 +290,72 @@ class HashMap final : public Map {
   const u64 value_stride_;
   RegionPool pool_;
   std::vector<Bucket> buckets_;
-  u32 nr_elements_ = 0;
-  std::list<char *> by_use_;
-  std::unordered_map<char *, std::list<char *>::iterator> by_element_;  // never iterated
+  std::vector<BucketLock> locks_;
+  std::atomic<u32> nr_elements_ = 0;
+  std::atomic<u64> uses_ = 0;
+  machine::SpinLock use_lock_{machine::SpinLock::Kind::kPrivate, "bpf lru"};
+  std::map<u64, Node *> by_use_;  // guarded by use_lock_
 };
 
-int HashMap::next_key(const void *key, void *next) {
-  size_t bucket = 0;
-  ssize_t at = -1;
-  if (key != nullptr) {
-    const u64 index = index_of(key);
-    if (const ssize_t found = find(buckets_[index], key); found >= 0) {
-      bucket = index;
-      at = found;
+template <typename Fill>
+int HashMap::put(const void *key, u64 flags, Fill fill) {
+  if (int err = check_update_flags(flags); err != 0) return err;
+  const u64 index = index_of(key);
+  const u64 mode = flags & ~u64{BPF_F_LOCK};
+  Room room(*this);
+  for (;;) {
+    Node *old, *fresh = nullptr;
+    {
+      const machine::SpinGuard guard(lock_of(index));
+      old = find(index, key);
+      if (old != nullptr && mode == BPF_NOEXIST) return -EEXIST;
+      if (old == nullptr && mode == BPF_EXIST) return -ENOENT;
+      if (old != nullptr && (per_cpu() || flags & BPF_F_LOCK)) {
+        fill(old->element);  // per-CPU copies, and values under their lock
+        return 0;
+      }
+      if (old != nullptr || room.taken() || room.take()) {
+        fresh = make(key, fill);
+        buckets_[index].push_front(fresh);
+        old != nullptr ? take_out(index, old) : room.use();
+      }
     }
-  }
-  if (at > 0) {
-    std::memcpy(next, buckets_[bucket][at - 1], key_size());
-    return 0;
-  }
-  for (size_t i = at == 0 ? bucket + 1 : 0; i < buckets_.size(); i++) {
-    if (!buckets_[i].empty()) {
-      std::memcpy(next, buckets_[i].back(), key_size());
+    if (fresh != nullptr) {
+      if (old != nullptr) retire(old);
+      if (lru_) list(fresh);
       return 0;
     }
+    // An eviction takes the locks of other buckets, so this one's had to go.
+    if (!lru_) return -E2BIG;
+    if (!evict()) return -ENOMEM;
+    room.adopt();
   }
-  return -ENOENT;
+}
+
+int HashMap::next_key(const void *key, void *next) {
+  const Node *node = nullptr;
+  u64 bucket = 0;
+  if (key != nullptr) {
+    const u64 index = index_of(key);
+    if (const Node *found = find(index, key)) {
+      node = Bucket::next(found);
+      bucket = index + 1;
+    }
+  }
+  while (node == nullptr && bucket < buckets_.size()) node = buckets_[bucket++].first();
+  if (node == nullptr) return -ENOENT;
+  std::memcpy(next, node->element, key_size());
+  return 0;
 }
 
 s64 HashMap::for_each(Visitor &visitor) {
-  // A callback may delete the element that it is at: walk a copy of each bucket.
   s64 nr_calls = 0;
-  for (size_t i = 0; i < buckets_.size(); i++) {
-    const Bucket copy = buckets_[i];
-    for (size_t at = copy.size(); at > 0; at--) {
+  const u64 copy = per_cpu() ? system().running_cpu() * value_stride_ : 0;
+  for (const Bucket &bucket : buckets_) {
+    // A callback may delete the element that it is at, which then still leads on.
+    for (const Node *node = bucket.first(); node != nullptr; node = Bucket::next(node)) {
       nr_calls++;
-      char *value = copy[at - 1] + key_bytes_ + (per_cpu() ? system().running_cpu() * value_stride_ : 0);
-      if (visitor.visit(copy[at - 1], value) != 0) return nr_calls;
+      if (visitor.visit(node->element, value_of_node(node) + copy) != 0) return nr_calls;
     }
   }
   return nr_calls;

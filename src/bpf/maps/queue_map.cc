@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// QUEUE and STACK: values without keys. Programs copy them in and out, so they lie in ordinary memory.
+// QUEUE and STACK: values without keys. Programs copy them in and out, so they lie in ordinary memory, under one lock.
 #include <errno.h>
 
 #include <deque>
@@ -7,6 +7,7 @@
 
 #include "bpf/bpf_system.h"
 #include "bpf/map.h"
+#include "machine/sync.h"
 
 namespace uscx::bpf {
 namespace {
@@ -32,6 +33,7 @@ class QueueMap final : public Map {
   int push(const void *value, u64 flags) override {
     const bool replace = flags & BPF_EXIST;
     if (flags & BPF_NOEXIST || flags > BPF_EXIST) return -EINVAL;
+    const machine::SpinGuard guard(lock_);
     if (values_.size() == max_entries()) {
       if (!replace) return -E2BIG;
       values_.pop_front();
@@ -41,16 +43,12 @@ class QueueMap final : public Map {
     return 0;
   }
   int peek(void *value) override {
-    if (values_.empty()) {
-      std::memset(value, 0, value_size());
-      return -ENOENT;
-    }
-    const std::vector<u8> &next = stack_ ? values_.back() : values_.front();
-    std::memcpy(value, next.data(), value_size());
-    return 0;
+    const machine::SpinGuard guard(lock_);
+    return copy_next(value);
   }
   int pop(void *value) override {
-    if (int err = peek(value); err != 0) return err;
+    const machine::SpinGuard guard(lock_);
+    if (int err = copy_next(value); err != 0) return err;
     stack_ ? values_.pop_back() : values_.pop_front();
     return 0;
   }
@@ -68,8 +66,19 @@ class QueueMap final : public Map {
   }
 
  private:
+  int copy_next(void *value) const {
+    if (values_.empty()) {
+      std::memset(value, 0, value_size());
+      return -ENOENT;
+    }
+    const std::vector<u8> &next = stack_ ? values_.back() : values_.front();
+    std::memcpy(value, next.data(), value_size());
+    return 0;
+  }
+
   const bool stack_;
-  std::deque<std::vector<u8>> values_;  // the newest last
+  machine::SpinLock lock_{machine::SpinLock::Kind::kPrivate, "bpf queue"};
+  std::deque<std::vector<u8>> values_;  // the newest last; guarded by lock_
 };
 
 USCX_MAP_TYPE(BPF_MAP_TYPE_QUEUE, queue, QueueMap::create);

@@ -22,39 +22,99 @@ int TaskStorageMap::create(BpfSystem &system, const MapAttr &attr, std::shared_p
 }
 
 TaskStorageMap::TaskStorageMap(BpfSystem &system, const MapAttr &attr)
-    : Map(system, attr), pool_(Half::kReadWrite, (attr.value_size + 7) / 8 * 8, 8) {}
+    : Map(system, attr), pool_(Half::kReadWrite, (attr.value_size + 7) / 8 * 8, 8) {
+  std::lock_guard hold(system.registry_lock_);
+  system.task_storages_.push_back(this);
+}
 
 TaskStorageMap::~TaskStorageMap() {
-  for (const auto &[task, value] : values_) release_fields(value);
+  {
+    std::lock_guard hold(system().registry_lock_);
+    std::erase(system().task_storages_, this);
+  }
+  Table *const table = table_.load(std::memory_order_relaxed);
+  for (RcuList<Node> &bucket : table->buckets) {
+    while (Node *node = bucket.first()) {
+      bucket.remove(node);
+      release_fields(node->value);
+      delete node;
+    }
+  }
+  delete table;
+}
+
+TaskStorageMap::Node *TaskStorageMap::find(const void *task) const {
+  Node *node = table_.load(std::memory_order_acquire)->bucket_of(task).first();
+  while (node != nullptr && node->task != task) node = RcuList<Node>::next(node);
+  return node;
 }
 
 void *TaskStorageMap::get(const void *task, bool create, const void *initial) {
-  if (task == last_task_) return last_value_;
-  auto it = values_.find(task);
-  void *value = nullptr;
-  if (it != values_.end()) {
-    value = it->second;
-  } else {
-    if (!create) return nullptr;
-    value = pool_.alloc();
-    std::memset(value, 0, value_size());
-    if (initial != nullptr) copy_around_fields(value, initial);
-    values_.emplace(task, value);
+  if (Node *node = find(task)) return node->value;
+  return create ? make(task, initial) : nullptr;
+}
+
+void *TaskStorageMap::make(const void *task, const void *initial) {
+  const machine::SpinGuard guard(lock_);
+  // Another CPU may have been first.
+  if (Node *node = find(task)) return node->value;
+  Node *node = new Node;
+  node->task = task;
+  node->value = pool_.alloc();
+  std::memset(node->value, 0, value_size());
+  if (initial != nullptr) copy_around_fields(node->value, initial);
+  Table *const table = table_.load(std::memory_order_relaxed);
+  table->bucket_of(task).push_front(node);
+  if (++nr_values_ > 2 * table->buckets.size()) grow();
+  return node->value;
+}
+
+// Readers that are in the old table find all that was there when they began. Its nodes stay theirs; the new table has
+// its own.
+void TaskStorageMap::grow() {
+  Table *const old = table_.load(std::memory_order_relaxed);
+  Table *const bigger = new Table(64 - old->shift + 1);
+  for (RcuList<Node> &bucket : old->buckets) {
+    for (Node *node = bucket.first(); node != nullptr; node = RcuList<Node>::next(node)) {
+      Node *copy = new Node;
+      copy->task = node->task;
+      copy->value = node->value;
+      bigger->bucket_of(node->task).push_front(copy);
+    }
   }
-  last_task_ = task;
-  last_value_ = value;
-  return value;
+  machine::atomic_write(&table_);
+  table_.store(bigger, std::memory_order_release);
+  old->free = [](Deferred &item) {
+    Table &table = static_cast<Table &>(item);
+    for (RcuList<Node> &bucket : table.buckets) {
+      while (Node *node = bucket.first()) {
+        bucket.remove(node);
+        delete node;
+      }
+    }
+    delete &table;
+  };
+  system().defer(*old);
 }
 
 int TaskStorageMap::remove(const void *task) {
-  auto it = values_.find(task);
-  if (it == values_.end()) return -ENOENT;
-  void *value = it->second;
-  values_.erase(it);
-  if (last_task_ == task) last_task_ = nullptr;
-  release_fields(value);
-  std::shared_ptr<Object> self = shared_from_this();
-  system().defer([this, self, value] { pool_.free(value); });
+  Node *node;
+  {
+    const machine::SpinGuard guard(lock_);
+    node = find(task);
+    if (node == nullptr) return -ENOENT;
+    table_.load(std::memory_order_relaxed)->bucket_of(task).remove(node);
+    nr_values_--;
+  }
+  release_fields(node->value);
+  node->map = shared_from_this();
+  node->free = [](Deferred &item) {
+    Node *const dead = static_cast<Node *>(&item);
+    const std::shared_ptr<Object> map = std::move(dead->map);  // may end with this
+    static_cast<TaskStorageMap &>(*map).pool_.free(dead->value);
+    delete dead;
+  };
+  system().defer(*node);
   return 0;
 }
 
@@ -66,7 +126,7 @@ int TaskStorageMap::user_lookup(const void *key, void *value, u64 flags) {
   if (task == nullptr) return -EBADF;
   const void *found = get(task, false, nullptr);
   if (found == nullptr) return -ENOENT;
-  copy_out(found, value);
+  copy_out(found, value, 0);
   return 0;
 }
 

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // TASK_STORAGE: a value per task, found by the task's address, gone with the task. Never walked, so that addresses
 // decide nothing. User space's key is a process file descriptor.
+//
+// Threading: lookups read a hash table without a lock; making and removing a value take the map's lock. A table that
+// has become too full is replaced as a whole, and freed like an element.
 #ifndef USCX_BPF_MAPS_TASK_STORAGE_MAP_H_
 #define USCX_BPF_MAPS_TASK_STORAGE_MAP_H_
 
-#include <unordered_map>
-
+#include "bpf/env.h"
 #include "bpf/map.h"
+#include "bpf/maps/rcu_list.h"
 #include "bpf/region.h"
+#include "machine/sync.h"
 
 namespace uscx::bpf {
 
@@ -30,11 +34,31 @@ class TaskStorageMap final : public Map {
   int user_erase(const void *key) override;
 
  private:
+  // One task's value. It holds the map from when it is deferred on.
+  struct Node : Deferred {
+    std::atomic<Node *> next;
+    const void *task;
+    void *value;
+    std::shared_ptr<Object> map;
+  };
+  struct Table : Deferred {
+    explicit Table(u32 bits) : shift(64 - bits), buckets(1u << bits) {}
+    RcuList<Node> &bucket_of(const void *task) {
+      return buckets[reinterpret_cast<u64>(task) * 0x9e3779b97f4a7c15ull >> shift];
+    }
+    const u32 shift;
+    std::vector<RcuList<Node>> buckets;
+  };
+  static constexpr u32 kFirstBits = 6;
+
+  Node *find(const void *task) const;
+  void *make(const void *task, const void *initial);
+  void grow();
+
   RegionPool pool_;
-  std::unordered_map<const void *, void *> values_;  // never iterated but to empty it
-  // The last task that was asked for: a callback often asks for the same one repeatedly.
-  const void *last_task_ = nullptr;
-  void *last_value_ = nullptr;
+  machine::SpinLock lock_{machine::SpinLock::Kind::kPrivate, "bpf task storage"};
+  std::atomic<Table *> table_{new Table(kFirstBits)};  // replaced under lock_
+  u64 nr_values_ = 0;                                  // guarded by lock_
 };
 
 }  // namespace uscx::bpf
