@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "bench/timing.h"
-#include "machine/machine.h"
+#include "machine/sim_machine.h"
 
 namespace uscx::bench {
 namespace {
@@ -42,7 +42,7 @@ double machine_loop(u32 nr_cpus) {
   trace::Tracer tracer(nr_cpus);
   machine::MachineConfig config;
   config.topology = machine::Topology::flat(nr_cpus);
-  machine::Machine machine(config, tracer);
+  machine::SimMachine machine(config, tracer);
   NullClient client;
   machine.set_client(&client);
   for (u32 cpu = 0; cpu < nr_cpus; cpu++) machine.start_tick(cpu);

@@ -20,11 +20,11 @@ trace::Tracer &with_sinks(trace::Tracer &tracer, const std::vector<trace::Sink *
 Host::Host(const HostConfig &config)
     : config_(config),
       tracer_(config.machine.topology.nr_cpus()),
-      machine_(config.machine, with_sinks(tracer_, config.sinks)),
-      kernel_(machine_, objects_),
+      machine_(machine::Machine::create(config.machine, with_sinks(tracer_, config.sinks))),
+      kernel_(*machine_, objects_),
       env_(std::make_unique<KernelEnv>(*this)),
       exec_envs_(config.machine.topology.nr_cpus() + 1) {
-  for (u32 cpu = 0; cpu < machine_.nr_cpus(); cpu++) exec_envs_[cpu].cpu = cpu;
+  for (u32 cpu = 0; cpu < machine_->nr_cpus(); cpu++) exec_envs_[cpu].cpu = cpu;
 }
 
 Result<std::unique_ptr<Host>> Host::create(const HostConfig &config) {
@@ -38,7 +38,7 @@ Status Host::init() {
   const std::span<const std::byte> base = abi::base_btf();
   options.base_btf = {reinterpret_cast<const u8 *>(base.data()), base.size()};
   options.nr_possible_cpus = kernel_.nr_cpus();
-  options.hz = machine_.hz();
+  options.hz = machine_->hz();
   options.use_jit = config_.use_jit;
   auto type = std::make_unique<SchedExtType>(*this);
   sched_ext_type_ = type.get();
@@ -65,7 +65,7 @@ void Host::set_print_listener(std::function<void(u64, const std::string &)> list
 }
 
 const bpf::ExecEnv &Host::exec_env() {
-  const u32 place = machine::exec().on_cpu ? machine::this_cpu() : machine_.nr_cpus();
+  const u32 place = machine::exec().on_cpu ? machine::this_cpu() : machine_->nr_cpus();
   exec_envs_[place].current_task = reinterpret_cast<u64>(env_->current_task());
   return exec_envs_[place];
 }
@@ -74,8 +74,8 @@ void Host::trace_wild_loads() {
   for (const std::shared_ptr<bpf::Prog> &prog : system_->programs()) {
     if (!prog->program()) continue;
     for (const bpf::WildLoad &load : prog->program()->wild_loads())
-      machine_.trace(trace::EventType::wild_load, tracer_.text(prog->name() + ": " + prog->program()->place(load.insn)),
-                     load.count);
+      machine_->trace(trace::EventType::wild_load,
+                      tracer_.text(prog->name() + ": " + prog->program()->place(load.insn)), load.count);
   }
 }
 

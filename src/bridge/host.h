@@ -39,7 +39,7 @@ class Host {
   ~Host();
 
   trace::Tracer &tracer() { return tracer_; }
-  machine::Machine &machine() { return machine_; }
+  machine::Machine &machine() { return *machine_; }
   sched::Kernel &kernel() { return kernel_; }
   sched::Ext &ext() { return kernel_.ext(); }
   bpf::BpfSystem &system() { return *system_; }
@@ -62,7 +62,7 @@ class Host {
 
   HostConfig config_;
   trace::Tracer tracer_;
-  machine::Machine machine_;
+  std::unique_ptr<machine::Machine> machine_;
   KernelObjects objects_;
   sched::Kernel kernel_;
   std::unique_ptr<KernelEnv> env_;

@@ -8,7 +8,7 @@ std::string MaskView::to_hex() const {
   std::string text;
   const u32 nr_chunks = (nr_cpus_ + kChunkBits - 1) / kChunkBits;
   for (u32 chunk = nr_chunks; chunk-- > 0;) {
-    const u32 value = static_cast<u32>(words_[chunk / 2] >> (chunk % 2 * kChunkBits));
+    const u32 value = static_cast<u32>(word_at(chunk / 2) >> (chunk % 2 * kChunkBits));
     const u32 bits = chunk + 1 == nr_chunks ? nr_cpus_ - chunk * kChunkBits : kChunkBits;
     text += fmt::format("{:0{}x}", value, (bits + 3) / 4);
     if (chunk) text += ',';

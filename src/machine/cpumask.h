@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // CPU masks. CpuMask owns its bits (sized for nr_cpu_ids of its machine); MaskView is a non-owning view of the kernel's
 // `struct cpumask` words or of a CpuMask, with all operations. A word's bits beyond nr_cpu_ids are always 0. Not
-// synchronised: the shared idle masks use the atomic operations test_and_clear/set, marked below.
+// synchronised, but that a view reads each word atomically: what several CPUs change (idle masks) is changed by
+// set_shared() and test_and_clear/set.
 #ifndef USCX_MACHINE_CPUMASK_H_
 #define USCX_MACHINE_CPUMASK_H_
 
@@ -11,6 +12,7 @@
 
 #include "base/check.h"
 #include "base/types.h"
+#include "machine/racy.h"
 
 namespace uscx::machine {
 
@@ -23,41 +25,42 @@ class MaskView {
  public:
   MaskView(const MaskWord *words, u32 nr_cpus) : words_(words), nr_cpus_(nr_cpus) {}
   const MaskWord *words() const { return words_; }
+  MaskWord word_at(u32 index) const { return racy_load(words_[index]); }
   u32 nr_cpus() const { return nr_cpus_; }
-  bool test(u32 cpu) const { return cpu < nr_cpus_ && (words_[cpu / 64] >> (cpu % 64) & 1); }
+  bool test(u32 cpu) const { return cpu < nr_cpus_ && (word_at(cpu / 64) >> (cpu % 64) & 1); }
   bool empty() const {
     for (u32 i = 0; i < mask_words(nr_cpus_); i++)
-      if (words_[i]) return false;
+      if (word_at(i)) return false;
     return true;
   }
   u32 weight() const {
     u32 bits = 0;
-    for (u32 i = 0; i < mask_words(nr_cpus_); i++) bits += std::popcount(words_[i]);
+    for (u32 i = 0; i < mask_words(nr_cpus_); i++) bits += std::popcount(word_at(i));
     return bits;
   }
   bool subset_of(MaskView other) const {
     for (u32 i = 0; i < mask_words(nr_cpus_); i++)
-      if (words_[i] & ~other.words_[i]) return false;
+      if (word_at(i) & ~other.word_at(i)) return false;
     return true;
   }
   bool intersects(MaskView other) const {
     for (u32 i = 0; i < mask_words(nr_cpus_); i++)
-      if (words_[i] & other.words_[i]) return true;
+      if (word_at(i) & other.word_at(i)) return true;
     return false;
   }
   bool equals(MaskView other) const {
     for (u32 i = 0; i < mask_words(nr_cpus_); i++)
-      if (words_[i] != other.words_[i]) return false;
+      if (word_at(i) != other.word_at(i)) return false;
     return true;
   }
   // The first set CPU >= from, or nr_cpus() if there is none.
   u32 next(u32 from) const {
     if (from >= nr_cpus_) return nr_cpus_;
     u32 i = from / 64;
-    MaskWord word = words_[i] & (~MaskWord{0} << (from % 64));
+    MaskWord word = word_at(i) & (~MaskWord{0} << (from % 64));
     while (!word) {
       if (++i == mask_words(nr_cpus_)) return nr_cpus_;
-      word = words_[i];
+      word = word_at(i);
     }
     return i * 64 + std::countr_zero(word);
   }
@@ -66,10 +69,10 @@ class MaskView {
   u32 next_and(MaskView other, u32 from) const {
     if (from >= nr_cpus_) return nr_cpus_;
     u32 i = from / 64;
-    MaskWord word = words_[i] & other.words_[i] & (~MaskWord{0} << (from % 64));
+    MaskWord word = word_at(i) & other.word_at(i) & (~MaskWord{0} << (from % 64));
     while (!word) {
       if (++i == mask_words(nr_cpus_)) return nr_cpus_;
-      word = words_[i] & other.words_[i];
+      word = word_at(i) & other.word_at(i);
     }
     return i * 64 + std::countr_zero(word);
   }
@@ -92,9 +95,10 @@ class CpuMask {
   MaskWord *words() { return words_.data(); }
   u32 nr_cpus() const { return nr_cpus_; }
   bool test(u32 cpu) const { return view().test(cpu); }
-  void set(u32 cpu) { words_[cpu / 64] |= MaskWord{1} << (cpu % 64); }
-  void clear(u32 cpu) { words_[cpu / 64] &= ~(MaskWord{1} << (cpu % 64)); }
-  // Atomic: true if the bit was set before; pairs with itself on other CPUs.
+  void set(u32 cpu) { racy_store(words_[cpu / 64], words_[cpu / 64] | MaskWord{1} << (cpu % 64)); }
+  void clear(u32 cpu) { racy_store(words_[cpu / 64], words_[cpu / 64] & ~(MaskWord{1} << (cpu % 64))); }
+  // set() and clear() are for one writer at a time; these for any number. True if the bit was set before; pairs with
+  // itself on other CPUs.
   bool test_and_clear(u32 cpu) {
     const MaskWord bit = MaskWord{1} << (cpu % 64);
     return __atomic_fetch_and(&words_[cpu / 64], ~bit, __ATOMIC_SEQ_CST) & bit;
@@ -103,19 +107,26 @@ class CpuMask {
     const MaskWord bit = MaskWord{1} << (cpu % 64);
     return __atomic_fetch_or(&words_[cpu / 64], bit, __ATOMIC_SEQ_CST) & bit;
   }
+  // For masks that several CPUs change: costs an atomic access only if something changes.
+  void set_shared(u32 cpu, bool on) {
+    if (test(cpu) == on) return;
+    on ? test_and_set(cpu) : test_and_clear(cpu);
+  }
   void clear_all() { words_.assign(words_.size(), 0); }
   void set_all() {
     for (u32 cpu = 0; cpu < nr_cpus_; cpu++) set(cpu);
   }
-  void assign(MaskView other) { words_.assign(other.words(), other.words() + words_.size()); }
+  void assign(MaskView other) {
+    for (u32 i = 0; i < words_.size(); i++) words_[i] = other.word_at(i);
+  }
   void and_with(MaskView other) {
-    for (u32 i = 0; i < words_.size(); i++) words_[i] &= other.words()[i];
+    for (u32 i = 0; i < words_.size(); i++) words_[i] &= other.word_at(i);
   }
   void or_with(MaskView other) {
-    for (u32 i = 0; i < words_.size(); i++) words_[i] |= other.words()[i];
+    for (u32 i = 0; i < words_.size(); i++) words_[i] |= other.word_at(i);
   }
   void and_not(MaskView other) {
-    for (u32 i = 0; i < words_.size(); i++) words_[i] &= ~other.words()[i];
+    for (u32 i = 0; i < words_.size(); i++) words_[i] &= ~other.word_at(i);
   }
 
  private:

@@ -3,7 +3,7 @@
 // of scheduling), so that ties never depend on an address. An Event is embedded in what it belongs to (a CPU's tick, a
 // task's sleep timer) and is in the queue at most once; scheduling it again moves it. Deferred events (whose CPU was
 // busy when they arrived) come before all others of the same time, in the order in which they were deferred: they have
-// arrived earlier. Single-threaded.
+// arrived earlier. Not synchronised.
 #ifndef USCX_MACHINE_EVENT_QUEUE_H_
 #define USCX_MACHINE_EVENT_QUEUE_H_
 
@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/types.h"
+#include "machine/racy.h"
 
 namespace uscx::machine {
 
@@ -20,9 +21,10 @@ using SimEventFn = void (*)(SimEvent &event);
 struct SimEvent {
   SimEventFn fn = nullptr;
   void *owner = nullptr;  // For fn's use.
-  u32 cpu = 0;            // The CPU on which fn runs (see Machine).
+  Racy<u32> cpu = 0;      // The CPU on which fn runs (see Machine).
   static constexpr u32 kNotQueued = ~0u;
-  u32 heap_index = kNotQueued;
+  Racy<u32> heap_index = kNotQueued;  // Changed with the queue's lock held, on threads.
+  Racy<u32> home = 0;                 // On threads: the CPU whose queue it is in, or was in last.
   bool queued() const { return heap_index != kNotQueued; }
   SimEvent() = default;
   SimEvent(SimEventFn f, void *o, u32 c) : fn(f), owner(o), cpu(c) {}

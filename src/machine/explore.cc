@@ -105,7 +105,7 @@ void *ExploreSwitch::loop_thread = nullptr;
 
 // --- life ---
 
-Explorer::Explorer(Machine &machine, ExploreRun &run) : machine_(machine), run_(run) {
+Explorer::Explorer(Machine &machine, ExploreRun &run) : machine_(SimMachine::of(machine)), run_(run) {
   CHECK(!exec_context.on_cpu && !machine_.explorer_);
   CHECK(machine.nr_cpus() <= 64, "explore mode has at most 64 CPUs, not {}", machine.nr_cpus());
   const u32 nr_clocks = machine.nr_cpus() + 1;
@@ -343,8 +343,8 @@ void ExploreRun::fail(Failure failure, const std::string &text) {
 
 // --- the Machine's side ---
 
-void Machine::note_event(u32 cpu) { explorer_->event_access(cpu); }
+void SimMachine::note_event(u32 cpu) { explorer_->event_access(cpu); }
 
-bool Machine::explored_in_segment(u32 cpu) const { return explorer_->in_segment(cpu); }
+bool SimMachine::explored_in_segment(u32 cpu) const { return explorer_->in_segment(cpu); }
 
 }  // namespace uscx::machine

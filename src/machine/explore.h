@@ -25,7 +25,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "machine/machine.h"
+#include "machine/sim_machine.h"
 #include "machine/sync.h"
 
 namespace uscx::machine {
@@ -151,7 +151,7 @@ class Explorer {
   void freed(const void *memory, size_t size, const char *what);
   void spin(const char *what);
   void before_lock(const SpinLock &lock);
-  void after_lock(const SpinLock &lock);
+  void after_lock(const SpinLock &lock, bool tried);
   void after_unlock(const SpinLock &lock);
   void lock_busy(const SpinLock &lock);
   void event_access(u32 cpu);
@@ -182,7 +182,7 @@ class Explorer {
   static void join(Clock &to, const Clock &from);
   Context &current() { return *contexts_[current_cpu_]; }
 
-  Machine &machine_;
+  SimMachine &machine_;
   ExploreRun &run_;
   std::vector<std::unique_ptr<Context>> contexts_;
   std::vector<Candidate> candidates_;

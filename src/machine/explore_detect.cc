@@ -22,7 +22,7 @@ void use(const void *memory, const char *what) { exec_context.explorer->use(memo
 void freed(const void *memory, size_t size, const char *what) { exec_context.explorer->freed(memory, size, what); }
 void spin_wait(const char *what) { exec_context.explorer->spin(what); }
 void before_lock(const SpinLock &lock) { exec_context.explorer->before_lock(lock); }
-void after_lock(const SpinLock &lock) { exec_context.explorer->after_lock(lock); }
+void after_lock(const SpinLock &lock, bool tried) { exec_context.explorer->after_lock(lock, tried); }
 void after_unlock(const SpinLock &lock) { exec_context.explorer->after_unlock(lock); }
 void lock_busy(const SpinLock &lock) { exec_context.explorer->lock_busy(lock); }
 void event_access(u32 cpu) { exec_context.explorer->event_access(cpu); }
@@ -92,10 +92,12 @@ void Explorer::lock_busy(const SpinLock &lock) {
   touch(&lock, true);
 }
 
-void Explorer::after_lock(const SpinLock &lock) {
+void Explorer::after_lock(const SpinLock &lock, bool tried) {
   Context &c = current();
   progress_++;
-  for (const SpinLock *held : c.held) note_order(*held, lock);
+  // Who only tries waits for nobody.
+  for (const SpinLock *held : c.held)
+    if (!tried) note_order(*held, lock);
   c.held.push_back(&lock);
   auto it = released_.find(&lock);
   if (it != released_.end()) join(c.clock, it->second);

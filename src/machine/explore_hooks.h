@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The places at which explore mode may let another CPU go on, or looks at what the code does. In run mode each is a
-// test of one pointer that is never set. The core and its locks call these; machine/explore.h has what is behind them.
+// The places at which explore mode may let another CPU go on, or looks at what the code does. Elsewhere each is a test
+// of the mode. The core and its locks call these; machine/explore.h has what is behind them.
 //
 // Threading: on a CPU, any locks held, except spin_wait(), under which others must be able to go on.
 #ifndef USCX_MACHINE_EXPLORE_HOOKS_H_
@@ -21,16 +21,16 @@ void use(const void *memory, const char *what);
 void freed(const void *memory, size_t size, const char *what);
 void spin_wait(const char *what);
 void before_lock(const SpinLock &lock);
-void after_lock(const SpinLock &lock);
+void after_lock(const SpinLock &lock, bool tried = false);
 void after_unlock(const SpinLock &lock);
 void lock_busy(const SpinLock &lock);
 void event_access(u32 cpu);
 }  // namespace explore_hook
 
-inline bool exploring() { return __builtin_expect(exec_context.explorer != nullptr, 0); }
+inline bool exploring() { return __builtin_expect(exec_context.mode == Mode::kExplore, 0); }
 
 // Whether other CPUs may be in the middle of their segments while this one runs its own.
-inline bool concurrent() { return exploring(); }
+inline bool concurrent() { return __builtin_expect(exec_context.mode != Mode::kRun, 0); }
 
 // A program calls the kernel here: any other CPU may go on first.
 inline void explore_point() {
@@ -63,11 +63,8 @@ inline void note_freed(const void *memory, size_t size, const char *what) {
 }
 
 // In a loop that waits for another CPU, whose turn it is now. In run mode segments are atomic, so that nobody can be in
-// the middle of what is waited for: `what` is then a bug.
-inline void spin_wait(const char *what) {
-  CHECK(exploring(), "waiting for another CPU, though segments are atomic: {}", what);
-  explore_hook::spin_wait(what);
-}
+// the middle of what is waited for: `what` is then a bug. Threads let the host run something else for a while.
+void spin_wait(const char *what);
 
 // A plain field that several CPUs use under a lock or another order. An access that nothing orders is reported as a
 // data race in explore mode. racy() is for reads that are hints or are checked again under the lock.

@@ -22,7 +22,7 @@ class Nobody final : public MachineClient {
 void on_cpus(ExploreRun &run, const std::vector<std::function<void()>> &programs) {
   const u32 nr_cpus = static_cast<u32>(programs.size());
   trace::Tracer tracer(nr_cpus);
-  Machine machine({.topology = Topology::flat(nr_cpus)}, tracer);
+  SimMachine machine({.topology = Topology::flat(nr_cpus)}, tracer);
   Nobody nobody;
   machine.set_client(&nobody);
   std::vector<std::unique_ptr<SimEvent>> events;

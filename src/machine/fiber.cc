@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <boost/context/fiber.hpp>
+#include <mutex>
 #include <vector>
 
 #include "base/check.h"
@@ -22,18 +23,15 @@ namespace {
 
 namespace ctx = boost::context;
 
-// Free stacks of one host thread. Sanitizers and the guard page see each stack's whole life through here.
+// Free stacks. Sanitizers and the guard page see each stack's whole life through here.
 class StackPool {
  public:
   ~StackPool() {
     for (char *base : free_) munmap(base, mapping_bytes());
   }
   ctx::stack_context take() {
-    char *base;
-    if (!free_.empty()) {
-      base = free_.back();
-      free_.pop_back();
-    } else {
+    char *base = take_free();
+    if (!base) {
       void *mapping = mmap(nullptr, mapping_bytes(), PROT_READ | PROT_WRITE,
                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
       CHECK(mapping != MAP_FAILED, "no memory for a fiber's stack");
@@ -50,16 +48,25 @@ class StackPool {
 #if defined(__SANITIZE_ADDRESS__)
     __asan_unpoison_memory_region(top - Fiber::kStackBytes, Fiber::kStackBytes);
 #endif
+    const std::lock_guard<std::mutex> lock(mutex_);
     free_.push_back(top - mapping_bytes());
   }
 
  private:
+  char *take_free() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (free_.empty()) return nullptr;
+    char *base = free_.back();
+    free_.pop_back();
+    return base;
+  }
   static size_t guard_bytes() { return static_cast<size_t>(sysconf(_SC_PAGESIZE)); }
   static size_t mapping_bytes() { return Fiber::kStackBytes + guard_bytes(); }
-  std::vector<char *> free_;
+  std::mutex mutex_;
+  std::vector<char *> free_;  // Guarded by mutex_.
 };
 
-thread_local StackPool stack_pool;
+StackPool stack_pool;
 thread_local Fiber *current_fiber = nullptr;
 
 // The stack allocator that Boost.Context wants: the fiber's stack is taken and returned by its owner instead, so that

@@ -3,10 +3,15 @@
 // segment, it runs until it suspends or ends, and it goes on in a later segment. exec() is not part of a fiber: inside,
 // it is the resumer's.
 //
-// Threading: a fiber belongs to the host thread that resumed it first. Stacks come from a pool of that thread: 64 KiB
-// with a guard page below, so that an overflow faults. A fiber that has not ended is unwound when it is destroyed: its
-// suspend() throws a private type through the fiber's frames, whose destructors run; no frame may catch it (no
-// catch (...)) and no destructor may suspend.
+// Threading: one thread at a time resumes a fiber, not always the same. Compilers keep the address of a thread-local
+// variable across calls, so that a function that suspends, or is inlined into one, must not use thread-local variables
+// (exec(), this_cpu(), now_ns(), locks, which use them inline) both before and after: it leaves that to functions that
+// are [[gnu::noinline]] or in another file. It must not suspend inside of a catch block either, because the exception
+// in flight belongs to the thread.
+//
+// Stacks come from a pool of the process: 64 KiB with a guard page below, so that an overflow faults. A fiber that has
+// not ended is unwound when it is destroyed: its suspend() throws a private type through the fiber's frames, whose
+// destructors run; no frame may catch it (no catch (...)) and no destructor may suspend.
 #ifndef USCX_MACHINE_FIBER_H_
 #define USCX_MACHINE_FIBER_H_
 

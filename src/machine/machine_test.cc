@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "machine/machine.h"
+#include "machine/sim_machine.h"
 
 #include <gtest/gtest.h>
 
@@ -43,7 +43,7 @@ struct Recorder : MachineClient {
 struct MachineTest : testing::Test {
   trace::Tracer tracer{4};
   MachineConfig config{Topology::flat(4), 250, 1};
-  Machine machine{config, tracer};
+  SimMachine machine{config, tracer};
   Recorder client;
   MachineTest() { machine.set_client(&client); }
   using Log = std::vector<Recorder::Entry>;
@@ -254,7 +254,7 @@ u64 storm(u64 seed) {
     void on_segment_end() override {}
   };
   trace::Tracer tracer(64);
-  Machine machine(MachineConfig{Topology::flat(64), 1000, seed}, tracer);
+  SimMachine machine(MachineConfig{Topology::flat(64), 1000, seed}, tracer);
   Storm client(seed, machine);
   machine.set_client(&client);
   for (u32 cpu = 0; cpu < 64; cpu++) machine.start_tick(cpu);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Locks, atomics and RCU as the core uses them. In run mode segments are atomic, so a lock is never found taken: it
-// keeps its owner as a checked invariant, and the virtual time at which it becomes free, so that contention costs what
-// it costs. Explore mode and the threaded machine put their yield points and real atomics behind these same names.
+// Locks and atomics as the core uses them. In run mode segments are atomic, so a lock is never found taken: it keeps
+// its owner as a checked invariant, and the virtual time at which it becomes free, so that contention costs what it
+// costs. In explore mode these are the yield points. On threads the lock is a real one, which spins and then lets the
+// host run something else, because a machine may have more CPUs than its host.
 //
 // Lock order is in docs/LOCKING.md.
 #ifndef USCX_MACHINE_SYNC_H_
@@ -11,6 +12,7 @@
 
 #include "machine/explore_hooks.h"
 #include "machine/machine.h"
+#include "machine/racy.h"
 
 namespace uscx::machine {
 
@@ -24,49 +26,53 @@ class SpinLock {
   // are taken in its order (a CPU number).
   explicit SpinLock(Kind kind = Kind::kPrivate, const char *name = "lock") : name_(name), kind_(kind) {}
   void lock() {
-    if (exploring()) explore_lock();
-    CHECK(owner_ == kFree, "lock taken on CPU {} is held by CPU {}", this_cpu(), owner_);
-    owner_ = this_cpu();
-    if (kind_ == Kind::kContended) wait_for_release();
-    if (exploring()) explore_hook::after_lock(*this);
+    if (__builtin_expect(exec_context.mode != Mode::kRun, 0)) return lock_concurrent();
+    CHECK(owner() == kFree, "lock \"{}\" taken on CPU {} is held by CPU {}", name_, this_cpu(), owner());
+    take();
   }
   void unlock() {
-    CHECK(owner_ == this_cpu());
-    owner_ = kFree;
-    free_at_ns_ = now_ns();
+    CHECK(held_here());
+    free_at_ns_ = exec_context.now_ns;
+    owner_.store(kFree, std::memory_order_release);
     if (exploring()) explore_hook::after_unlock(*this);
   }
   bool try_lock() {
-    if (exploring()) explore_hook::before_lock(*this);
-    if (owner_ != kFree) return false;
-    owner_ = this_cpu();
-    if (kind_ == Kind::kContended) wait_for_release();
-    if (exploring()) explore_hook::after_lock(*this);
+    if (__builtin_expect(exec_context.mode != Mode::kRun, 0)) return try_lock_concurrent();
+    if (held()) return false;
+    take();
     return true;
   }
-  bool held_here() const { return owner_ == this_cpu(); }
-  bool held() const { return owner_ != kFree; }
-  u32 owner() const { return owner_; }
+  // True only for the CPU that holds it. From other CPUs the answers are hints.
+  bool held_here() const { return owner() == this_cpu(); }
+  bool held() const { return owner() != kFree; }
+  u32 owner() const { return owner_.load(std::memory_order_relaxed); }
   const char *name() const { return name_; }
   u32 place() const { return place_; }
   void set_place(u32 place) { place_ = place; }
 
  private:
   static constexpr u32 kFree = ~0u;
-  void explore_lock() {
-    explore_hook::before_lock(*this);
-    while (owner_ != kFree) explore_hook::lock_busy(*this);
+  void take() {
+    owner_.store(this_cpu(), std::memory_order_relaxed);
+    if (kind_ == Kind::kContended) wait_for_release();
+  }
+  // Out of line: explore mode stops here; threads really wait.
+  void lock_concurrent();
+  bool try_lock_concurrent();
+  bool claim() {
+    u32 expected = kFree;
+    return owner_.compare_exchange_strong(expected, this_cpu(), std::memory_order_acquire, std::memory_order_relaxed);
   }
   void wait_for_release() {
     charge(Cost::spin_lock);
-    if (free_at_ns_ <= now_ns()) return;
-    const u64 wait = free_at_ns_ - now_ns();
+    if (free_at_ns_ <= exec_context.now_ns) return;
+    const u64 wait = free_at_ns_ - exec_context.now_ns;
     charge_ns(wait);
     charge(Cost::lock_transfer);
   }
-  u64 free_at_ns_ = 0;
+  u64 free_at_ns_ = 0;  // Of virtual time; the holder's to change.
   const char *name_;
-  u32 owner_ = kFree;
+  std::atomic<u32> owner_ = kFree;  // Acquire in claim(), release in unlock().
   u32 place_ = 0;
   Kind kind_;
 };
@@ -82,7 +88,8 @@ class SpinGuard {
   SpinLock &lock_;
 };
 
-// A shared field read and written by several CPUs without a common lock. Every such access goes through this type.
+// A shared field read and written by several CPUs without a common lock, where the order of accesses matters: a yield
+// point in explore mode. Hints, which are looked at again under a lock, are Racy<T> (machine/racy.h).
 template <typename T>
 class Shared {
  public:
@@ -116,9 +123,21 @@ class Shared {
     atomic_write(this);
     return value_.fetch_add(value);
   }
+  // For checks that are no part of the protocol.
+  T racy() const { return value_.load(std::memory_order_relaxed); }
 
  private:
   std::atomic<T> value_;
+};
+
+// Something that happens once. For code that suspends: nothing of it is inlined (fiber.h).
+class Completion {
+ public:
+  void complete();
+  bool is_complete() const;
+
+ private:
+  Shared<bool> complete_{false};
 };
 
 }  // namespace uscx::machine

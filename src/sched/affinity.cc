@@ -24,7 +24,7 @@ struct MigrateWork final : StopWork {
 
 }  // namespace
 
-void Kernel::use_mask(Task &p, const CpuMask *interned) { p.ts.cpus_ptr = kernel_mask(interned); }
+void Kernel::use_mask(Task &p, const CpuMask *interned) { machine::racy_store(p.ts.cpus_ptr, kernel_mask(interned)); }
 
 void Kernel::double_lock(Rq &rq, Rq &other) {
   CHECK(rq.lock.held_here() && &rq != &other);
@@ -76,12 +76,12 @@ void Kernel::migration_work(Kernel &kernel, StopWork &stop_work) {
     SpinGuard guard(p.pi_lock);
     Rq *rq = &kernel.lock_task_rq(p);
     // It may have gone to sleep, moved, or been given this CPU again meanwhile.
-    const bool here = rq->cpu == machine::this_cpu() && p.ts.on_rq == kOnRqQueued;
-    if (here && !p.ts.migration_disabled && !p.allowed_on(rq->cpu)) {
+    const bool here = rq->cpu == machine::this_cpu() && p.on_rq_state() == kOnRqQueued;
+    if (here && !p.migration_disabled() && !p.allowed_on(rq->cpu)) {
       const u32 cpu = kernel.pick_distributed(*p.cpus);
       rq = &kernel.move_queued_task(*rq, p, cpu);
     }
-    if (!p.ts.migration_disabled) p.migration_pending = false;
+    if (!p.migration_disabled()) p.migration_pending = false;
     rq_unlock(*rq);
   }
   kernel.put_task(p);
@@ -90,7 +90,7 @@ void Kernel::migration_work(Kernel &kernel, StopWork &stop_work) {
 // --- affinity ---
 
 int Kernel::set_cpus_allowed(Task &p, const CpuMask &cpus) {
-  if (p.ts.flags & PF_NO_SETAFFINITY) return -EINVAL;
+  if (p.flags() & PF_NO_SETAFFINITY) return -EINVAL;
   if (!cpus.view().intersects(online_)) return -EINVAL;
   const CpuMask *interned = intern_mask(cpus);
   bool by_stopper = false;
@@ -100,17 +100,17 @@ int Kernel::set_cpus_allowed(Task &p, const CpuMask &cpus) {
     if (p.cpus != interned && !p.dead) {
       sched_change(*rq, p, DEQUEUE_SAVE, [&] {
         p.cpus = interned;
-        p.ts.nr_cpus_allowed = static_cast<int>(mask_weight(interned));
+        machine::racy_store(p.ts.nr_cpus_allowed, static_cast<int>(mask_weight(interned)));
         // With migration disabled and the task off its CPU, the one-CPU mask stays in force until migrate_enable().
-        const bool pinned = p.ts.migration_disabled && p.ts.cpus_ptr == kernel_mask(single_cpu_mask(p.cpu));
+        const bool pinned = p.migration_disabled() && p.cpus_ptr() == kernel_mask(single_cpu_mask(p.cpu));
         if (!pinned) use_mask(p, interned);
         p.sched_class->set_cpus_allowed(p);
       });
       if (!p.cpus->test(p.cpu) || !online_.test(p.cpu)) {
-        if (p.ts.migration_disabled || rq->curr == &p) {
+        if (p.migration_disabled() || rq->curr == &p) {
           p.migration_pending = true;
-          by_stopper = !p.ts.migration_disabled;
-        } else if (p.ts.on_rq == kOnRqQueued) {
+          by_stopper = !p.migration_disabled();
+        } else if (p.on_rq_state() == kOnRqQueued) {
           rq = &move_queued_task(*rq, p, pick_distributed(*p.cpus));
         }
       } else {
@@ -125,33 +125,38 @@ int Kernel::set_cpus_allowed(Task &p, const CpuMask &cpus) {
 
 // --- disabled migration ---
 
-void Kernel::migrate_disable(Task &p) { p.ts.migration_disabled++; }
+void Kernel::migrate_disable(Task &p) {
+  machine::racy_store(p.ts.migration_disabled, static_cast<u16>(p.ts.migration_disabled + 1));
+}
 
 // As lazily as in Linux: a task that is not switched out while migration is disabled keeps its mask.
 void Kernel::migrate_disable_switch(Task &prev) {
-  if (!prev.ts.migration_disabled) return;
+  if (!prev.migration_disabled()) return;
   const CpuMask *here = single_cpu_mask(prev.cpu);
-  if (prev.ts.cpus_ptr == kernel_mask(here) || prev.ts.cpus_ptr != kernel_mask(prev.cpus)) return;
+  if (prev.cpus_ptr() == kernel_mask(here) || prev.cpus_ptr() != kernel_mask(prev.cpus)) return;
   use_mask(prev, here);
   prev.sched_class->set_cpus_allowed(prev);
 }
 
 void Kernel::migrate_enable(Task &p) {
-  CHECK(p.ts.migration_disabled > 0, "{} [{}]", p.comm(), p.pid());
-  if (--p.ts.migration_disabled) return;
-  if (p.ts.cpus_ptr != kernel_mask(p.cpus)) {
+  CHECK(p.migration_disabled() > 0, "{} [{}]", p.comm(), p.pid());
+  machine::racy_store(p.ts.migration_disabled, static_cast<u16>(p.ts.migration_disabled - 1));
+  if (p.migration_disabled()) return;
+  {
     TaskLock lock(*this, p);
-    sched_change(lock.rq, p, DEQUEUE_SAVE, [&] {
-      use_mask(p, p.cpus);
-      p.sched_class->set_cpus_allowed(p);
-    });
+    if (p.cpus_ptr() != kernel_mask(p.cpus)) {
+      sched_change(lock.rq, p, DEQUEUE_SAVE, [&] {
+        use_mask(p, p.cpus);
+        p.sched_class->set_cpus_allowed(p);
+      });
+    }
+    if (!p.migration_pending) return;
   }
-  if (!p.migration_pending) return;
   if (task_rq(p).curr == &p) return request_migration(p);
-  p.migration_pending = false;
   SpinGuard guard(p.pi_lock);
   Rq *rq = &lock_task_rq(p);
-  if (p.ts.on_rq == kOnRqQueued && !p.allowed_on(p.cpu)) rq = &move_queued_task(*rq, p, pick_distributed(*p.cpus));
+  p.migration_pending = false;
+  if (p.on_rq_state() == kOnRqQueued && !p.allowed_on(p.cpu)) rq = &move_queued_task(*rq, p, pick_distributed(*p.cpus));
   rq_unlock(*rq);
 }
 

@@ -28,7 +28,7 @@ Rq &Kernel::lock_task_rq(Task &p) {
   for (;;) {
     Rq &rq = task_rq(p);
     rq_lock(rq);
-    const bool under_way = p.ts.on_rq == kOnRqMigrating;
+    const bool under_way = p.on_rq_state() == kOnRqMigrating;
     if ((&rq == &task_rq(p) && !under_way) || mutated(Mutation::no_requeue_check)) return rq;
     rq_unlock(rq);
     if (under_way) machine::spin_wait("a task that is moved between run queues");
@@ -47,7 +47,7 @@ void Kernel::sched_change(Rq &rq, Task &p, u64 flags, const std::function<void()
   CHECK(rq.lock.held_here() && p.pi_lock.held_here());
   if (!(flags & DEQUEUE_NOCLOCK)) update_rq_clock(rq);
   flags |= DEQUEUE_NOCLOCK;
-  const bool queued = p.ts.on_rq == kOnRqQueued;
+  const bool queued = p.on_rq_state() == kOnRqQueued;
   const bool running = rq.curr == &p;
   SchedClass &old_class = *p.sched_class;
   if (flags & DEQUEUE_CLASS) old_class.switching_from(rq, p);
@@ -74,7 +74,7 @@ void Kernel::sched_change(Rq &rq, Task &p, u64 flags, const std::function<void()
 
 void Kernel::update_task_class(Task &p) {
   TaskLock lock(*this, p);
-  if (p.dead || p.ts.__state == TASK_DEAD) return;
+  if (p.dead || p.state() == TASK_DEAD) return;
   SchedClass &next = class_for(p);
   if (&next == p.sched_class) return;
   sched_change(lock.rq, p, DEQUEUE_SAVE | DEQUEUE_MOVE | DEQUEUE_CLASS, [&] { set_class(p, next); });

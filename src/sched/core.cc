@@ -5,6 +5,8 @@
 // Threading: a CPU's own code only, except update_rq_clock, resched_curr and the enqueue side, which any CPU may call
 // with the rq lock held. Invariants: rq.curr changes only in context_switch() on its own CPU; a task's state is other
 // than running only while it is off the rq or inside the schedule() pass that takes it off.
+#include <utility>
+
 #include "sched/ext/ext.h"
 #include "sched/kernel.h"
 
@@ -52,7 +54,7 @@ void Kernel::account_process_time(Task &p, u64 delta_ns) {
 }
 
 void Kernel::add_nr_running(Rq &rq, u32 count) {
-  if (rq.nr_running == 0) idle_cpus_.clear(rq.cpu);
+  if (rq.nr_running == 0) idle_cpus_.set_shared(rq.cpu, false);
   rq.nr_running += count;
   rq.shared->nr_running = rq.nr_running;
 }
@@ -61,7 +63,7 @@ void Kernel::sub_nr_running(Rq &rq, u32 count) {
   CHECK(rq.nr_running >= count, "CPU {}", rq.cpu);
   rq.nr_running -= count;
   rq.shared->nr_running = rq.nr_running;
-  if (rq.nr_running == 0 && rq.curr == rq.idle) idle_cpus_.set(rq.cpu);
+  if (rq.nr_running == 0 && rq.curr == rq.idle) idle_cpus_.set_shared(rq.cpu, true);
 }
 
 // --- queueing ---
@@ -77,27 +79,27 @@ void Kernel::dequeue_task(Rq &rq, Task &p, u64 flags) {
 }
 
 void Kernel::activate_task(Rq &rq, Task &p, u64 flags) {
-  CHECK(p.ts.on_rq != kOnRqQueued && p.cpu == rq.cpu, "{} [{}] on CPU {}", p.comm(), p.pid(), p.cpu);
-  if (p.ts.on_rq == kOnRqMigrating) flags |= ENQUEUE_MIGRATED;
+  CHECK(p.on_rq_state() != kOnRqQueued && p.cpu == rq.cpu, "{} [{}] on CPU {}", p.comm(), p.pid(), p.cpu);
+  if (p.on_rq_state() == kOnRqMigrating) flags |= ENQUEUE_MIGRATED;
   enqueue_task(rq, p, flags);
-  p.ts.on_rq = kOnRqQueued;
+  p.set_on_rq(kOnRqQueued);
 }
 
 void Kernel::deactivate_task(Rq &rq, Task &p, u64 flags) {
-  CHECK(p.ts.on_rq == kOnRqQueued && p.cpu == rq.cpu, "{} [{}] on CPU {}", p.comm(), p.pid(), p.cpu);
+  CHECK(p.on_rq_state() == kOnRqQueued && p.cpu == rq.cpu, "{} [{}] on CPU {}", p.comm(), p.pid(), p.cpu);
   if (flags & DEQUEUE_SLEEP) {
     dequeue_task(rq, p, flags);
-    p.ts.on_rq = kNotOnRq;
+    p.set_on_rq(kNotOnRq);
   } else {
-    p.ts.on_rq = kOnRqMigrating;
+    p.set_on_rq(kOnRqMigrating);
     dequeue_task(rq, p, flags);
   }
 }
 
 void Kernel::set_task_cpu(Task &p, u32 cpu) {
-  CHECK(p.ts.on_rq != kOnRqQueued, "{} [{}] changes its CPU while it is queued", p.comm(), p.pid());
+  CHECK(p.on_rq_state() != kOnRqQueued, "{} [{}] changes its CPU while it is queued", p.comm(), p.pid());
   if (cpu != p.cpu) {
-    CHECK(!p.ts.migration_disabled, "{} [{}] migrates from CPU {} with migration disabled", p.comm(), p.pid(), p.cpu);
+    CHECK(!p.migration_disabled(), "{} [{}] migrates from CPU {} with migration disabled", p.comm(), p.pid(), p.cpu);
     machine_.trace(EventType::sched_migrate_task, static_cast<u64>(p.pid()), p.cpu, cpu);
     p.cpu = cpu;
   }
@@ -125,8 +127,7 @@ void Kernel::wakeup_preempt(Rq &rq, Task &p, u64 flags) {
 
 void Kernel::kick_idle_balance(u32 cpu) {
   Rq &rq = *rqs_[cpu];
-  if (rq.balance_kick) return;
-  rq.balance_kick = true;
+  if (rq.balance_kick.exchange(true)) return;
   machine_.send_resched(cpu);
 }
 
@@ -152,7 +153,7 @@ void Kernel::schedule(bool preempt) {
   rcu_.quiescent(rq.cpu);
   rq_lock(rq);
   update_rq_clock(rq);
-  const u32 prev_state = preempt ? TASK_RUNNING : prev.ts.__state;
+  const u32 prev_state = preempt ? TASK_RUNNING : prev.state();
   if (prev_state != TASK_RUNNING) deactivate_task(rq, prev, DEQUEUE_SLEEP | DEQUEUE_NOCLOCK);
   Task &next = pick_next_task(rq, prev);
   rq.need_resched = false;
@@ -174,27 +175,26 @@ void Kernel::schedule(bool preempt) {
     callback(*this, rq);
   }
   rq_unlock(rq);
-  // prev is gone from this CPU for good; nobody but us knows when.
-  if (&next != &prev && prev.ts.__state == TASK_DEAD) finish_dead(prev);
+  // A dead task is gone from this CPU for good; nobody but us knows when. Another one may run elsewhere by now.
+  if (prev_state == TASK_DEAD) finish_dead(prev);
 }
 
 void Kernel::context_switch(Rq &rq, Task &prev, Task &next) {
-  CHECK(next.cpu == rq.cpu && (next.ts.on_rq == kOnRqQueued || &next == rq.idle), "{} [{}] is picked on CPU {}",
+  CHECK(next.cpu == rq.cpu && (next.on_rq_state() == kOnRqQueued || &next == rq.idle), "{} [{}] is picked on CPU {}",
         next.comm(), next.pid(), rq.cpu);
-  CHECK(next.allowed_on(rq.cpu) || next.migration_pending || next.ts.migration_disabled,
+  CHECK(next.allowed_on(rq.cpu) || next.migration_pending || next.migration_disabled(),
         "{} [{}] is picked on CPU {}, where it may not run", next.comm(), next.pid(), rq.cpu);
   migrate_disable_switch(prev);
   rq.nr_switches++;
   rq.shared->nr_switches = rq.nr_switches;
-  const bool prev_runnable = prev.ts.on_rq == kOnRqQueued || &prev == rq.idle;
-  machine_.trace(EventType::sched_switch, static_cast<u64>(prev.pid()), prev_runnable ? TASK_RUNNING : prev.ts.__state,
+  const bool prev_runnable = prev.on_rq_state() == kOnRqQueued || &prev == rq.idle;
+  machine_.trace(EventType::sched_switch, static_cast<u64>(prev.pid()), prev_runnable ? TASK_RUNNING : prev.state(),
                  static_cast<u64>(next.pid()), prev_runnable);
   rq.curr = &next;
   rq.shared->curr = &next.ts;
   // From here on a waker may put prev on another CPU; it waits for this in wake().
-  machine::atomic_write(&prev.ts.on_cpu);
-  prev.ts.on_cpu = 0;
-  next.ts.on_cpu = 1;
+  next.set_on_cpu(true);
+  prev.set_on_cpu(false);
   charge(Cost::context_switch);
 }
 
@@ -253,28 +253,29 @@ void Kernel::on_segment_end() {
 
 void Kernel::take_step(Rq &rq, Task &p) {
   const Step step = p.behavior->next(*this, p);
-  CHECK(rq.curr == &p && p.ts.__state == TASK_RUNNING, "{} [{}] left its CPU while it chose a step", p.comm(), p.pid());
+  CHECK(rq.curr == &p && p.state() == TASK_RUNNING, "{} [{}] left its CPU while it chose a step", p.comm(), p.pid());
   switch (step.kind) {
     case Step::Kind::kRun: p.run_left_ns = step.ns; break;
     case Step::Kind::kSleepUntil:
       if (step.ns <= now_ns()) break;
       p.sleep_timer.cpu = rq.cpu;
       machine_.arm_timer(p.sleep_timer, step.ns);
-      block_current(p);
+      block_current(p, true);
       break;
-    case Step::Kind::kBlock:
-      if (p.wakeup_before_block)
-        p.wakeup_before_block = false;
-      else
-        block_current(p);
-      break;
+    case Step::Kind::kBlock: block_current(p, false); break;
     case Step::Kind::kYield: yield_current(rq, p); break;
     case Step::Kind::kExit: exit_current(p); break;
   }
 }
 
-void Kernel::block_current(Task &p) {
-  p.ts.__state = TASK_INTERRUPTIBLE;
+// A wakeup that came since the task decided to block keeps it awake; a timed sleep lasts until then all the same.
+void Kernel::block_current(Task &p, bool timed) {
+  {
+    machine::SpinGuard guard(p.pi_lock);
+    if (!timed && std::exchange(p.wakeup_before_block, false)) return;
+    p.timed_sleep = timed;
+    p.set_state(TASK_INTERRUPTIBLE);
+  }
   schedule(false);
 }
 
@@ -288,9 +289,12 @@ void Kernel::yield_current(Rq &rq, Task &p) {
 }
 
 void Kernel::exit_current(Task &p) {
-  p.ts.flags |= PF_EXITING;
+  p.add_flags(PF_EXITING);
   machine_.trace(EventType::task_exit, static_cast<u64>(p.pid()));
-  p.ts.__state = TASK_DEAD;
+  {
+    machine::SpinGuard guard(p.pi_lock);
+    p.set_state(TASK_DEAD);
+  }
   schedule(false);
 }
 

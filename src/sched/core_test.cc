@@ -6,6 +6,7 @@
 #include <chrono>
 
 #include "base/rng.h"
+#include "machine/sim_machine.h"
 #include "sched/test_machine.h"
 
 namespace uscx::sched {
@@ -265,7 +266,7 @@ struct CountingSpace final : ObjectSpace {
 TEST(Life, DeadTaskIsFreedAfterReferencesAndGracePeriod) {
   CountingSpace space;
   trace::Tracer tracer(2);
-  machine::Machine machine(machine::MachineConfig{.topology = machine::Topology::flat(2)}, tracer);
+  machine::SimMachine machine(machine::MachineConfig{.topology = machine::Topology::flat(2)}, tracer);
   {
     Kernel kernel(machine, space);
     int child_pid = 0;

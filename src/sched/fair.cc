@@ -258,7 +258,7 @@ void FairClass::task_tick(Rq &rq, Task &) {
 void FairClass::switched_from(Rq &, Task &p) { p.fair.vlag_cpu = -1; }
 
 void FairClass::switched_to(Rq &rq, Task &p) {
-  if (p.ts.on_rq != kOnRqQueued) return;
+  if (p.on_rq_state() != kOnRqQueued) return;
   if (rq.curr == &p)
     kernel_.resched_curr(rq);
   else

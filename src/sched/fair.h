@@ -75,8 +75,8 @@ class FairClass final : public SchedClass {
   static constexpr u64 kNiceZeroWeight = 1024;
   u64 slice_ns_;
   // CPUs where a fair task waits. A hint: read without their rq locks, and checked again with them.
-  machine::CpuMask waiting_;
-  u32 nr_waiting_cpus_ = 0;
+  machine::CpuMask waiting_;  // Changes by set_shared().
+  machine::Racy<u32> nr_waiting_cpus_;
 };
 
 }  // namespace uscx::sched

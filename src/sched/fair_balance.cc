@@ -22,24 +22,19 @@ constexpr u32 kMaxScannedTasks = 32;          // Tasks of a queue that are tried
 void FairClass::set_overloaded(Rq &rq) {
   const bool waiting = !rq.fair.tree.empty();
   if (waiting == waiting_.test(rq.cpu)) return;
-  if (waiting) {
-    waiting_.set(rq.cpu);
-    nr_waiting_cpus_++;
-  } else {
-    waiting_.clear(rq.cpu);
-    nr_waiting_cpus_--;
-  }
+  waiting_.set_shared(rq.cpu, waiting);
+  nr_waiting_cpus_.add(waiting ? 1 : ~0u);
 }
 
 // --- where a woken task goes ---
 
 // The first idle CPU of the domain that p may use, from `from` on and around.
 u32 FairClass::find_idle_in(const Task &p, MaskView domain, u32 from) const {
-  const MaskView allowed(p.ts.cpus_ptr->bits, kernel_.nr_cpus());
+  const MaskView allowed(p.cpus_ptr()->bits, kernel_.nr_cpus());
   const MaskView idle = kernel_.idle_cpus();
   const u32 nr_words = machine::mask_words(kernel_.nr_cpus());
   const u32 start = from / 64;
-  const auto usable = [&](u32 i) { return allowed.words()[i] & idle.words()[i] & domain.words()[i]; };
+  const auto usable = [&](u32 i) { return allowed.word_at(i) & idle.word_at(i) & domain.word_at(i); };
   const machine::MaskWord above = ~machine::MaskWord{0} << (from % 64);
   for (u32 n = 0; n <= nr_words; n++) {
     const u32 i = (start + n) % nr_words;
@@ -59,7 +54,7 @@ u32 FairClass::find_idle_cpu(const Task &p, u32 near_cpu) const {
 }
 
 u32 FairClass::find_idlest_cpu(const Task &p, u32 near_cpu) const {
-  const MaskView allowed(p.ts.cpus_ptr->bits, kernel_.nr_cpus());
+  const MaskView allowed(p.cpus_ptr()->bits, kernel_.nr_cpus());
   u32 best = near_cpu;
   u64 best_load = ~u64{0};
   for (u32 cpu = allowed.first(); cpu < kernel_.nr_cpus(); cpu = allowed.next(cpu + 1)) {
@@ -106,15 +101,25 @@ bool FairClass::pull_from_domain(Rq &rq, MaskView domain, bool idle) {
   const MaskView waiting = waiting_;
   const auto max_weight = [&](const Rq &from) {
     if (idle) return ~u64{0};
-    return from.fair.load > rq.fair.load ? from.fair.load - rq.fair.load : 0;
+    const u64 from_load = from.fair.load, load = rq.fair.load;
+    return from_load > load ? from_load - load : 0;
   };
-  // Two running: a task that alone is on its way to an idle CPU is left to it.
-  const auto can_give = [&](Rq &from) { return from.nr_running > 1 && movable_task(from, rq, max_weight(from)); };
+  // Two running: a task that alone is on its way to an idle CPU is left to it. A CPU whose queue is in use is passed
+  // over, because its lock may be waited for only in order.
+  const auto can_give = [&](Rq &from) {
+    if (from.nr_running <= 1 || !from.lock.try_lock()) return false;
+    const bool can = movable_task(from, rq, max_weight(from));
+    rq_unlock(from);
+    return can;
+  };
   Rq *busiest = nullptr;
+  u64 busiest_load = 0;
   for (u32 cpu = waiting.next_and(domain, 0); cpu < kernel_.nr_cpus(); cpu = waiting.next_and(domain, cpu + 1)) {
     Rq &from = kernel_.rq(cpu);
-    if (&from == &rq || (busiest && from.fair.load <= busiest->fair.load)) continue;
-    if (can_give(from)) busiest = &from;
+    const u64 load = from.fair.load;
+    if (&from == &rq || (busiest && load <= busiest_load) || !can_give(from)) continue;
+    busiest = &from;
+    busiest_load = load;
   }
   if (!busiest) return false;
   kernel_.double_lock(rq, *busiest);
@@ -151,7 +156,7 @@ void FairClass::kick_idle_cpu_for_waiters(Rq &rq) {
   u32 scanned = 0;
   for (const Task &p : rq.fair.tree) {
     if (scanned++ == kMaxScannedTasks) return;
-    if (p.ts.migration_disabled) continue;
+    if (p.migration_disabled()) continue;
     const u32 cpu = find_idle_cpu(p, rq.cpu);
     if (cpu == kernel_.nr_cpus()) continue;
     kernel_.kick_idle_balance(cpu);

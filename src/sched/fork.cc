@@ -15,6 +15,7 @@
 namespace uscx::sched {
 
 using machine::exec;
+using machine::SpinGuard;
 using trace::EventType;
 
 namespace {
@@ -76,8 +77,10 @@ Task &Kernel::alloc_task(TaskSpec &spec, SchedClass *fixed_class) {
   ts.group_leader = &ts;
   Task *parent = spec.parent ? spec.parent : (ts.flags & PF_KTHREAD) ? kthreadd_ : init_;
   ts.real_parent = parent ? &parent->ts : &ts;
-  p.cpu = p.wake_cpu = exec().on_cpu ? machine::this_cpu() : parent ? parent->cpu : 0;
-  if (!p.cpus->test(p.cpu)) p.cpu = p.wake_cpu = p.cpus->view().first();
+  u32 cpu = exec().on_cpu ? machine::this_cpu() : parent ? parent->cpu.get() : 0;
+  if (!p.cpus->test(cpu)) cpu = p.cpus->view().first();
+  p.cpu = cpu;
+  p.wake_cpu = cpu;
   CHECK(p.cpu < nr_cpus(), "task {} may run on no CPU", spec.comm);
   set_load_weight(p);
   set_class(p, fixed_class ? *fixed_class : class_for(p));
@@ -110,7 +113,10 @@ int Kernel::register_task(Task &p, const TaskSpec &spec) {
   tasks_.push_back(p);
   nr_tasks_++;
   task_of(p.ts.real_parent)->nr_children++;
-  by_pid_[p.pid()] = &p;
+  {
+    SpinGuard guard(pid_lock_);
+    by_pid_[p.pid()] = &p;
+  }
   machine_.trace(EventType::task_new, static_cast<u64>(p.pid()), machine_.tracer().text(p.comm()),
                  static_cast<u64>(static_cast<s64>(spec.nice)), static_cast<u64>(spec.kind));
   ext_->post_fork(p);
@@ -153,7 +159,7 @@ Task &Kernel::make_idle_task(u32 cpu) {
       .comm = fmt::format("swapper/{}", cpu), .kind = TaskKind::kKthread, .extra_flags = PF_KTHREAD | PF_IDLE};
   spec.cpus = single_cpu_mask(cpu);
   Task &p = alloc_task(spec, &idle_class());
-  p.ts.__state = TASK_RUNNING;
+  p.set_state(TASK_RUNNING);
   p.ts.on_cpu = 1;
   return p;
 }
@@ -182,8 +188,11 @@ void Kernel::finish_dead(Task &p) {
   tasks_.erase(tasks_.iterator_to(p));
   task_of(p.ts.real_parent)->nr_children--;
   if (p.nr_children) adopt_children(p);
-  zombies_.push_back(p);
-  by_pid_.erase(p.pid());
+  {
+    SpinGuard guard(pid_lock_);
+    zombies_.push_back(p);
+    by_pid_.erase(p.pid());
+  }
   nr_tasks_--;
   fork_lock_.unlock();
   p.behavior.reset();
@@ -201,13 +210,24 @@ void Kernel::adopt_children(Task &dead) {
 }
 
 void Kernel::put_task(Task &p) {
-  CHECK(p.refs > 0, "{} [{}]", p.comm(), p.pid());
-  if (--p.refs) return;
+  const u32 refs = p.refs.fetch_sub(1, std::memory_order_acq_rel);
+  CHECK(refs > 0, "pid {}", p.pid());
+  if (refs > 1) return;
   CHECK(p.dead, "the last reference of {} [{}] is dropped while it lives", p.comm(), p.pid());
   rcu_.call([this, &p] {
-    zombies_.erase(zombies_.iterator_to(p));
+    {
+      SpinGuard guard(pid_lock_);
+      zombies_.erase(zombies_.iterator_to(p));
+    }
     free_task(p);
   });
+}
+
+bool Kernel::try_get_task(Task &p) {
+  u32 refs = p.refs.load(std::memory_order_relaxed);
+  while (refs && !p.refs.compare_exchange_weak(refs, refs + 1, std::memory_order_acquire)) {
+  }
+  return refs;
 }
 
 void Kernel::free_task(Task &p) {

@@ -35,6 +35,7 @@ Kernel::Kernel(machine::Machine &machine, ObjectSpace &objects, const KernelConf
       idle_cpus_(machine.topology().all()) {
   CHECK(!exec().on_cpu);
   for (u32 cpu = 0; cpu < machine_.nr_cpus(); cpu++) rqs_.push_back(std::make_unique<Rq>());
+  single_masks_ = std::make_unique<machine::Shared<const machine::CpuMask *>[]>(nr_cpus());
   possible_mask_ = intern_mask(machine_.topology().all());
   classes_[SchedClass::kStop] = make_stop_class(*this);
   classes_[SchedClass::kRt] = make_rt_class(*this);
@@ -82,7 +83,8 @@ void Kernel::boot() {
     rq.continuation.cpu = cpu;
     rq.fair.slice_timer.cpu = cpu;
     rq.next_class = &idle_class();
-    rq.idle = rq.curr = &make_idle_task(cpu);
+    rq.idle = &make_idle_task(cpu);
+    rq.curr = rq.idle;
     rq.shared->idle = rq.shared->curr = &rq.idle->ts;
     machine_.cpu_entered_idle(cpu);
     ext_->rq_online(rq);
@@ -139,13 +141,16 @@ Kernel::~Kernel() {
 }
 
 Task *Kernel::find_task(int pid) {
+  machine::SpinGuard guard(pid_lock_);
   auto it = by_pid_.find(pid);
   return it == by_pid_.end() ? nullptr : it->second;
 }
 
 void Kernel::log(const std::string &line) {
   machine_.trace(trace::EventType::log, machine_.tracer().text(line));
-  if (on_log_) on_log_(now_ns(), line);
+  if (!on_log_) return;
+  machine::SpinGuard guard(log_lock_);
+  on_log_(now_ns(), line);
 }
 
 // --- interrupts ---
@@ -167,8 +172,7 @@ void Kernel::on_tick() {
 // The sender has set need_resched already, under the rq lock; only idle CPUs are asked for more.
 void Kernel::on_resched_ipi() {
   Rq &rq = this_rq();
-  if (!rq.balance_kick) return;
-  rq.balance_kick = false;
+  if (!rq.balance_kick.exchange(false)) return;
   if (rq.curr == rq.idle) rq.need_resched = true;
 }
 

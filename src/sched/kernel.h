@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "machine/machine.h"
+#include "machine/sync.h"
 #include "sched/class.h"
 #include "sched/object_space.h"
 #include "sched/rcu.h"
@@ -65,7 +66,8 @@ class Kernel final : public machine::MachineClient {
   // Creates a task and makes it runnable (fork and wake_up_new_task). Returns nullptr and sets *error (-errno) when
   // ops.init_task refuses it. From host context, or from a Behavior's next().
   Task *create_task(TaskSpec spec, int *error = nullptr);
-  Task *find_task(int pid);  // Live tasks only, not idle ones.
+  // Live tasks only, not idle ones. Valid for the segment; try_get_task() keeps it for longer.
+  Task *find_task(int pid);
   Task &init_task() { return *init_; }
   Task &kthreadd() { return *kthreadd_; }
   template <typename Fn>
@@ -73,8 +75,9 @@ class Kernel final : public machine::MachineClient {
     for (Task &p : tasks_) fn(p);
   }
   u32 nr_tasks() const { return nr_tasks_; }
-  void get_task(Task &p) { p.refs++; }
-  void put_task(Task &p);  // The last reference frees it after a grace period.
+  void get_task(Task &p) { p.refs.fetch_add(1, std::memory_order_relaxed); }
+  bool try_get_task(Task &p);  // False if the last reference is gone already; for a task that was found under RCU.
+  void put_task(Task &p);      // The last reference frees it after a grace period.
 
   // --- wakeups and changes; they take the locks themselves ---
   bool wake(Task &p, u64 wake_flags = 0);  // try_to_wake_up; true if it was asleep.
@@ -105,7 +108,7 @@ class Kernel final : public machine::MachineClient {
   void double_lock(Rq &rq, Rq &other);
   // CPUs that run their idle task and have nothing queued. A hint: read without locks.
   const machine::CpuMask &idle_cpus() const { return idle_cpus_; }
-  void set_cpu_idle(u32 cpu, bool idle) { idle ? idle_cpus_.set(cpu) : idle_cpus_.clear(cpu); }
+  void set_cpu_idle(u32 cpu, bool idle) { idle_cpus_.set_shared(cpu, idle); }
   void kick_idle_balance(u32 cpu);  // Asks an idle CPU to look for work.
   // Dequeues, lets change() alter the task, and enqueues again: how every property of a queued task is changed.
   // Flags are DEQUEUE_SAVE | ...; calls put_prev/set_next for a running task. rq lock and pi_lock held.
@@ -180,7 +183,7 @@ class Kernel final : public machine::MachineClient {
   void context_switch(Rq &rq, Task &prev, Task &next);
   void finish_dead(Task &p);
   void take_step(Rq &rq, Task &p);  // Asks the current task what it does next, and does it.
-  void block_current(Task &p);
+  void block_current(Task &p, bool timed);
   void yield_current(Rq &rq, Task &p);
   void exit_current(Task &p);
   void start_user(Rq &rq, Task &p);
@@ -188,6 +191,7 @@ class Kernel final : public machine::MachineClient {
   void leave_segment(Rq &rq);  // Goes on in an event of its own.
   void account_process_time(Task &p, u64 delta_ns);
   u32 select_task_rq(Task &p, u32 cpu, u64 *wake_flags);
+  bool wake_locked(Task &p, u64 wake_flags);
   bool wake_before_sleep(Task &p);
   void ttwu_activate(Rq &rq, Task &p, u64 wake_flags);
   static void sleep_timer_fired(machine::SimEvent &event);
@@ -219,8 +223,8 @@ class Kernel final : public machine::MachineClient {
   std::unique_ptr<Ext> ext_;
   std::unique_ptr<WorkQueues> works_;
   bi::list<Task, bi::member_hook<Task, ListHook, &Task::tasks_node>> tasks_;
-  std::map<int, Task *> by_pid_;
-  u32 nr_tasks_ = 0;
+  std::map<int, Task *> by_pid_;  // Changes with the fork lock held, too.
+  machine::Racy<u32> nr_tasks_;
   int next_pid_ = 1;
   u64 next_serial_ = 1;
   Task *init_ = nullptr;
@@ -234,11 +238,16 @@ class Kernel final : public machine::MachineClient {
   };
   std::deque<Interned> masks_;                                      // In order of first use.
   std::unordered_map<u64, std::vector<Interned *>> masks_by_hash_;  // Looked up only, never iterated.
-  std::vector<const machine::CpuMask *> single_masks_;              // Of one CPU each, made at first use.
+  // Of one CPU each, made at first use.
+  std::unique_ptr<machine::Shared<const machine::CpuMask *>[]> single_masks_;
   machine::CpuMask idle_cpus_;
-  u32 distribute_cursor_ = 0;
-  bool shutting_down_ = false;
+  machine::Racy<u32> distribute_cursor_;
+  machine::Racy<bool> shutting_down_;
   machine::SpinLock fork_lock_{machine::SpinLock::Kind::kPrivate, "fork"};
+  // Leaf locks: none is taken while one of them is held.
+  machine::SpinLock pid_lock_{machine::SpinLock::Kind::kPrivate, "pid"};    // by_pid_ and zombies_.
+  machine::SpinLock mask_lock_{machine::SpinLock::Kind::kPrivate, "mask"};  // masks_, masks_by_hash_, single_masks_.
+  machine::SpinLock log_lock_{machine::SpinLock::Kind::kPrivate, "log"};    // Calls of the log listener.
   // Dead tasks that somebody still refers to, or whose grace period is not over.
   bi::list<Task, bi::member_hook<Task, ListHook, &Task::tasks_node>> zombies_;
   std::vector<std::pair<void *, size_t>> boot_objects_;  // Freed at the end.

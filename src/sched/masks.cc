@@ -17,6 +17,7 @@ const CpuMask *Kernel::intern_mask(const CpuMask &mask) {
   const machine::MaskView view = mask;
   Hash64 hash;
   hash.add_bytes(view.words(), machine::mask_words(nr_cpus()) * sizeof(MaskWord));
+  machine::SpinGuard guard(mask_lock_);
   std::vector<Interned *> &same_hash = masks_by_hash_[hash.value()];
   for (Interned *known : same_hash)
     if (known->mask.view().equals(view)) return &known->mask;
@@ -30,13 +31,14 @@ const CpuMask *Kernel::intern_mask(const CpuMask &mask) {
 }
 
 const CpuMask *Kernel::single_cpu_mask(u32 cpu) {
-  if (single_masks_.empty()) single_masks_.resize(nr_cpus());
-  if (!single_masks_[cpu]) {
+  const CpuMask *known = single_masks_[cpu].load_acquire();
+  if (!known) {
     CpuMask mask(nr_cpus());
     mask.set(cpu);
-    single_masks_[cpu] = intern_mask(mask);
+    known = intern_mask(mask);  // Two CPUs that come here at once get the same one.
+    single_masks_[cpu].store_release(known);
   }
-  return single_masks_[cpu];
+  return known;
 }
 
 const cpumask *Kernel::kernel_mask(const CpuMask *interned) {

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// RCU. See rcu.h. All state is touched by atomic segments only; `requested` and the callback lists are what explore
-// mode and the threaded machine will have to guard.
+// RCU. See rcu.h. All state is touched by atomic segments only, or in explore mode between its yield points; on threads
+// none of it is used.
 #include "sched/rcu.h"
 
 #include <deque>
 #include <iterator>
 
+#include "machine/grace_periods.h"
 #include "sched/ext/ext.h"
 #include "sched/kernel.h"
 
@@ -44,23 +45,29 @@ struct Rcu::Impl {
   bool requested = false;  // A callback waits for a grace period that has not begun.
   bool quick = false;      // The present one was begun by an interrupt and ends with its last quiescent state.
   Task *thread = nullptr;
+  machine::GracePeriods *threads = nullptr;  // Of the threaded machine.
 };
 
-Rcu::Rcu(Kernel &kernel) : kernel_(kernel), impl_(std::make_unique<Impl>(kernel.machine().nr_cpus())) {}
+Rcu::Rcu(Kernel &kernel) : kernel_(kernel), impl_(std::make_unique<Impl>(kernel.machine().nr_cpus())) {
+  impl_->threads = kernel.machine().grace_periods();
+}
 
 Rcu::~Rcu() = default;
 
 void Rcu::boot() {
+  if (impl_->threads) return;
   impl_->thread = &kernel_.create_kthread("rcu_preempt", [this](KthreadApi &self) { grace_period_thread(self); });
 }
 
 size_t Rcu::nr_callbacks() const {
+  if (impl_->threads) return impl_->threads->nr_left();
   size_t count = 0;
   for (const CpuCallbacks &cpu : impl_->cpus) count += cpu.next.size() + cpu.waiting.size() + cpu.ready.size();
   return count;
 }
 
-void Rcu::call(std::function<void()> callback) {
+[[gnu::noinline]] void Rcu::call(std::function<void()> callback) {
+  if (impl_->threads) return impl_->threads->call(this_cpu(), std::move(callback));
   impl_->cpus[this_cpu()].next.push_back(std::move(callback));
   if (impl_->requested) return;
   impl_->requested = true;
@@ -88,6 +95,10 @@ void Rcu::tick(u32 cpu) {
 }
 
 void Rcu::irq_work(u32 cpu) {
+  if (impl_->threads) {
+    if (impl_->threads->run_ready(cpu)) completed_.add(1);
+    return;
+  }
   CpuCallbacks &callbacks = impl_->cpus[cpu];
   if (!impl_->thread && !callbacks.next.empty()) {
     // Segments are atomic, so an interrupt is outside of all read-side critical sections.
@@ -169,17 +180,24 @@ void Rcu::grace_period_thread(KthreadApi &self) {
 
 void Rcu::synchronize(KthreadApi &self) {
   // Shared with the callback, which may outlive an unwound caller.
-  auto done = std::make_shared<bool>(false);
+  auto done = std::make_shared<machine::Completion>();
   Kernel &kernel = kernel_;
   Task &task = self.self();
   call([done, &kernel, &task] {
-    *done = true;
+    done->complete();
     kernel.wake(task);
   });
-  while (!*done) self.block();
+  while (!done->is_complete()) self.block();
 }
 
 void Rcu::drain() {
+  if (impl_->threads) {
+    for (u32 cpu = 0; impl_->threads->nr_left(); cpu = (cpu + 1) % kernel_.nr_cpus()) {
+      impl_->threads->wait_until_ready();
+      impl_->threads->run_ready(cpu);
+    }
+    return;
+  }
   bool found = true;
   while (found) {
     found = false;

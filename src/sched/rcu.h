@@ -7,6 +7,9 @@
 // Nothing here takes an rq lock or pi_lock in call() and quiescent(), so both may be called with those held; the
 // wakeups that they owe happen in irq_work. Without rcu_preempt (boot_kthreads off) every irq_work ends a grace period.
 //
+// On the threaded machine a grace period is liburcu's (machine/grace_periods.h): readers are segments, quiescent() and
+// rcu_preempt have nothing to do, and no stall is detected.
+//
 // In explore mode a grace period is as short as readers allow, so that what they protect too little is seen to be
 // freed: interrupts begin it without the thread, and it ends when each CPU that was in a segment has come to its end.
 #ifndef USCX_SCHED_RCU_H_
@@ -17,6 +20,7 @@
 #include <vector>
 
 #include "machine/machine.h"
+#include "machine/racy.h"
 
 namespace uscx::sched {
 
@@ -47,7 +51,7 @@ class Rcu {
   bool grace_period_over();
   bool reader_in_interrupt(u32 cpu) const;
   Kernel &kernel_;
-  u64 completed_ = 0;
+  machine::Racy<u64> completed_;
   u64 stall_at_ns_ = 0;  // When the present grace period has lasted too long.
   std::unique_ptr<Impl> impl_;
 };

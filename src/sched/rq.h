@@ -36,9 +36,9 @@ struct FairMember {
 // the current task's vruntime moves on without them.
 struct FairRq {
   bi::set<Task, bi::function_hook<FairMember>, bi::compare<FairByDeadline>, bi::constant_time_size<false>>
-      tree;           // Not curr.
-  u64 nr_queued = 0;  // With curr.
-  u64 load = 0;       // Sum of weights, with curr.
+      tree;                      // Not curr.
+  machine::Racy<u64> nr_queued;  // With curr.
+  machine::Racy<u64> load;       // Sum of weights, with curr.
   u64 base_vruntime_ns = 0;
   __int128 tree_key_sum = 0;
   u64 tree_load = 0;
@@ -63,18 +63,18 @@ struct Rq {
   rq *shared = nullptr;  // The BPF-visible struct rq of this CPU (curr, clock, scx.*): written by the core only.
   u32 cpu = 0;
   machine::SpinLock lock{machine::SpinLock::Kind::kPrivate, "rq"};
-  Task *curr = nullptr;
+  machine::Racy<Task *> curr;
   Task *idle = nullptr;
   Task *stop = nullptr;  // migration/N
-  u32 nr_running = 0;
-  bool online = true;
-  bool need_resched = false;  // Set by resched_curr, which also interrupts the CPU if it is another.
+  machine::Racy<u32> nr_running;
+  machine::Racy<bool> online = true;
+  machine::Racy<bool> need_resched;  // Set by resched_curr, which also interrupts the CPU if it is another.
   bool user_running = false;  // The machine runs the current task's step. Only this CPU uses it, without the lock.
-  bool balance_kick = false;  // This idle CPU is asked to look for work.
+  machine::Shared<bool> balance_kick{false};  // This idle CPU is asked to look for work.
   // Continues a chain of steps or reschedules that was cut so that interrupts get through.
   machine::SimEvent continuation;
   u64 clock_ns = 0;
-  bool clock_valid = false;  // Set by update_rq_clock, cleared when the lock is dropped.
+  machine::Racy<bool> clock_valid;  // Set by update_rq_clock, cleared when the lock is dropped.
   // The highest class that has had a task woken since the last pick: ext looks at it to see a higher class coming.
   SchedClass *next_class = nullptr;
   u64 nr_switches = 0;
@@ -84,6 +84,11 @@ struct Rq {
   RtRq rt;
   ExtRq ext;
   bi::list<StopWork, bi::member_hook<StopWork, ListHook, &StopWork::node>> stop_works;
+  // shared->scx.flags, which others read without the lock.
+  u32 scx_flags() const { return machine::racy_load(shared->scx.flags); }
+  void set_scx_flags(u32 bits) { machine::racy_store(shared->scx.flags, shared->scx.flags | bits); }
+  void clear_scx_flags(u32 bits) { machine::racy_store(shared->scx.flags, shared->scx.flags & ~bits); }
+
   // Called with the lock held at the end of a schedule() pass, in order of queueing (ext's deferred work).
   void (*balance_callback)(Kernel &, Rq &) = nullptr;
 };

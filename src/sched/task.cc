@@ -5,13 +5,9 @@
 
 namespace uscx::sched {
 
-bool Task::is_kthread() const { return ts.flags & PF_KTHREAD; }
-
-bool Task::is_exiting() const { return ts.flags & PF_EXITING; }
-
 bool Task::allowed_on(u32 c) const {
-  if (ts.migration_disabled && c != cpu) return false;
-  return ts.cpus_ptr->bits[c / 64] >> (c % 64) & 1;
+  if (migration_disabled() && c != cpu) return false;
+  return cpus_ptr()->bits[c / 64] >> (c % 64) & 1;
 }
 
 std::string Task::comm() const { return std::string(ts.comm, strnlen(ts.comm, TASK_COMM_LEN)); }

@@ -17,6 +17,7 @@
 #include "abi/scx.h"
 #include "machine/cpumask.h"
 #include "machine/event_queue.h"
+#include "machine/racy.h"
 #include "machine/sync.h"
 #include "sched/behavior.h"
 
@@ -59,14 +60,14 @@ struct Task {
 
   Kernel *kernel = nullptr;
   TaskKind kind = TaskKind::kWorkload;
-  SchedClass *sched_class = nullptr;
-  u32 cpu = 0;  // task_cpu(); valid also while sleeping.
-  u32 wake_cpu = 0;
+  machine::Racy<SchedClass *> sched_class;
+  machine::Racy<u32> cpu;  // task_cpu(); valid also while sleeping.
+  machine::Racy<u32> wake_cpu;
   u64 serial = 0;  // Creation order; the tie-breaker everywhere.
   machine::SpinLock pi_lock{machine::SpinLock::Kind::kPrivate, "pi_lock"};
-  bool dead = false;
-  u32 refs = 1;
-  u32 nr_children = 0;  // Live tasks whose ts.real_parent this is.
+  machine::Racy<bool> dead;
+  std::atomic<u32> refs = 1;
+  u32 nr_children = 0;  // Live tasks whose ts.real_parent this is. Kernel::fork_lock().
 
   // Affinity asked for (user) and in force: ts.cpus_ptr is cpus_user, or a single-CPU mask while migration is disabled.
   const machine::CpuMask *cpus = nullptr;  // Interned, owned by Kernel; ts.cpus_ptr points to its kernel form.
@@ -79,26 +80,56 @@ struct Task {
   u64 run_left_ns = 0;
   u64 run_started_ns = 0;  // When it last went on to run user code.
   machine::SimEvent sleep_timer;
-  bool wakeup_before_block = false;  // A wakeup came between deciding to block and blocking.
+  // pi_lock: a wakeup came between deciding to block and blocking; sleep_timer is what wakes it.
+  bool wakeup_before_block = false;
+  bool timed_sleep = false;
 
   FairEntity fair;
   ListHook rt_node;
-  u32 rt_priority = 0;  // 1..99 for SCHED_FIFO.
+  machine::Racy<u32> rt_priority;  // 1..99 for SCHED_FIFO.
 
   // sched_ext. ts.scx holds the kernel's fields; these are the links.
   DsqNode dsq_node;             // In a DSQ's list (FIFO and PRIQ alike).
   SetHook dsq_priq_node;        // In a DSQ's tree, ordered by vtime.
   ListHook runnable_node;       // Rq::ext.runnable_list.
   ListHook ddsp_deferred_node;  // Rq::ext.ddsp_deferred_locals.
-  struct Dsq *dsq = nullptr;
-  struct ExtSched *ext_sched = nullptr;  // p->scx.sched: whose task this is while a scheduler is loaded.
+  machine::Racy<struct Dsq *> dsq;
+  machine::Racy<struct ExtSched *> ext_sched;  // p->scx.sched: whose task this is while a scheduler is loaded.
 
   ListHook tasks_node;  // Kernel's list of all tasks, in creation order.
 
   int pid() const { return ts.pid; }
-  bool is_kthread() const;  // PF_KTHREAD
-  bool is_exiting() const;  // PF_EXITING
-  bool on_rq() const { return ts.on_rq != kNotOnRq; }
+  // Fields of ts that other CPUs read without the lock under which they change.
+  u32 state() const { return machine::racy_load(ts.__state); }  // Changes with pi_lock held, or by itself at its birth.
+  void set_state(u32 state) { machine::racy_store(ts.__state, state); }
+  u32 on_rq_state() const { return machine::racy_load(ts.on_rq); }  // Changes with the rq lock held.
+  void set_on_rq(u32 value) { machine::racy_store(ts.on_rq, static_cast<u8>(value)); }
+  bool on_rq() const { return on_rq_state() != kNotOnRq; }
+  // Pairs: the release of the CPU that leaves it, the acquire of the waker that waits for that.
+  bool on_cpu() const {
+    machine::atomic_read(&ts.on_cpu);
+    return __atomic_load_n(&ts.on_cpu, __ATOMIC_ACQUIRE);
+  }
+  void set_on_cpu(bool on) {
+    machine::atomic_write(&ts.on_cpu);
+    __atomic_store_n(&ts.on_cpu, static_cast<u8>(on), __ATOMIC_RELEASE);
+  }
+  u32 flags() const { return machine::racy_load(ts.flags); }
+  void add_flags(u32 flags) { machine::racy_store(ts.flags, ts.flags | flags); }  // By itself only.
+  u32 migration_disabled() const { return machine::racy_load(ts.migration_disabled); }
+  const cpumask *cpus_ptr() const { return machine::racy_load(ts.cpus_ptr); }
+  int nr_cpus_allowed() const { return machine::racy_load(ts.nr_cpus_allowed); }
+  // scx.flags has one owner at a time: the holder of the rq lock or, while ops_state is DISPATCHING, the dispatcher.
+  u32 scx_flags() const { return machine::racy_load(ts.scx.flags); }
+  void set_scx_flags(u32 bits) { machine::racy_store(ts.scx.flags, scx_flags() | bits); }
+  void clear_scx_flags(u32 bits) { machine::racy_store(ts.scx.flags, scx_flags() & ~bits); }
+  u64 slice() const { return machine::racy_load(ts.scx.slice); }
+  void set_slice(u64 ns) { machine::racy_store(ts.scx.slice, ns); }
+  s32 holding_cpu() const { return machine::racy_load(ts.scx.holding_cpu); }
+  void set_holding_cpu(s32 cpu) { machine::racy_store(ts.scx.holding_cpu, cpu); }
+
+  bool is_kthread() const { return flags() & PF_KTHREAD; }
+  bool is_exiting() const { return flags() & PF_EXITING; }
   int nice() const { return ts.static_prio - 120; }
   // May it run on `cpu` now (cpus_ptr, migration-disabled)?
   bool allowed_on(u32 c) const;

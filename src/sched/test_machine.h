@@ -33,9 +33,10 @@ class Script final : public Behavior {
 };
 
 struct TestMachine {
-  explicit TestMachine(machine::Topology topology, KernelConfig config = {}, u32 hz = 250)
+  explicit TestMachine(machine::Topology topology, KernelConfig config = {}, u32 hz = 250, bool threads = false)
       : tracer(topology.nr_cpus()),
-        machine(machine::MachineConfig{.topology = topology, .hz = hz}, tracer),
+        owned_machine(machine::Machine::create({.topology = topology, .hz = hz, .threads = threads}, tracer)),
+        machine(*owned_machine),
         kernel(machine, heap_object_space(), config) {}
   explicit TestMachine(u32 nr_cpus) : TestMachine(machine::Topology::flat(nr_cpus)) {}
 
@@ -65,7 +66,8 @@ struct TestMachine {
   void run_for(u64 ns) { machine.run_until(machine.loop_now_ns() + ns); }
 
   trace::Tracer tracer;
-  machine::Machine machine;
+  std::unique_ptr<machine::Machine> owned_machine;
+  machine::Machine &machine;
   Kernel kernel;
 };
 

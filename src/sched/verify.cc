@@ -9,9 +9,9 @@ void Kernel::verify_task(Task &p) {
   const Rq &rq = task_rq(p);
   CHECK(!p.dead && p.refs > 0, "{} [{}]", p.comm(), p.pid());
   CHECK(!p.pi_lock.held(), "{} [{}]", p.comm(), p.pid());
-  CHECK(p.ts.on_rq != kOnRqMigrating, "{} [{}] is under way between events", p.comm(), p.pid());
-  CHECK(p.on_rq() == (p.ts.__state == TASK_RUNNING), "{} [{}]: on_rq {}, state {}", p.comm(), p.pid(),
-        static_cast<int>(p.ts.on_rq), p.ts.__state);
+  CHECK(p.on_rq_state() != kOnRqMigrating, "{} [{}] is under way between events", p.comm(), p.pid());
+  CHECK(p.on_rq() == (p.state() == TASK_RUNNING), "{} [{}]: on_rq {}, state {}", p.comm(), p.pid(),
+        static_cast<int>(p.on_rq_state()), p.state());
   CHECK((p.ts.on_cpu != 0) == (rq.curr == &p), "{} [{}]", p.comm(), p.pid());
   CHECK(!p.ts.on_cpu || p.on_rq(), "{} [{}] runs without being queued", p.comm(), p.pid());
   CHECK(p.fair.queued == (p.on_rq() && p.sched_class == &fair_class()), "{} [{}]", p.comm(), p.pid());
@@ -19,7 +19,7 @@ void Kernel::verify_task(Task &p) {
   CHECK(p.rt_node.is_linked() == (p.on_rq() && p.sched_class == &rt_class()), "{} [{}]", p.comm(), p.pid());
   CHECK(!p.sleep_timer.queued() || !p.on_rq(), "{} [{}] runs with its sleep timer armed", p.comm(), p.pid());
   // A task that is where it may not be waits for migration/N, which moves it; otherwise it is stranded.
-  const bool allowed = p.allowed_on(p.cpu) || p.ts.migration_disabled;
+  const bool allowed = p.allowed_on(p.cpu) || p.migration_disabled();
   CHECK(!p.on_rq() || allowed || p.migration_pending, "{} [{}] is queued on CPU {}", p.comm(), p.pid(), p.cpu);
   CHECK(&class_for(p) == p.sched_class || ext_->state() == SCX_ENABLING || ext_->state() == SCX_DISABLING,
         "{} [{}] is in {}", p.comm(), p.pid(), p.sched_class->symbol());

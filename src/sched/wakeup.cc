@@ -17,7 +17,7 @@ u32 Kernel::select_fallback_rq(Task &p, u32 cpu) {
   if (p.allowed_on(cpu) && online_.test(cpu)) return cpu;
   // CPUs of the same node first.
   const auto &topology = machine_.topology();
-  const machine::MaskView allowed(p.ts.cpus_ptr->bits, nr_cpus());
+  const machine::MaskView allowed(p.cpus_ptr()->bits, nr_cpus());
   machine::CpuMask near = topology.node_mask(topology.node_of(cpu));
   near.and_with(online_);
   u32 found = allowed.next_and(near, 0);
@@ -29,11 +29,11 @@ u32 Kernel::select_fallback_rq(Task &p, u32 cpu) {
 
 u32 Kernel::select_task_rq(Task &p, u32 cpu, u64 *wake_flags) {
   CHECK(p.pi_lock.held_here());
-  if (p.ts.nr_cpus_allowed > 1 && !p.ts.migration_disabled) {
+  if (p.nr_cpus_allowed() > 1 && !p.migration_disabled()) {
     cpu = p.sched_class->select_task_rq(p, cpu, *wake_flags);
     *wake_flags |= WF_RQ_SELECTED;
-  } else if (!p.ts.migration_disabled) {
-    cpu = machine::MaskView(p.ts.cpus_ptr->bits, nr_cpus()).first();
+  } else if (!p.migration_disabled()) {
+    cpu = machine::MaskView(p.cpus_ptr()->bits, nr_cpus()).first();
   } else {
     cpu = p.cpu;
   }
@@ -44,8 +44,12 @@ u32 Kernel::select_task_rq(Task &p, u32 cpu, u64 *wake_flags) {
 bool Kernel::wake(Task &p, u64 wake_flags) {
   if (shutting_down_) return false;
   SpinGuard guard(p.pi_lock);
-  if (p.ts.__state == TASK_DEAD) return false;
-  if (p.ts.__state == TASK_RUNNING) {
+  return wake_locked(p, wake_flags);
+}
+
+bool Kernel::wake_locked(Task &p, u64 wake_flags) {
+  if (p.state() == TASK_DEAD) return false;
+  if (p.state() == TASK_RUNNING) {
     p.wakeup_before_block = true;
     return false;
   }
@@ -56,11 +60,7 @@ bool Kernel::wake(Task &p, u64 wake_flags) {
   machine_.trace(EventType::sched_waking, static_cast<u64>(p.pid()), p.cpu, wake_flags, waker_pid);
   if (p.on_rq() && wake_before_sleep(p)) return true;
   // Only then is it off its CPU, whose code may still use it. Pairs with context_switch().
-  machine::atomic_read(&p.ts.on_cpu);
-  while (p.ts.on_cpu && !mutated(Mutation::no_on_cpu_wait)) {
-    machine::spin_wait("a task that goes to sleep");
-    machine::atomic_read(&p.ts.on_cpu);
-  }
+  while (p.on_cpu() && !mutated(Mutation::no_on_cpu_wait)) machine::spin_wait("a task that goes to sleep");
   const u32 cpu = select_task_rq(p, p.wake_cpu, &wake_flags);
   if (cpu != p.cpu) {
     wake_flags |= WF_MIGRATED;
@@ -78,7 +78,7 @@ bool Kernel::wake_before_sleep(Task &p) {
   Rq &rq = lock_task_rq(p);
   const bool queued = p.on_rq();
   if (queued && !mutated(Mutation::lost_wakeup)) {
-    p.ts.__state = TASK_RUNNING;
+    p.set_state(TASK_RUNNING);
     machine_.trace(EventType::sched_wakeup, static_cast<u64>(p.pid()), rq.cpu);
   }
   rq_unlock(rq);
@@ -91,7 +91,7 @@ void Kernel::ttwu_activate(Rq &rq, Task &p, u64 wake_flags) {
   if (wake_flags & WF_RQ_SELECTED) flags |= ENQUEUE_RQ_SELECTED;
   activate_task(rq, p, flags);
   wakeup_preempt(rq, p, wake_flags);
-  p.ts.__state = TASK_RUNNING;
+  p.set_state(TASK_RUNNING);
   machine_.trace(EventType::sched_wakeup, static_cast<u64>(p.pid()), rq.cpu);
   p.sched_class->task_woken(rq, p);
 }
@@ -99,9 +99,10 @@ void Kernel::ttwu_activate(Rq &rq, Task &p, u64 wake_flags) {
 void Kernel::wake_up_new_task(Task &p) {
   SpinGuard guard(p.pi_lock);
   u64 wake_flags = WF_FORK;
-  p.ts.__state = TASK_RUNNING;
+  p.set_state(TASK_RUNNING);
   const u32 cpu = select_task_rq(p, p.cpu, &wake_flags);
-  p.cpu = p.wake_cpu = cpu;
+  p.cpu = cpu;
+  p.wake_cpu = cpu;
   Rq &rq = *rqs_[cpu];
   RqGuard rq_guard(rq);
   update_rq_clock(rq);
@@ -114,7 +115,11 @@ void Kernel::wake_up_new_task(Task &p) {
 void Kernel::sleep_timer_fired(machine::SimEvent &event) {
   Task &p = *static_cast<Task *>(event.owner);
   charge(Cost::timer_irq);
-  p.kernel->wake(p);
+  Kernel &kernel = *p.kernel;
+  SpinGuard guard(p.pi_lock);
+  // Another wakeup may have come first, too late to stop this timer.
+  if (kernel.shutting_down_ || p.state() != TASK_INTERRUPTIBLE || !p.timed_sleep) return;
+  kernel.wake_locked(p, 0);
 }
 
 }  // namespace uscx::sched

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Work queues and kthread workers. See work.h.
 //
-// Threading: queue() and its kin wake a thread, so no rq lock or pi_lock may be held.
+// Threading: queue() and its kin wake a thread, so no rq lock or pi_lock may be held. The lock of a worker comes before
+// no other lock. The code of the threads suspends: what uses thread-local variables is in functions that are not
+// inlined (machine/fiber.h).
 #include "sched/work.h"
 
 #include "sched/kernel.h"
 
 namespace uscx::sched {
+
+using machine::SpinGuard;
 
 namespace {
 constexpr u32 kNrUnboundWorkers = 2;
@@ -18,28 +22,39 @@ constexpr u32 kPoolsPerCpu = 4;  // The kernel's per-CPU worker pools, which are
 struct KthreadWorker::State {
   Kernel *kernel = nullptr;
   Task *task = nullptr;
+  mutable machine::SpinLock lock{machine::SpinLock::Kind::kPrivate, "worker"};
   std::deque<Work *> queue;
   Work *current = nullptr;
   bool stopping = false;
 
+  enum class Next { kWork, kNothing, kStop };
+  // Takes the next work. It may be queued again from here on.
+  [[gnu::noinline]] Next take(std::function<void(KthreadApi &)> *fn, u64 *cost_ns) {
+    SpinGuard guard(lock);
+    if (queue.empty()) return stopping ? Next::kStop : Next::kNothing;
+    current = queue.front();
+    queue.pop_front();
+    *fn = current->fn;
+    *cost_ns = current->cost_ns;
+    current->pending.store(false);
+    return Next::kWork;
+  }
+  [[gnu::noinline]] void finished() {
+    SpinGuard guard(lock);
+    current = nullptr;
+  }
   void loop(KthreadApi &self) {
     for (;;) {
-      if (queue.empty()) {
-        if (stopping) return;
-        self.block();
-        continue;
+      std::function<void(KthreadApi &)> fn;
+      u64 cost_ns = 0;
+      switch (take(&fn, &cost_ns)) {
+        case Next::kStop: return;
+        case Next::kNothing: self.block(); continue;
+        case Next::kWork: break;
       }
-      current = queue.front();
-      queue.pop_front();
-      current->pending = false;
-      current->running = true;
-      if (current->cost_ns) self.run(current->cost_ns);
-      // A work may queue itself again, or free what it is part of, at its very end.
-      Work *work = current;
-      const auto fn = work->fn;
-      work->running = false;
-      fn(self);
-      current = nullptr;
+      if (cost_ns) self.run(cost_ns);
+      fn(self);  // The work may free what it is part of, at its very end.
+      finished();
     }
   }
 };
@@ -54,48 +69,63 @@ KthreadWorker::KthreadWorker(Kernel &kernel, const std::string &comm, int policy
 }
 
 KthreadWorker::~KthreadWorker() {
-  state_->stopping = true;
+  {
+    SpinGuard guard(state_->lock);
+    state_->stopping = true;
+  }
   state_->kernel->wake(*state_->task);
   state_->kernel->put_task(*state_->task);
 }
 
-void KthreadWorker::queue(Work &work) {
-  if (work.pending) return;
-  work.pending = true;
-  state_->queue.push_back(&work);
-  state_->kernel->wake(*state_->task);
+[[gnu::noinline]] void KthreadWorker::queue(Work &work) {
+  if (work.pending.exchange(true)) return;
+  // Once the work is in the queue it may run and take this worker with it.
+  const std::shared_ptr<State> state = state_;
+  {
+    SpinGuard guard(state->lock);
+    state->queue.push_back(&work);
+  }
+  state->kernel->wake(*state->task);
 }
 
 void KthreadWorker::flush(KthreadApi &self) {
   CHECK(&self.self() != state_->task, "{} waits for its own work", state_->task->comm());
   if (idle()) return;
-  // The marker lives on this stack: the thread is done with it when it sets `done`.
-  bool done = false;
+  // The marker lives on this stack: the thread is done with it when it has said so.
+  machine::Completion done;
   Kernel &kernel = *state_->kernel;
   Task &waiter = self.self();
   Work marker;
   marker.cost_ns = 0;
   marker.fn = [&done, &kernel, &waiter](KthreadApi &) {
-    done = true;
+    done.complete();
     kernel.wake(waiter);
   };
   queue(marker);
-  while (!done) self.block();
+  while (!done.is_complete()) self.block();
 }
 
 bool KthreadWorker::idle() const { return backlog() == 0; }
 
-size_t KthreadWorker::backlog() const { return state_->queue.size() + (state_->current ? 1 : 0); }
+[[gnu::noinline]] size_t KthreadWorker::backlog() const {
+  SpinGuard guard(state_->lock);
+  return state_->queue.size() + (state_->current ? 1 : 0);
+}
 
-bool KthreadWorker::runs(const Work &work) const { return state_->current == &work; }
+bool KthreadWorker::runs(const Work &work) const {
+  SpinGuard guard(state_->lock);
+  return state_->current == &work;
+}
 
 Task &KthreadWorker::task() { return *state_->task; }
-
 // --- WorkQueues ---
 
-WorkQueues::WorkQueues(Kernel &kernel) : kernel_(kernel) {}
+WorkQueues::WorkQueues(Kernel &kernel)
+    : kernel_(kernel), per_cpu_(std::make_unique<machine::Shared<KthreadWorker *>[]>(kernel.nr_cpus())) {}
 
-WorkQueues::~WorkQueues() = default;
+WorkQueues::~WorkQueues() {
+  for (u32 cpu = 0; cpu < kernel_.nr_cpus(); cpu++) delete per_cpu_[cpu].load();
+}
 
 void WorkQueues::boot() {
   for (u32 i = 0; i < kNrUnboundWorkers; i++) {
@@ -105,12 +135,13 @@ void WorkQueues::boot() {
 }
 
 void WorkQueues::queue_on(u32 cpu, Work &work) {
-  if (per_cpu_.empty()) per_cpu_.resize(kernel_.nr_cpus());
-  auto &worker = per_cpu_[cpu];
+  KthreadWorker *worker = per_cpu_[cpu].load_acquire();
   if (!worker) {
-    const machine::CpuMask *here = kernel_.single_cpu_mask(cpu);
-    worker = std::make_unique<KthreadWorker>(kernel_, fmt::format("kworker/{}:0", cpu), SCHED_NORMAL, 0, here,
-                                             PF_WQ_WORKER | PF_NO_SETAFFINITY);
+    auto made = std::make_unique<KthreadWorker>(kernel_, fmt::format("kworker/{}:0", cpu), SCHED_NORMAL, 0,
+                                                kernel_.single_cpu_mask(cpu), PF_WQ_WORKER | PF_NO_SETAFFINITY);
+    // Of two CPUs that made one the first has it.
+    if (per_cpu_[cpu].compare_exchange(nullptr, made.get())) made.release();
+    worker = per_cpu_[cpu].load_acquire();
   }
   worker->queue(work);
 }

@@ -13,6 +13,7 @@
 
 #include "machine/cpumask.h"
 #include "machine/event_queue.h"
+#include "machine/sync.h"
 #include "sched/behavior.h"
 
 namespace uscx::sched {
@@ -21,8 +22,7 @@ class Kernel;
 
 struct Work {
   std::function<void(KthreadApi &)> fn;
-  bool pending = false;
-  bool running = false;
+  machine::Shared<bool> pending{false};
   u64 cost_ns = 5000;  // CPU time the worker uses for it.
 };
 
@@ -65,8 +65,8 @@ class WorkQueues {
 
  private:
   Kernel &kernel_;
-  std::vector<std::unique_ptr<KthreadWorker>> per_cpu_;  // Created on first use.
-  std::vector<std::unique_ptr<KthreadWorker>> unbound_;
+  std::unique_ptr<machine::Shared<KthreadWorker *>[]> per_cpu_;  // Created on first use.
+  std::vector<std::unique_ptr<KthreadWorker>> unbound_;          // Created in host context or by the first work.
 };
 
 }  // namespace uscx::sched

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "trace/tracer.h"
 
+#include <queue>
+
 #include "base/check.h"
 #include "base/hash.h"
 
@@ -57,8 +59,7 @@ Tracer::Tracer(u32 nr_cpus)
   static_assert(std::size(kInfo) == kNrTypes && std::size(kTextArgs) == kNrTypes);
 }
 
-void Tracer::emit(EventType type, u32 cpu, u64 time_ns, u64 a0, u64 a1, u64 a2, u64 a3) {
-  CHECK(cpu < recorder_count_.size() && type < EventType::count);
+inline void Tracer::record(EventType type, u32 cpu, u64 time_ns, u64 a0, u64 a1, u64 a2, u64 a3) {
   // Field by field, straight into the ring: this is the hottest path, and an event that is built on the stack and then
   // copied stalls on its own stores.
   Event &event = recorder_[size_t{cpu} * kRecorderDepth + recorder_count_[cpu]++ % kRecorderDepth];
@@ -88,6 +89,34 @@ void Tracer::emit(EventType type, u32 cpu, u64 time_ns, u64 a0, u64 a1, u64 a2, 
   for (Sink *sink : sinks_) sink->on_event(event, *this);
 }
 
+void Tracer::emit(EventType type, u32 cpu, u64 time_ns, u64 a0, u64 a1, u64 a2, u64 a3) {
+  CHECK(cpu < recorder_count_.size() && type < EventType::count);
+  if (__builtin_expect(concurrent(), 0))
+    buffers_[cpu].events.push_back(Event{time_ns, cpu, type, 0, {a0, a1, a2, a3}});
+  else
+    record(type, cpu, time_ns, a0, a1, a2, a3);
+}
+
+// Each buffer is in order of time. The heap holds the next event of each, as (time, CPU).
+void Tracer::merge() {
+  using Next = std::pair<u64, u32>;
+  std::priority_queue<Next, std::vector<Next>, std::greater<>> order;
+  std::vector<size_t> index(buffers_.size(), 0);
+  const auto push = [&](u32 cpu) {
+    const std::vector<Event> &events = buffers_[cpu].events;
+    if (index[cpu] < events.size()) order.emplace(events[index[cpu]].time_ns, cpu);
+  };
+  for (u32 cpu = 0; cpu < buffers_.size(); cpu++) push(cpu);
+  while (!order.empty()) {
+    const u32 cpu = order.top().second;
+    order.pop();
+    const Event &e = buffers_[cpu].events[index[cpu]++];
+    record(e.type, cpu, e.time_ns, e.args[0], e.args[1], e.args[2], e.args[3]);
+    push(cpu);
+  }
+  for (Buffer &buffer : buffers_) buffer.events.clear();
+}
+
 u64 Tracer::text_hash(u64 id) const {
   CHECK(id < text_hashes_.size());
   return text_hashes_[id];
@@ -96,6 +125,7 @@ u64 Tracer::text_hash(u64 id) const {
 u64 Tracer::hash() const { return fold(hash_state_[0] ^ nr_events_, hash_state_[1] ^ kKey[0]); }
 
 u64 Tracer::text(std::string_view text) {
+  const auto lock = lock_texts();
   const auto found = text_ids_.find(text);
   if (found != text_ids_.end()) return found->second;
   const u64 id = texts_.size();
@@ -106,6 +136,7 @@ u64 Tracer::text(std::string_view text) {
 }
 
 const std::string &Tracer::text_of(u64 id) const {
+  const auto lock = lock_texts();
   CHECK(id < texts_.size());
   return texts_[id];
 }

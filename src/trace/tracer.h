@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // The tracer takes every event of a run: it hashes it, keeps it in the flight recorder of its CPU, and hands it to the
 // sinks (metrics, Perfetto file, tests). Sinks see events in emission order, which is the same in each run of the same
-// input. One writer at a time (the simulated machine's loop); the threaded machine gives each CPU a tracer of its own.
+// input.
+//
+// Threading: one writer at a time. After set_concurrent(), emit() only puts the event into a buffer of its CPU, which
+// one thread at a time writes, text() may be called from anywhere, and merge() hands over what came since the last
+// time, in order of time (and of CPUs), while nobody writes. The hash then says nothing: time is real, and so no run is
+// repeated.
 #ifndef USCX_TRACE_TRACER_H_
 #define USCX_TRACE_TRACER_H_
 
 #include <deque>
 #include <functional>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -46,6 +52,10 @@ class Tracer {
 
   void add_sink(Sink *sink);  // Not owned.
 
+  void set_concurrent() { buffers_.resize(recorder_count_.size()); }
+  bool concurrent() const { return !buffers_.empty(); }
+  void merge();
+
   u64 nr_events() const { return nr_events_; }
   u32 nr_cpus() const { return static_cast<u32>(recorder_count_.size()); }
   // A function of the canonical bytes of all events so far (time, CPU, type, arguments, texts): no ids, no addresses.
@@ -59,11 +69,20 @@ class Tracer {
     size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
   };
   u64 text_hash(u64 id) const;
+  void record(EventType type, u32 cpu, u64 time_ns, u64 a0, u64 a1, u64 a2, u64 a3);
+  std::unique_lock<std::mutex> lock_texts() const {
+    return concurrent() ? std::unique_lock<std::mutex>(texts_mutex_) : std::unique_lock<std::mutex>();
+  }
 
   u64 nr_events_ = 0;
   u64 hash_state_[2];
   std::vector<Sink *> sinks_;
-  std::deque<std::string> texts_;  // A reference from text_of() stays valid.
+  struct alignas(64) Buffer {
+    std::vector<Event> events;
+  };
+  std::vector<Buffer> buffers_;     // By CPU; empty unless concurrent.
+  mutable std::mutex texts_mutex_;  // Taken for texts if concurrent.
+  std::deque<std::string> texts_;   // A reference from text_of() stays valid.
   std::vector<u64> text_hashes_;
   std::unordered_map<std::string, u64, TextHash, std::equal_to<>> text_ids_;  // Looked up only, never iterated.
   std::vector<Event> recorder_;                                               // nr_cpus x kRecorderDepth, a ring a CPU.

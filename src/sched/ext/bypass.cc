@@ -21,18 +21,14 @@ void Ext::Impl::cycle_runnable(Rq &rq) {
 }
 
 void Ext::Impl::bypass(ExtSched &s, bool on) {
-  if (on ? s.bypass_depth++ > 0 : --s.bypass_depth > 0) return;
+  machine::SpinGuard guard(bypass_lock);
+  if (on ? s.bypass_depth++ > 0 : s.bypass_depth-- > 1) return;
   trace(EventType::scx_bypass, s.bypass_depth);
   if (on) {
     s.slice_dfl = slice_bypass_ns;
     s.bypass_since_ns = now_ns();
     count(s, &scx_event_stats::SCX_EV_BYPASS_ACTIVATE);
-    if (bypass_lb_intv_ns) {
-      bypass_lb.work.fn = [this](KthreadApi &) {
-        if (root && root->bypass_depth) balance_bypass(*root);
-      };
-      kernel.works().queue_delayed_unbound(bypass_lb, bypass_lb_intv_ns);
-    }
+    if (bypass_lb_intv_ns) kernel.works().queue_delayed_unbound(bypass_lb, bypass_lb_intv_ns);
   } else {
     s.slice_dfl = SCX_SLICE_DFL;
     count(s, &scx_event_stats::SCX_EV_BYPASS_DURATION, static_cast<s64>(now_ns() - s.bypass_since_ns));
@@ -64,7 +60,7 @@ u32 Ext::Impl::move_bypassed(ExtSched &s, Rq &donor, Rq &receiver, u32 nr_donor,
     if (moved == SCX_BYPASS_LB_BATCH || nr_donor - moved <= limit || *nr_receiver >= target) break;
     next = from.next(*p);
     // Tasks of other rqs wait here only for a moment; theirs are not locked.
-    if (&kernel.task_rq(*p) != &donor || p->ts.migration_disabled || !p->allowed_on(receiver.cpu)) continue;
+    if (&kernel.task_rq(*p) != &donor || p->migration_disabled() || !p->allowed_on(receiver.cpu)) continue;
     unlink_from_dsq(from, *p);
     p->dsq = nullptr;
     unlock_dsq(from);
@@ -108,6 +104,12 @@ void Ext::Impl::balance_bypass_node(ExtSched &s, u32 node) {
       RqGuard guard(rq);
       kernel.resched_curr(rq);
     }
+}
+
+// A change of mode may come at any time: it moves all tasks by itself.
+void Ext::Impl::bypass_lb_work() {
+  ExtSched *s = root;
+  if (s && s->bypass_depth) balance_bypass(*s);
 }
 
 void Ext::Impl::balance_bypass(ExtSched &s) {

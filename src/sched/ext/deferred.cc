@@ -8,12 +8,12 @@ namespace uscx::sched {
 
 void Ext::Impl::queue_balance_callback(Rq &rq) {
   rq.balance_callback = balance_callback;
-  rq.shared->scx.flags |= SCX_RQ_BAL_CB_PENDING;
+  rq.set_scx_flags(SCX_RQ_BAL_CB_PENDING);
 }
 
 void Ext::Impl::balance_callback(Kernel &kernel, Rq &rq) {
   Impl &impl = ExtInternal::impl(kernel.ext());
-  rq.shared->scx.flags &= ~SCX_RQ_BAL_CB_PENDING;
+  rq.clear_scx_flags(SCX_RQ_BAL_CB_PENDING);
   if (rq.ext.deferred_pending) impl.run_deferred(rq);
   // On another CPU's behalf nobody may be kept waiting.
   if (rq.ext.kick_sync_pending && rq.cpu == this_cpu()) impl.start_sync_wait(rq);
@@ -21,13 +21,14 @@ void Ext::Impl::balance_callback(Kernel &kernel, Rq &rq) {
 
 void Ext::Impl::schedule_deferred(Rq &rq) {
   rq.ext.deferred_pending = true;
-  if (rq.shared->scx.flags & SCX_RQ_IN_WAKEUP) return;   // task_woken() is about to be called.
-  if (rq.shared->scx.flags & SCX_RQ_IN_BALANCE) return;  // The end of the pick queues the callback.
+  if (rq.scx_flags() & SCX_RQ_IN_WAKEUP) return;   // task_woken() is about to be called.
+  if (rq.scx_flags() & SCX_RQ_IN_BALANCE) return;  // The end of the pick queues the callback.
   machine.raise_irq_work(rq.cpu);
 }
 
 void Ext::Impl::run_deferred(Rq &rq) {
   rq.ext.deferred_pending = false;
+  u64 flags = 0;
   while (!rq.ext.ddsp_deferred_locals.empty()) {
     Task &p = rq.ext.ddsp_deferred_locals.front();
     rq.ext.ddsp_deferred_locals.pop_front();
@@ -39,39 +40,54 @@ void Ext::Impl::run_deferred(Rq &rq) {
     else
       insert(*p.ext_sched, dsq, p, enq_flags);
   }
-  for (u32 repeats = 0; rq.ext.reenq_local_pending; repeats++) {
+  for (u32 repeats = 0; take_reenq_local(rq, &flags); repeats++) {
     if (repeats) {
-      if (!root) break;
-      count(*root, &scx_event_stats::SCX_EV_REENQ_LOCAL_REPEAT);
+      ExtSched *s = root;
+      if (!s) break;
+      count(*s, &scx_event_stats::SCX_EV_REENQ_LOCAL_REPEAT);
       if (repeats > SCX_REENQ_LOCAL_MAX_REPEAT) {
-        error(*root, fmt::format("SCX_ENQ_REENQ on SCX_DSQ_LOCAL repeated {} times", repeats));
-        rq.ext.reenq_local_pending = false;
+        error(*s, fmt::format("SCX_ENQ_REENQ on SCX_DSQ_LOCAL repeated {} times", repeats));
         break;
       }
     }
-    const u64 flags = std::exchange(rq.ext.reenq_local_flags, 0);
-    rq.ext.reenq_local_pending = false;
     reenq_local(rq, nullptr, flags);
   }
-  while (!rq.ext.reenq_users.empty()) {
-    const UserReenq request = rq.ext.reenq_users.front();
-    rq.ext.reenq_users.erase(rq.ext.reenq_users.begin());
-    reenq_user(rq, request);
-  }
+  UserReenq request;
+  while (take_reenq_user(rq, &request)) reenq_user(rq, request);
+}
+
+bool Ext::Impl::take_reenq_local(Rq &rq, u64 *flags) {
+  machine::SpinGuard guard(rq.ext.reenq_lock);
+  *flags = std::exchange(rq.ext.reenq_local_flags, 0);
+  return std::exchange(rq.ext.reenq_local_pending, false);
+}
+
+bool Ext::Impl::take_reenq_user(Rq &rq, UserReenq *request) {
+  machine::SpinGuard guard(rq.ext.reenq_lock);
+  if (rq.ext.reenq_users.empty()) return false;
+  *request = rq.ext.reenq_users.front();
+  rq.ext.reenq_users.erase(rq.ext.reenq_users.begin());
+  return true;
 }
 
 // flags: SCX_REENQ_ANY for all tasks, 0 for the IMMED ones that cannot run at once.
 void Ext::Impl::schedule_reenq_local(Rq &rq, u64 flags) {
+  ask_reenq_local(rq, flags);
+  schedule_deferred(rq);
+}
+
+// From anywhere; the deferred work has to follow.
+void Ext::Impl::ask_reenq_local(Rq &rq, u64 flags) {
+  machine::SpinGuard guard(rq.ext.reenq_lock);
   rq.ext.reenq_local_flags |= flags;
   rq.ext.reenq_local_pending = true;
-  schedule_deferred(rq);
 }
 
 // May a task on this rq's local DSQ expect to run right away?
 bool Ext::Impl::rq_open(const Rq &rq, u64 enq_flags) const {
   if (rq.next_class->above(kernel.ext_class()) || rq.curr->sched_class->above(kernel.ext_class())) return false;
   const bool idle_ish = rq.next_class == &kernel.idle_class() || rq.curr == rq.idle;
-  return idle_ish || (rq.shared->scx.flags & SCX_RQ_IN_BALANCE) || (enq_flags & SCX_ENQ_PREEMPT);
+  return idle_ish || (rq.scx_flags() & SCX_RQ_IN_BALANCE) || (enq_flags & SCX_ENQ_PREEMPT);
 }
 
 u32 Ext::Impl::reenq_local(Rq &rq, ExtSched *only, u64 flags) {
@@ -85,17 +101,17 @@ u32 Ext::Impl::reenq_local(Rq &rq, ExtSched *only, u64 flags) {
     if (p->ext_sched->bypassing(rq.cpu)) continue;
     u32 reason = SCX_TASK_REENQ_KFUNC;
     if (!(flags & SCX_REENQ_ANY)) {
-      if (!(p->ts.scx.flags & SCX_TASK_IMMED) || (first && open)) continue;
+      if (!(p->scx_flags() & SCX_TASK_IMMED) || (first && open)) continue;
       reason = SCX_TASK_REENQ_IMMED;
       count(*p->ext_sched, &scx_event_stats::SCX_EV_REENQ_IMMED);
     }
     dsq_dequeue(rq, *p);
-    p->ts.scx.flags |= reason;
+    p->set_scx_flags(reason);
     taken.push_back(p);
   }
   for (Task *p : taken) {
     do_enqueue(rq, *p, SCX_ENQ_REENQ, -1);
-    p->ts.scx.flags &= ~static_cast<u32>(SCX_TASK_REENQ_REASON_MASK);
+    p->clear_scx_flags(SCX_TASK_REENQ_REASON_MASK);
   }
   return static_cast<u32>(taken.size());
 }
@@ -134,11 +150,11 @@ void Ext::Impl::reenq_user(Rq &rq, const UserReenq &request) {
       kernel.update_rq_clock(own);
       locked = &own;
     }
-    if (p->dsq != dsq || &kernel.task_rq(*p) != &own || p->ts.scx.holding_cpu >= 0) continue;
+    if (p->dsq != dsq || &kernel.task_rq(*p) != &own || p->holding_cpu() >= 0) continue;
     dsq_dequeue(own, *p);
-    p->ts.scx.flags |= SCX_TASK_REENQ_KFUNC;
+    p->set_scx_flags(SCX_TASK_REENQ_KFUNC);
     do_enqueue(own, *p, SCX_ENQ_REENQ, -1);
-    p->ts.scx.flags &= ~static_cast<u32>(SCX_TASK_REENQ_REASON_MASK);
+    p->clear_scx_flags(SCX_TASK_REENQ_REASON_MASK);
   }
   lock_dsq(*dsq);
   dsq->list.erase(dsq->list.iterator_to(cursor));

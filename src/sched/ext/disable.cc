@@ -9,6 +9,13 @@ namespace uscx::sched {
 void Ext::Impl::disable_work(KthreadApi &self, ExtSched &s) {
   bypass(s, true);
   enable_mutex.lock(self);
+  disable_begin(s);
+  kernel.rcu().synchronize(self);
+  disable_end(s);
+}
+
+// Until nobody can start an operation any more.
+[[gnu::noinline]] void Ext::Impl::disable_begin(ExtSched &s) {
   set_state(SCX_DISABLING);
   switched_all = false;
   switching_all = false;
@@ -18,19 +25,23 @@ void Ext::Impl::disable_work(KthreadApi &self, ExtSched &s) {
   disable_tasks();
   s.dump_disabled = true;
   enabled = false;
-  const bool wants_exit = s.ops.has(Op::exit);
-  s.armed.reset();
+  s.disarm_all();
   idle.disable();
   kernel.works().cancel_delayed(watchdog);
   machine.cancel_timer(check_in_timer);
-  kernel.rcu().synchronize(self);
+}
 
+[[gnu::noinline]] void Ext::Impl::disable_end(ExtSched &s) {
   log_disabled(s);
   s.exit_info->fill(*s.record);
-  if (wants_exit) call(Op::exit, nullptr, nullptr, [&] { s.ops.exit(s.exit_info->abi()); });
+  if (s.ops.has(Op::exit)) call(Op::exit, nullptr, nullptr, [&] { s.ops.exit(s.exit_info->abi()); });
   last_ops = &s.ops;
   last_exit = s.record;
-  for (u32 cpu = 0; cpu < kernel.nr_cpus(); cpu++) kernel.rq(cpu).ext.reenq_users.clear();
+  for (u32 cpu = 0; cpu < kernel.nr_cpus(); cpu++) {
+    ExtRq &ext = kernel.rq(cpu).ext;
+    machine::SpinGuard guard(ext.reenq_lock);
+    ext.reenq_users.clear();
+  }
   root = nullptr;
   kick_syncs.free();
   enable_mutex.unlock(kernel);
@@ -40,15 +51,23 @@ void Ext::Impl::disable_work(KthreadApi &self, ExtSched &s) {
   sum_events(s, &events);
   for (const EventName &event : kEventNames)
     trace(EventType::scx_event, trace_text(event.name), static_cast<u64>(events.*event.counter));
-  s.disabled = true;
-  if (s.waiter) kernel.wake(*s.waiter);
+  Task *waiter;
+  {
+    machine::SpinGuard guard(s.waiter_lock);
+    s.disabled.complete();
+    waiter = s.waiter;
+  }
+  if (waiter) kernel.wake(*waiter);
 }
 
 void Ext::Impl::disable_tasks() {
   machine::SpinGuard forks(kernel.fork_lock());
   task_init_enabled = false;
   tid_lookup = false;
-  by_tid.clear();
+  {
+    machine::SpinGuard guard(tid_lock);
+    by_tid.clear();
+  }
   std::vector<Task *> all;
   kernel.for_each_task([&](Task &p) { all.push_back(&p); });
   for (Task *p : all) {
@@ -74,7 +93,7 @@ void Ext::Impl::detach(ExtOps &ops) {
   ExtSched *s = ops.sched_;
   if (!s) return;
   machine.run_on(0, [&] { claim_exit(*s, SCX_EXIT_UNREG, 0, "", -1); });
-  run_until_done([&] { return s->disabled && s->helper->idle(); });
+  run_until_done([&] { return s->disabled.is_complete() && s->helper->idle(); });
   machine.run_on(0, [&] { release(ops); });
 }
 
@@ -84,20 +103,25 @@ void Ext::Impl::release(ExtOps &ops) {
   last_ops = &ops;
   last_exit = s->record;
   ops.sched_ = nullptr;
-  reap_work.fn = [this](KthreadApi &) { reap(); };
   kernel.rcu().call([this, s] {
-    graveyard.push_back(s);
+    {
+      machine::SpinGuard guard(scheds_lock);
+      graveyard.push_back(s);
+    }
     kernel.works().queue_unbound(reap_work);
   });
 }
 
 void Ext::Impl::reap() {
-  std::vector<ExtSched *> dead = std::move(graveyard);
-  graveyard.clear();
+  std::vector<ExtSched *> dead;
+  {
+    machine::SpinGuard guard(scheds_lock);
+    dead.swap(graveyard);
+    for (ExtSched *s : dead) std::erase(all, s);
+  }
   for (ExtSched *s : dead) {
     for (u32 node = 0; node < machine.topology().nr_nodes(); node++) CHECK(s->global_dsqs[node].nr.load() == 0);
     for (u32 cpu = 0; cpu < kernel.nr_cpus(); cpu++) CHECK(s->cpus[cpu].bypass_dsq.nr.load() == 0);
-    std::erase(all, s);
     delete s;
   }
 }

@@ -10,7 +10,7 @@ namespace {
 
 constexpr u32 kMaxRounds = SCX_DSP_MAX_LOOPS;
 
-bool may_run_here(const Task &p, const Rq &rq) { return !p.ts.migration_disabled && p.allowed_on(rq.cpu); }
+bool may_run_here(const Task &p, const Rq &rq) { return !p.migration_disabled() && p.allowed_on(rq.cpu); }
 
 }  // namespace
 
@@ -18,11 +18,10 @@ bool may_run_here(const Task &p, const Rq &rq) { return !p.ts.migration_disabled
 
 // Finds out what `rq` runs next: enum scx_dsp_verdict. prev is rq.curr and has not been put back yet.
 u32 Ext::Impl::dispatch_pick(Rq &rq, Task *prev) {
-  u32 &flags = rq.shared->scx.flags;
   // A nested pick on a run queue that is dispatching finds nothing.
-  if (flags & SCX_RQ_IN_BALANCE) return SCX_DSP_NONE;
+  if (rq.scx_flags() & SCX_RQ_IN_BALANCE) return SCX_DSP_NONE;
   bump_kick_sync(rq);
-  flags |= SCX_RQ_IN_BALANCE;
+  rq.set_scx_flags(SCX_RQ_IN_BALANCE);
   ExtSched &s = *root;
   if (s.flag(SCX_OPS_HAS_CPU_PREEMPT) && rq.shared->scx.cpu_released) {
     if (s.has(Op::cpu_acquire))
@@ -32,7 +31,7 @@ u32 Ext::Impl::dispatch_pick(Rq &rq, Task *prev) {
   const bool prev_in_ext = in_ext(prev);
   if (prev_in_ext) update_curr(rq);
   u32 verdict;
-  if (prev_in_ext && queued(*prev) && prev->ts.scx.slice && !s.bypassing(rq.cpu))
+  if (prev_in_ext && queued(*prev) && prev->slice() && !s.bypassing(rq.cpu))
     verdict = SCX_DSP_PREV;
   else if (rq.ext.local_dsq.nr.load())
     verdict = SCX_DSP_LOCAL;
@@ -43,7 +42,7 @@ u32 Ext::Impl::dispatch_pick(Rq &rq, Task *prev) {
     verdict = SCX_DSP_PREV;
   }
   if (rq.ext.local_dsq.nr.load() > 1 && rq.ext.nr_immed) schedule_reenq_local(rq, 0);
-  flags &= ~SCX_RQ_IN_BALANCE;
+  rq.clear_scx_flags(SCX_RQ_IN_BALANCE);
   return verdict;
 }
 
@@ -68,7 +67,7 @@ u32 Ext::Impl::dispatch_rounds(ExtSched &s, Rq &rq, Task *prev) {
     call(Op::dispatch, &rq, prev, [&] { s.ops.dispatch(static_cast<s32>(rq.cpu), prev_ts); });
     flush_dispatch_buffer(s, rq);
     trace(EventType::scx_dispatch, cpu.nr_dispatched, round);
-    if (prev && queued(*prev) && prev->ts.scx.slice) return SCX_DSP_PREV;
+    if (prev && queued(*prev) && prev->slice()) return SCX_DSP_PREV;
     if (rq.ext.local_dsq.nr.load()) return SCX_DSP_LOCAL;
     if (consume(s, rq, s.global_dsq(machine.topology().node_of(rq.cpu)))) return SCX_DSP_LOCAL;
     if (!cpu.nr_dispatched) return SCX_DSP_NONE;
@@ -120,7 +119,7 @@ void Ext::Impl::finish_dispatch(ExtSched &s, Rq &rq, const DispatchEntry &entry)
 
 // May p be moved to rq, which is not its own? With enforce, a no is the scheduler's error. p's rq lock is held.
 bool Ext::Impl::can_run_on(ExtSched &s, Task &p, Rq &rq, bool enforce) {
-  if (p.ts.migration_disabled) {
+  if (p.migration_disabled()) {
     if (enforce)
       error(s, fmt::format("SCX_DSQ_LOCAL[_ON] cannot move migration disabled {} from CPU {} to {}", task_label(p),
                            p.cpu, rq.cpu));
@@ -162,7 +161,7 @@ void Ext::Impl::dispatch_to_local(ExtSched &s, Rq &rq, Dsq &dst_dsq, Task &p, u6
   if (&rq == &src && &rq == &dst) return insert(s, dst_dsq, p, enq_flags | SCX_ENQ_CLEAR_OPSS);
 
   // p's rq is not locked by us, so it may be dequeued at any time once ops_state is given back: holding_cpu tells.
-  p.ts.scx.holding_cpu = static_cast<s32>(this_cpu());
+  p.set_holding_cpu(static_cast<s32>(this_cpu()));
   opss::store_release(p, SCX_OPSS_NONE);
   Rq *locked = &rq;
   if (locked != &src) {
@@ -170,14 +169,14 @@ void Ext::Impl::dispatch_to_local(ExtSched &s, Rq &rq, Dsq &dst_dsq, Task &p, u6
     lock(src);
     locked = &src;
   }
-  const bool ours = p.ts.scx.holding_cpu == static_cast<s32>(this_cpu()) || mutated(Mutation::no_holding_cpu);
+  const bool ours = p.holding_cpu() == static_cast<s32>(this_cpu()) || mutated(Mutation::no_holding_cpu);
   if (ours && &src == &kernel.task_rq(p)) {
     if (&src == &dst) {
-      p.ts.scx.holding_cpu = -1;
+      p.set_holding_cpu(-1);
       kernel.update_rq_clock(src);
       insert(s, dst_dsq, p, enq_flags);
     } else if (!can_run_on(s, p, dst, true)) {
-      p.ts.scx.holding_cpu = -1;
+      p.set_holding_cpu(-1);
       insert(s, global_dsq_of(s, p), p, enq_flags | SCX_ENQ_GDSQ_FALLBACK);
     } else {
       move_remote(src, dst, p, enq_flags);
@@ -211,11 +210,11 @@ bool Ext::Impl::consume(ExtSched &s, Rq &rq, Dsq &dsq, u64 enq_flags) {
       return true;
     }
     // As in dispatch_to_local(): the mark survives only if nobody dequeues p before its rq is locked.
-    p->ts.scx.holding_cpu = static_cast<s32>(this_cpu());
+    p->set_holding_cpu(static_cast<s32>(this_cpu()));
     unlock_dsq(dsq);
     unlock(rq);
     lock(src);
-    const bool ours = p->ts.scx.holding_cpu == static_cast<s32>(this_cpu()) || mutated(Mutation::stale_affinity);
+    const bool ours = p->holding_cpu() == static_cast<s32>(this_cpu()) || mutated(Mutation::stale_affinity);
     if (ours && &src == &kernel.task_rq(*p)) {
       move_remote(src, rq, *p, enq_flags);
       return true;

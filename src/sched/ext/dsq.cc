@@ -13,7 +13,7 @@ Dsq::~Dsq() {
   list.clear();
 }
 
-u64 Dsq::trace_id() const { return rq ? SCX_DSQ_LOCAL_ON | rq->cpu : id; }
+u64 Dsq::trace_id() const { return rq ? SCX_DSQ_LOCAL_ON | rq->cpu : id.get(); }
 
 Task *Dsq::first() {
   machine::plain_read(&list, "a DSQ's list");
@@ -29,9 +29,11 @@ Task *Dsq::next(Task &p) {
 }
 
 void Dsq::inserted(Task &p) {
-  p.ts.scx.dsq_seq = ++seq;
+  seq += 1;
+  p.ts.scx.dsq_seq = seq;
   nr.store(nr.load() + 1);
   p.dsq = this;
+  first_task = first();
 }
 
 void Dsq::insert_fifo(Task &p, bool head) {
@@ -64,53 +66,70 @@ void Dsq::unlink(Task &p) {
   }
   list.erase(list.iterator_to(p.dsq_node));
   nr.store(nr.load() - 1);
+  first_task = first();
 }
 
-size_t DsqTable::slot_of(u64 id) const {
-  size_t slot = hash(id) & (slots_.size() - 1);
-  while (slots_[slot] && ids_[slot] != id) slot = (slot + 1) & (slots_.size() - 1);
-  return slot;
-}
-
-Dsq *DsqTable::find(u64 id) const { return slots_.empty() ? nullptr : slots_[slot_of(id)].get(); }
-
-void DsqTable::grow() {
-  std::vector<std::unique_ptr<Dsq>> old = std::move(slots_);
-  std::vector<u64> old_ids = std::move(ids_);
-  slots_ = std::vector<std::unique_ptr<Dsq>>(old.empty() ? 16 : old.size() * 2);
-  ids_.assign(slots_.size(), 0);
-  for (size_t i = 0; i < old.size(); i++) {
-    if (!old[i]) continue;
-    const size_t slot = slot_of(old_ids[i]);
-    ids_[slot] = old_ids[i];
-    slots_[slot] = std::move(old[i]);
+DsqTable::~DsqTable() {
+  const std::unique_ptr<Slots> slots(slots_.get());
+  for (size_t i = 0; slots && i <= slots->mask; i++) {
+    Dsq *dsq = slots->slot[i].load(std::memory_order_relaxed);
+    if (dsq != tombstone()) delete dsq;
   }
 }
 
-void DsqTable::insert(std::unique_ptr<Dsq> dsq) {
-  if (2 * (count_ + 1) > slots_.size()) grow();
-  const size_t slot = slot_of(dsq->id);
-  CHECK(!slots_[slot]);
-  ids_[slot] = dsq->id;
-  slots_[slot] = std::move(dsq);
+DsqTable::Slot *DsqTable::slot_of(const Slots &slots, u64 id) {
+  for (size_t i = hash(id) & slots.mask;; i = (i + 1) & slots.mask) {
+    const Dsq *dsq = slots.slot[i].load(std::memory_order_acquire);
+    if (!dsq || (dsq != tombstone() && dsq->key == id)) return &slots.slot[i];
+  }
+}
+
+Dsq *DsqTable::find(u64 id) const {
+  const Slots *slots = slots_;
+  return slots ? slot_of(*slots, id)->load(std::memory_order_acquire) : nullptr;
+}
+
+// The same DSQs, with room for more and without tombstones.
+std::unique_ptr<DsqTable::Slots> DsqTable::rebuilt() const {
+  constexpr size_t kFirstSize = 16;
+  size_t size = kFirstSize;
+  while (size < 4 * (count_ + 1)) size *= 2;
+  auto slots = std::make_unique<Slots>(size);
+  const Slots *old = slots_;
+  for (size_t i = 0; old && i <= old->mask; i++) {
+    Dsq *dsq = old->slot[i].load(std::memory_order_relaxed);
+    if (!dsq || dsq == tombstone()) continue;
+    slot_of(*slots, dsq->key)->store(dsq, std::memory_order_relaxed);
+    slots->used++;
+  }
+  return slots;
+}
+
+bool DsqTable::insert(std::unique_ptr<Dsq> dsq, std::shared_ptr<void> *replaced) {
+  machine::SpinGuard guard(lock_);
+  Slots *slots = slots_;
+  if (!slots || 2 * (slots->used + 1) > slots->mask + 1) {
+    slots_ = rebuilt().release();
+    *replaced = std::shared_ptr<Slots>(slots);
+    slots = slots_;
+  }
+  Slot *slot = slot_of(*slots, dsq->key);
+  if (slot->load(std::memory_order_relaxed)) return false;
+  slot->store(dsq.release(), std::memory_order_release);
+  slots->used++;
   count_++;
+  return true;
 }
 
 std::unique_ptr<Dsq> DsqTable::remove(u64 id) {
-  if (slots_.empty()) return nullptr;
-  size_t hole = slot_of(id);
-  std::unique_ptr<Dsq> removed = std::move(slots_[hole]);
+  machine::SpinGuard guard(lock_);
+  Slots *slots = slots_;
+  if (!slots) return nullptr;
+  Slot *slot = slot_of(*slots, id);
+  std::unique_ptr<Dsq> removed(slot->load(std::memory_order_relaxed));
   if (!removed) return nullptr;
+  slot->store(tombstone(), std::memory_order_relaxed);
   count_--;
-  // Close the gap: whoever probed past it moves up, so that a lookup may stop at the first free slot.
-  const size_t mask = slots_.size() - 1;
-  for (size_t i = (hole + 1) & mask; slots_[i]; i = (i + 1) & mask) {
-    const size_t home = hash(ids_[i]) & mask;
-    if (((i - home) & mask) < ((i - hole) & mask)) continue;
-    slots_[hole] = std::move(slots_[i]);
-    ids_[hole] = ids_[i];
-    hole = i;
-  }
   return removed;
 }
 

@@ -2,14 +2,15 @@
 // Dispatch queues. A DSQ is FIFO or, when tasks were inserted by vtime, ordered by dsq_vtime (PRIQ), never both at once
 // by intent; a scheduler that mixes them is ejected, and until then both structures stay consistent.
 //
-// Local DSQs are protected by their rq's lock, all others by their own. `nr` may be read without a lock; so may `id`,
-// which becomes SCX_DSQ_INVALID when the queue is destroyed (freed after a grace period).
+// Local DSQs are protected by their rq's lock, all others by their own. `nr` and `first_task` may be read without a
+// lock; so may `id`, which becomes SCX_DSQ_INVALID when the queue is destroyed (freed after a grace period).
 //
 // Invariants: every task in `priq` is in `list` too, in the same order; `nr` counts the tasks in `list`; cursors of
 // iterators stand in `list` but are no tasks.
 #ifndef USCX_SCHED_EXT_DSQ_H_
 #define USCX_SCHED_EXT_DSQ_H_
 
+#include <atomic>
 #include <memory>
 #include <vector>
 
@@ -23,7 +24,7 @@ struct ExtSched;
 // Wrap-aware order by vtime; equal keys keep insertion order because the tree inserts after equals.
 struct VtimeBefore {
   bool operator()(const Task &a, const Task &b) const {
-    return static_cast<s64>(a.ts.scx.dsq_vtime - b.ts.scx.dsq_vtime) < 0;
+    return static_cast<s64>(machine::racy_load(a.ts.scx.dsq_vtime) - machine::racy_load(b.ts.scx.dsq_vtime)) < 0;
   }
 };
 
@@ -33,13 +34,13 @@ inline Task &task_of(DsqNode &node) { return *bi::get_parent_from_member<Task>(&
 
 struct Dsq {
   explicit Dsq(u64 dsq_id = SCX_DSQ_INVALID, machine::SpinLock::Kind kind = machine::SpinLock::Kind::kContended)
-      : id(dsq_id), lock(kind, "dsq") {}
+      : key(dsq_id), id(dsq_id), lock(kind, "dsq") {}
   ~Dsq();
   Dsq(const Dsq &) = delete;
   Dsq &operator=(const Dsq &) = delete;
 
   bool is_local() const { return id == SCX_DSQ_LOCAL; }
-  bool is_builtin() const { return id & SCX_DSQ_FLAG_BUILTIN; }
+  bool is_builtin() const { return id.get() & SCX_DSQ_FLAG_BUILTIN; }
   // The id under which traces show it: a local DSQ is named by its CPU.
   u64 trace_id() const;
 
@@ -51,14 +52,16 @@ struct Dsq {
   void insert_vtime(Task &p);
   void unlink(Task &p);  // p.dsq stays: the caller decides when p has left.
 
-  u64 id;
+  const u64 key;  // Under which it is in the DsqTable, also when it is destroyed.
+  machine::Racy<u64> id;
   machine::SpinLock lock;
   DsqList list;
   bi::multiset<Task, bi::member_hook<Task, SetHook, &Task::dsq_priq_node>, bi::compare<VtimeBefore>,
                bi::constant_time_size<false>>
       priq;
   machine::Shared<u32> nr{0};
-  u32 seq = 0;  // Incremented at each insert; stored in p.scx.dsq_seq for iterators.
+  machine::Published<Task *> first_task;  // What first() gives, for who has no lock.
+  machine::Racy<u32> seq;                 // Incremented at each insert; stored in p.scx.dsq_seq for iterators.
   ExtSched *sched = nullptr;
   Rq *rq = nullptr;   // Of a local DSQ.
   u64 lock_text = 0;  // The trace's text id of this lock, once it was waited for.
@@ -69,20 +72,35 @@ struct Dsq {
 
 // User DSQs by id: open addressing with linear probing, so that a lookup allocates nothing and order depends on ids
 // only.
+//
+// Threading: find() from anywhere, without a lock, in an RCU read-side critical section. Changes take the table's lock;
+// a table that has become too small is replaced, and the old one must outlive a grace period, as a removed DSQ must.
+// Invariant: a slot that was once used is never empty again (it then holds a tombstone), so that a lookup may stop at
+// the first empty one.
 class DsqTable {
  public:
+  ~DsqTable();
   Dsq *find(u64 id) const;
-  void insert(std::unique_ptr<Dsq> dsq);  // The id must not be there.
-  std::unique_ptr<Dsq> remove(u64 id);
+  // False if the id is there already. `replaced` is to be freed after a grace period.
+  bool insert(std::unique_ptr<Dsq> dsq, std::shared_ptr<void> *replaced);
+  std::unique_ptr<Dsq> remove(u64 id);  // Null if it is not there (any more).
   size_t size() const { return count_; }
 
  private:
+  using Slot = std::atomic<Dsq *>;  // Release when a DSQ comes, acquire in find().
+  struct Slots {
+    explicit Slots(size_t n) : mask(n - 1), slot(std::make_unique<Slot[]>(n)) {}
+    const size_t mask;  // A power of two, minus one; at most half of the slots are used.
+    size_t used = 0;    // With tombstones.
+    std::unique_ptr<Slot[]> slot;
+  };
   static size_t hash(u64 id) { return static_cast<size_t>((id * 0x9e3779b97f4a7c15ull) >> 32); }
-  size_t slot_of(u64 id) const;  // Where it is, or the free slot where it would go.
-  void grow();
-  std::vector<std::unique_ptr<Dsq>> slots_;  // A power of two; at most half of them are used.
-  std::vector<u64> ids_;                     // Of the used slots: a destroyed queue's own id is gone already.
-  size_t count_ = 0;
+  static Dsq *tombstone() { return reinterpret_cast<Dsq *>(alignof(Dsq)); }
+  static Slot *slot_of(const Slots &slots, u64 id);  // Where it is, or the empty slot where it would go.
+  std::unique_ptr<Slots> rebuilt() const;
+  machine::SpinLock lock_{machine::SpinLock::Kind::kPrivate, "dsq_table"};
+  machine::Published<Slots *> slots_;
+  machine::Racy<size_t> count_;
 };
 
 }  // namespace uscx::sched

@@ -61,15 +61,15 @@ void Ext::Impl::insert_commit(ExtSched &s, Task &p, u64 dsq_id, u64 enq_flags) {
 
 bool Ext::dsq_insert(ExtSched &s, Task &p, u64 dsq_id, u64 slice, u64 enq_flags) {
   if (!impl_->insert_preamble(s, p, dsq_id, &enq_flags)) return false;
-  p.ts.scx.slice = slice ? slice : p.ts.scx.slice ? p.ts.scx.slice : 1;
+  p.set_slice(slice ? slice : p.slice() ? p.slice() : 1);
   impl_->insert_commit(s, p, dsq_id, enq_flags);
   return true;
 }
 
 bool Ext::dsq_insert_vtime(ExtSched &s, Task &p, u64 dsq_id, u64 slice, u64 vtime, u64 enq_flags) {
   if (!impl_->insert_preamble(s, p, dsq_id, &enq_flags)) return false;
-  p.ts.scx.slice = slice ? slice : p.ts.scx.slice ? p.ts.scx.slice : 1;
-  p.ts.scx.dsq_vtime = vtime;
+  p.set_slice(slice ? slice : p.slice() ? p.slice() : 1);
+  machine::racy_store(p.ts.scx.dsq_vtime, vtime);
   impl_->insert_commit(s, p, dsq_id, enq_flags | SCX_ENQ_DSQ_PRIQ);
   return true;
 }
@@ -110,8 +110,10 @@ s32 Ext::create_dsq(ExtSched &s, u64 dsq_id, s32 node) {
   if (impl_->alloc_faults.strikes(AllocSite::user_dsq)) return -ENOMEM;
   auto dsq = std::make_unique<Dsq>(dsq_id);
   dsq->sched = &s;
-  s.dsqs.insert(std::move(dsq));
-  return 0;
+  std::shared_ptr<void> replaced;
+  const bool inserted = s.dsqs.insert(std::move(dsq), &replaced);
+  if (replaced) impl_->kernel.rcu().call([replaced] {});
+  return inserted ? 0 : -EEXIST;
 }
 
 void Ext::destroy_dsq(ExtSched &s, u64 dsq_id) {
@@ -124,7 +126,9 @@ void Ext::destroy_dsq(ExtSched &s, u64 dsq_id) {
   impl.unlock_dsq(*dsq);
   if (nr) return impl.error(s, fmt::format("attempting to destroy in-use dsq 0x{:016x} (nr={})", dsq_id, nr));
   // Others may still look at it, and this may be no place to start a grace period: the irq_work does.
-  impl.cpus[this_cpu()].dead_dsqs.push_back(s.dsqs.remove(dsq_id));
+  std::unique_ptr<Dsq> removed = s.dsqs.remove(dsq_id);
+  if (!removed) return;  // Another CPU has destroyed it meanwhile.
+  impl.cpus[this_cpu()].dead_dsqs.push_back(std::move(removed));
   impl.machine.raise_irq_work(this_cpu());
 }
 
@@ -154,7 +158,7 @@ Task *Ext::dsq_peek(ExtSched &s, u64 dsq_id) {
     impl_->error(s, fmt::format("peek on non-existent DSQ 0x{:x}", dsq_id));
     return nullptr;
   }
-  return dsq->first();
+  return dsq->first_task;
 }
 
 void Ext::dsq_reenq(ExtSched &s, u64 dsq_id, u64 flags) {
@@ -170,25 +174,28 @@ void Ext::dsq_reenq(ExtSched &s, u64 dsq_id, u64 flags) {
                         : static_cast<s32>(dsq_id & SCX_DSQ_LOCAL_CPU_MASK);
     if (!impl.cpu_ok(s, cpu)) return;
     Rq &rq = impl.kernel.rq(static_cast<u32>(cpu));
-    rq.ext.reenq_local_flags |= flags;
-    rq.ext.reenq_local_pending = true;
+    impl.ask_reenq_local(rq, flags);
     rq.ext.deferred_pending = true;
     impl.machine.raise_irq_work(rq.cpu);
     return;
   }
   if ((dsq_id & SCX_DSQ_FLAG_BUILTIN)) return impl.error(s, fmt::format("DSQ 0x{:x} not allowed for reenq", dsq_id));
   if (!s.dsqs.find(dsq_id)) return impl.error(s, fmt::format("non-existent DSQ 0x{:x}", dsq_id));
-  for (const UserReenq &pending : this_rq.ext.reenq_users)
-    if (pending.sched == &s && pending.dsq_id == dsq_id) return;
-  this_rq.ext.reenq_users.push_back({&s, dsq_id});
+  {
+    machine::SpinGuard guard(this_rq.ext.reenq_lock);
+    for (const UserReenq &pending : this_rq.ext.reenq_users)
+      if (pending.sched == &s && pending.dsq_id == dsq_id) return;
+    this_rq.ext.reenq_users.push_back({&s, dsq_id});
+  }
   this_rq.ext.deferred_pending = true;
   impl.machine.raise_irq_work(this_rq.cpu);
 }
 
 u32 Ext::reenqueue_local() {
   CallContext *here = context();
-  if (!here || !here->locked_rq || !impl_->root) return 0;
-  return impl_->reenq_local(*here->locked_rq, impl_->root, SCX_REENQ_ANY);
+  ExtSched *s = impl_->root;
+  if (!here || !here->locked_rq || !s) return 0;
+  return impl_->reenq_local(*here->locked_rq, s, SCX_REENQ_ANY);
 }
 
 // --- iterators ---
@@ -211,6 +218,7 @@ void write_handle(void *storage, IterHandle handle) {
 DsqIter *Ext::Impl::iter_of(const void *storage) {
   IterHandle handle;
   std::memcpy(&handle, storage, sizeof(handle));
+  machine::SpinGuard guard(iters_lock);
   if (!handle.slot_plus_one || handle.slot_plus_one > iters->slots.size()) return nullptr;
   DsqIter &iter = iters->slots[handle.slot_plus_one - 1];
   return iter.dsq && iter.generation == handle.generation ? &iter : nullptr;
@@ -224,6 +232,7 @@ s32 Ext::iter_new(ExtSched *s, void *storage, u64 dsq_id, u64 flags) {
   Dsq *dsq = (dsq_id & SCX_DSQ_FLAG_BUILTIN) ? nullptr : s->dsqs.find(dsq_id);
   if (!dsq) return -ENOENT;
   Impl::IterPool &pool = *impl.iters;
+  machine::SpinGuard guard(impl.iters_lock);
   if (pool.free_slots.empty()) {
     pool.slots.emplace_back();
     pool.free_slots.push_back(static_cast<u32>(pool.slots.size() - 1));
@@ -285,6 +294,7 @@ void Ext::iter_destroy(void *storage) {
     iter->dsq->list.erase(iter->dsq->list.iterator_to(iter->cursor));
     impl.unlock_dsq(*iter->dsq);
   }
+  machine::SpinGuard guard(impl.iters_lock);
   iter->dsq = nullptr;
   iter->generation++;
   impl.iters->free_slots.push_back(handle.slot_plus_one - 1);
@@ -316,7 +326,7 @@ Rq *Ext::Impl::move_between_dsqs(ExtSched &s, Rq &src, Dsq &from, Dsq &target, T
   p.dsq = nullptr;
   unlock_dsq(from);
   if (to->is_local()) {
-    p.ts.scx.holding_cpu = static_cast<s32>(this_cpu());
+    p.set_holding_cpu(static_cast<s32>(this_cpu()));
     move_remote(src, *to->rq, p, enq_flags);
     return to->rq;
   }
@@ -346,19 +356,19 @@ bool Ext::dsq_move(ExtSched &s, void *storage, Task &p, u64 dsq_id, u64 enq_flag
     locked = &src;
   }
   impl.lock_dsq(from);
-  const bool still_there = p.dsq == &from && p.ts.scx.holding_cpu < 0 && &impl.kernel.task_rq(p) == &src &&
+  const bool still_there = p.dsq == &from && p.holding_cpu() < 0 && &impl.kernel.task_rq(p) == &src &&
                            static_cast<s32>(p.ts.scx.dsq_seq - iter->snapshot_seq) <= 0;
   bool moved = false;
   if (!still_there) {
     impl.unlock_dsq(from);
   } else {
-    if (iter->flags & __SCX_DSQ_ITER_HAS_SLICE) p.ts.scx.slice = iter->slice;
+    if (iter->flags & __SCX_DSQ_ITER_HAS_SLICE) p.set_slice(iter->slice);
     u64 flags = enq_flags | (vtime_order ? u64{SCX_ENQ_DSQ_PRIQ} : 0);
     const u64 vtime = iter->vtime;
     const bool has_vtime = iter->flags & __SCX_DSQ_ITER_HAS_VTIME;
     Dsq &to = impl.find_dsq_for_insert(s, held ? *held : impl.kernel.this_rq(), dsq_id, p, &flags);
     // The tree finds a task by its node, so the key may change while it is still in there.
-    if (has_vtime) p.ts.scx.dsq_vtime = vtime;
+    if (has_vtime) machine::racy_store(p.ts.scx.dsq_vtime, vtime);
     locked = impl.move_between_dsqs(s, src, from, to, p, flags);
     moved = true;
   }

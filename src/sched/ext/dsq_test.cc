@@ -63,7 +63,8 @@ TEST(Dsq, TableAgainstAModel) {
     if (it == model.end()) {
       auto dsq = std::make_unique<Dsq>(id);
       model[id] = dsq.get();
-      table.insert(std::move(dsq));
+      std::shared_ptr<void> replaced;
+      EXPECT_TRUE(table.insert(std::move(dsq), &replaced));
     } else if (rng.below(2)) {
       EXPECT_EQ(table.remove(id).get(), it->second);
       model.erase(it);

@@ -14,9 +14,9 @@ constexpr std::string_view kTruncated = "\n\n~~~~ TRUNCATED ~~~~\n";
 constexpr size_t kLineBytes = 1024;  // What a scheduler prints without a newline is cut into lines of this size.
 
 char state_char(const Task &p) {
-  if (p.ts.__state & TASK_DEAD) return 'X';
-  if (p.ts.__state & TASK_UNINTERRUPTIBLE) return 'D';
-  return p.ts.__state & TASK_INTERRUPTIBLE ? 'S' : 'R';
+  if (p.state() & TASK_DEAD) return 'X';
+  if (p.state() & TASK_UNINTERRUPTIBLE) return 'D';
+  return p.state() & TASK_INTERRUPTIBLE ? 'S' : 'R';
 }
 
 }  // namespace
@@ -64,17 +64,19 @@ void Ext::Impl::dump_task(DumpState &d, ExtSched &s, Rq &rq, Task &p, char marke
   const sched_ext_entity &scx = p.ts.scx;
   const s64 waited_jiffies = static_cast<s64>(scx.runnable_at - d.at_jiffies);
   const u64 word = opss::load(p);
+  const Dsq *dsq = p.dsq;
   d.line();
   d.line(fmt::format(" {}{} {} {}root {:+}ms", marker, state_char(p), task_label(p), p.ext_sched == &s ? "*" : "",
                      waited_jiffies * 1000 / static_cast<s64>(machine.hz())));
   d.line(fmt::format("      scx_state/flags={}/0x{:x} dsq_flags=0x{:x} ops_state/qseq={}/{}",
-                     task_state(p) >> SCX_TASK_STATE_SHIFT, scx.flags & ~static_cast<u32>(SCX_TASK_STATE_MASK),
+                     task_state(p) >> SCX_TASK_STATE_SHIFT, p.scx_flags() & ~static_cast<u32>(SCX_TASK_STATE_MASK),
                      scx.dsq_flags, opss::state(word), word >> SCX_OPSS_QSEQ_SHIFT));
-  d.line(fmt::format("      sticky/holding_cpu={}/{} dsq_id={}", scx.sticky_cpu, scx.holding_cpu,
-                     p.dsq ? fmt::format("0x{:x}", p.dsq->id) : "(n/a)"));
-  d.line(fmt::format("      dsq_vtime={} slice={} weight={}", scx.dsq_vtime, scx.slice, scx.weight));
-  d.line(fmt::format("      cpus={} no_mig={}", machine::MaskView(p.ts.cpus_ptr->bits, kernel.nr_cpus()).to_hex(),
-                     p.ts.migration_disabled));
+  d.line(fmt::format("      sticky/holding_cpu={}/{} dsq_id={}", scx.sticky_cpu, p.holding_cpu(),
+                     dsq ? fmt::format("0x{:x}", dsq->id.get()) : "(n/a)"));
+  d.line(
+      fmt::format("      dsq_vtime={} slice={} weight={}", machine::racy_load(scx.dsq_vtime), p.slice(), scx.weight));
+  d.line(fmt::format("      cpus={} no_mig={}", machine::MaskView(p.cpus_ptr()->bits, kernel.nr_cpus()).to_hex(),
+                     p.migration_disabled()));
   if (s.has(Op::dump_task))
     d.ops_block("    ", [&] { call(Op::dump_task, &rq, &p, [&] { s.ops.dump_task(d.ctx, &p.ts); }); });
 }
@@ -83,7 +85,7 @@ void Ext::Impl::dump_cpu_fields(DumpState &d, Rq &rq) {
   const scx_rq &scx = rq.shared->scx;
   d.line();
   d.line(fmt::format("CPU {:<4}: nr_run={} flags=0x{:x} cpu_rel={} ksync={}", rq.cpu, scx.nr_running, scx.flags,
-                     static_cast<int>(scx.cpu_released), scx.kick_sync));
+                     static_cast<int>(scx.cpu_released), machine::racy_load(scx.kick_sync)));
   d.line(fmt::format("          curr={} class={}", task_label(*rq.curr), rq.curr->sched_class->symbol()));
   const std::pair<const char *, const machine::CpuMask *> masks[] = {{"cpus_to_kick   ", &rq.ext.to_kick},
                                                                      {"idle_to_kick   ", &rq.ext.idle_to_kick},
@@ -91,7 +93,7 @@ void Ext::Impl::dump_cpu_fields(DumpState &d, Rq &rq) {
                                                                      {"cpus_to_wait   ", &rq.ext.to_wait},
                                                                      {"cpus_to_sync   ", &rq.ext.to_sync}};
   for (auto [name, mask] : masks)
-    if (mask->nr_cpus() && !mask->view().empty()) d.line(fmt::format("  {}: {}", name, mask->view().to_hex()));
+    if (rq.ext.kick_masks_sized && !mask->view().empty()) d.line(fmt::format("  {}: {}", name, mask->view().to_hex()));
 }
 
 void Ext::Impl::dump_cpu(DumpState &d, ExtSched &s, Rq &rq) {
@@ -111,14 +113,15 @@ void Ext::Impl::dump_cpu(DumpState &d, ExtSched &s, Rq &rq) {
 }
 
 void Ext::Impl::dump(ExtSched &s, const ExitRecord &record, size_t capacity, std::string *out) {
-  const std::string reason = record.reason.substr(0, sizeof(args->dump_reason) - 1);
-  std::memcpy(args->dump_reason, reason.c_str(), reason.size() + 1);
-  args->dump = {.kind = static_cast<scx_exit_kind>(record.kind),
-                .exit_code = record.exit_code,
-                .reason = args->dump_reason,
-                .at_ns = now_ns(),
-                .at_jiffies = kernel.jiffies()};
-  DumpState d{*this, &args->dump};
+  machine::SpinGuard guard(dump_lock);
+  const std::string reason = record.reason.substr(0, sizeof(ArgScratch::dump_reason) - 1);
+  std::memcpy(args().dump_reason, reason.c_str(), reason.size() + 1);
+  args().dump = {.kind = static_cast<scx_exit_kind>(record.kind),
+                 .exit_code = record.exit_code,
+                 .reason = args().dump_reason,
+                 .at_ns = now_ns(),
+                 .at_jiffies = kernel.jiffies()};
+  DumpState d{*this, &args().dump};
   d.at_jiffies = kernel.jiffies();
   dumping = &d;
   dumping_cpu = this_cpu();
@@ -151,6 +154,7 @@ void Ext::Impl::dump(ExtSched &s, const ExitRecord &record, size_t capacity, std
   sum_events(s, &events);
   for (const EventName &event : kEventNames) d.line(fmt::format("{:>40}: {:>16}", event.name, events.*event.counter));
 
+  dumping_cpu = ~0u;
   dumping = nullptr;
   if (d.out.size() >= capacity && capacity > kTruncated.size()) {
     d.out.resize(capacity - 1 - kTruncated.size());
@@ -161,7 +165,7 @@ void Ext::Impl::dump(ExtSched &s, const ExitRecord &record, size_t capacity, std
 
 void Ext::dump_text(ExtSched &s, const std::string &text) {
   Impl &impl = *impl_;
-  if (!impl.dumping || impl.dumping_cpu != this_cpu())
+  if (impl.dumping_cpu != this_cpu())
     return impl.error(s, "scx_bpf_dump() must only be called from ops.dump() and friends");
   impl.dumping->ops_text(text);
 }

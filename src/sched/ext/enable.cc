@@ -3,9 +3,8 @@
 // the enabling thread is done. Everything after the scheduler object exists fails through its exit record, not through
 // attach()'s result.
 //
-// A stretch of enable_work() without a wait is one segment, so nothing is forked or exits meanwhile: such stretches
-// stand for the kernel's fork rwsem and task-list locks.
-// FIDELITY: enable-window.
+// A stretch of enable_work() without a wait is one segment; the fork lock keeps tasks from coming and going meanwhile.
+// FIDELITY: enable-window. What enable_work() calls between its waits is not inlined (machine/fiber.h).
 #include <cerrno>
 
 #include "sched/ext/impl.h"
@@ -22,18 +21,26 @@ constexpr u64 kRuntimeInf = ~u64{0};
 
 // --- SleepMutex ---
 
-void SleepMutex::lock(KthreadApi &self) {
-  while (owner_) {
-    waiters_.push_back(&self.self());
-    self.block();
-  }
-  owner_ = &self.self();
+[[gnu::noinline]] bool SleepMutex::take_or_wait(Task &task) {
+  machine::SpinGuard guard(lock_);
+  if (owner_)
+    waiters_.push_back(&task);
+  else
+    owner_ = &task;
+  return owner_ == &task;
 }
 
-void SleepMutex::unlock(Kernel &kernel) {
-  owner_ = nullptr;
-  std::deque<Task *> waiters = std::move(waiters_);
-  waiters_.clear();
+void SleepMutex::lock(KthreadApi &self) {
+  while (!take_or_wait(self.self())) self.block();
+}
+
+[[gnu::noinline]] void SleepMutex::unlock(Kernel &kernel) {
+  std::deque<Task *> waiters;
+  {
+    machine::SpinGuard guard(lock_);
+    owner_ = nullptr;
+    waiters.swap(waiters_);
+  }
   for (Task *task : waiters) kernel.wake(*task);
 }
 
@@ -103,30 +110,31 @@ void Ext::Impl::enable_work(KthreadApi &self, EnableRequest &request) {
 }
 
 // Null: no memory, and nothing is left.
-ExtSched *Ext::Impl::make_sched(ExtOps &ops) {
+[[gnu::noinline]] ExtSched *Ext::Impl::make_sched(ExtOps &ops) {
   std::unique_ptr<ExtSched> s = ExtSched::create(kernel, ops, alloc_faults);
   if (!s || alloc_faults.strikes(AllocSite::sched_helper)) return nullptr;
   s->helper = std::make_unique<KthreadWorker>(kernel, "sched_ext_helper", SCHED_FIFO, kHelperRtPriority);
   s->disable_work.fn = [this, s = s.get()](KthreadApi &helper) { disable_work(helper, *s); };
   ops.sched_ = s.get();
+  machine::SpinGuard guard(scheds_lock);
   all.push_back(s.get());
   return s.release();
 }
 
 // From the object to ops.init and what depends on it.
-bool Ext::Impl::enable_prepare(ExtSched &s) {
+[[gnu::noinline]] bool Ext::Impl::enable_prepare(ExtSched &s) {
   init_rqs();
   nr_rejected = 0;
   for (u32 cpu = 0; cpu < kernel.nr_cpus(); cpu++) {
     Rq &rq = kernel.rq(cpu);
-    rq.shared->scx.cpuperf_target = SCX_CPUPERF_ONE;
+    machine::racy_store(rq.shared->scx.cpuperf_target, SCX_CPUPERF_ONE);
     rq.shared->scx.cpu_released = false;
-    if (rq.online) rq.shared->scx.flags |= SCX_RQ_ONLINE;
+    if (rq.online) rq.set_scx_flags(SCX_RQ_ONLINE);
   }
   root = &s;
   idle.enable(s.ops_flags, s.ops.has(Op::update_idle));
   for (Op op : {Op::exit, Op::dump, Op::dump_cpu, Op::dump_task, Op::sub_attach})
-    if (s.ops.has(op)) s.armed.set(static_cast<u32>(op));
+    if (s.ops.has(op)) s.arm(op);
   if (s.ops.has(Op::init)) {
     const s32 ret = call(Op::init, nullptr, nullptr, [&] { return s.ops.init(); });
     if (ret) {
@@ -136,7 +144,7 @@ bool Ext::Impl::enable_prepare(ExtSched &s) {
     s.record->flags |= SCX_EFLAG_INITIALIZED;
   }
   for (Op op : {Op::cpu_online, Op::cpu_offline})
-    if (s.ops.has(op)) s.armed.set(static_cast<u32>(op));
+    if (s.ops.has(op)) s.arm(op);
   const u64 wanted_seq = s.ops.config().hotplug_seq;
   if (wanted_seq && wanted_seq != hotplug_seq) {
     claim_exit(s, SCX_EXIT_UNREG_KERN, static_cast<s64>(SCX_ECODE_ACT_RESTART | SCX_ECODE_RSN_HOTPLUG),
@@ -150,7 +158,7 @@ bool Ext::Impl::enable_prepare(ExtSched &s) {
   }
   if (s.ops.has(Op::cpu_acquire) || s.ops.has(Op::cpu_release))
     kernel.log("sched_ext: ops->cpu_acquire/release() are deprecated, use sched_switch TP instead");
-  start_watchdog();
+  start_watchdog(s);
   return true;
 }
 
@@ -165,17 +173,17 @@ const char *Ext::Impl::validate(const ExtSched &s) const {
 }
 
 // Every task gets to know the scheduler, in bypass, before any runs under it.
-bool Ext::Impl::enable_tasks(ExtSched &s) {
+[[gnu::noinline]] bool Ext::Impl::enable_tasks(ExtSched &s) {
   bypass(s, true);
   machine::SpinGuard forks(kernel.fork_lock());
   for (u32 op = 0; op < static_cast<u32>(Op::count); op++)
-    if (s.ops.has(static_cast<Op>(op))) s.armed.set(op);
+    if (s.ops.has(static_cast<Op>(op))) s.arm(static_cast<Op>(op));
   task_init_enabled = true;
   tid_lookup = s.flag(SCX_OPS_TID_TO_TASK);
   if (s.has(Op::cgroup_init)) {
-    args->cgroup_init = {.weight = 100, .bw_period_us = 100000, .bw_quota_us = kRuntimeInf, .bw_burst_us = 0};
+    args().cgroup_init = {.weight = 100, .bw_period_us = 100000, .bw_quota_us = kRuntimeInf, .bw_burst_us = 0};
     const s32 ret = call(Op::cgroup_init, nullptr, nullptr,
-                         [&] { return s.ops.cgroup_init(kernel.root_cgroup(), &args->cgroup_init); });
+                         [&] { return s.ops.cgroup_init(kernel.root_cgroup(), &args().cgroup_init); });
     if (ret) {
       error(s, fmt::format("ops.cgroup_init() failed ({})", sanitize_errno(s, "cgroup_init", ret)));
       return false;
@@ -184,17 +192,17 @@ bool Ext::Impl::enable_tasks(ExtSched &s) {
   }
   int failed = 0;
   kernel.for_each_task([&](Task &p) {
-    if (failed || p.dead || (p.ts.__state & TASK_DEAD)) return;
+    if (failed || p.dead || (p.state() & TASK_DEAD)) return;
     failed = init_task(s, p, false);
     if (failed) return error(s, fmt::format("ops.init_task() failed ({}) for {}", failed, task_label(p)));
     set_task_state(p, SCX_TASK_READY);
-    if (tid_lookup) by_tid[p.ts.scx.tid] = &p;
+    if (tid_lookup) set_tid(p, true);
   });
   return failed == 0;
 }
 
 // The switch: the class is open from here on, and every task that belongs in it changes over.
-void Ext::Impl::enable_switch(ExtSched &s) {
+[[gnu::noinline]] void Ext::Impl::enable_switch(ExtSched &s) {
   switch_tasks(s);
   bypass(s, false);
 }
@@ -208,12 +216,12 @@ void Ext::Impl::switch_tasks(ExtSched &s) {
     if (task_state(p) == SCX_TASK_READY) ready.push_back(&p);
   });
   for (Task *p : ready) {
-    p->ts.scx.slice = s.slice_dfl;
+    p->set_slice(s.slice_dfl);
     kernel.update_task_class(*p);
   }
 }
 
-bool Ext::Impl::enable_finish(ExtSched &s) {
+[[gnu::noinline]] bool Ext::Impl::enable_finish(ExtSched &s) {
   if (s.exiting()) return false;
   set_state(SCX_ENABLED);
   const bool partial = s.flag(SCX_OPS_SWITCH_PARTIAL);
@@ -225,9 +233,14 @@ bool Ext::Impl::enable_finish(ExtSched &s) {
 
 // Enabling has failed: nothing is returned before the scheduler is gone.
 void Ext::Impl::wait_disabled(KthreadApi &self, ExtSched &s) {
-  s.waiter = &self.self();
-  while (!s.disabled) self.block();
-  s.waiter = nullptr;
+  while (!is_disabled(s, &self.self())) self.block();
+}
+
+[[gnu::noinline]] bool Ext::Impl::is_disabled(ExtSched &s, Task *waiter) {
+  machine::SpinGuard guard(s.waiter_lock);
+  const bool done = s.disabled.is_complete();
+  s.waiter = done ? nullptr : waiter;
+  return done;
 }
 
 }  // namespace uscx::sched

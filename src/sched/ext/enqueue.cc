@@ -18,9 +18,9 @@ void wait_for_state_change(const Task &) { machine::spin_wait("a task that is be
 // --- small steps ---
 
 void Ext::Impl::set_runnable(Rq &rq, Task &p) {
-  if (p.ts.scx.flags & SCX_TASK_RESET_RUNNABLE_AT) {
+  if (p.scx_flags() & SCX_TASK_RESET_RUNNABLE_AT) {
     p.ts.scx.runnable_at = kernel.jiffies();
-    p.ts.scx.flags &= ~SCX_TASK_RESET_RUNNABLE_AT;
+    p.clear_scx_flags(SCX_TASK_RESET_RUNNABLE_AT);
   }
   rq.ext.runnable_list.push_back(p);
 }
@@ -30,11 +30,11 @@ void Ext::Impl::clear_runnable(Task &p, bool reset_runnable_at) {
     auto &list = kernel.task_rq(p).ext.runnable_list;
     list.erase(list.iterator_to(p));
   }
-  if (reset_runnable_at) p.ts.scx.flags |= SCX_TASK_RESET_RUNNABLE_AT;
+  if (reset_runnable_at) p.set_scx_flags(SCX_TASK_RESET_RUNNABLE_AT);
 }
 
 void Ext::Impl::refill_slice(ExtSched &s, Task &p) {
-  p.ts.scx.slice = s.slice_dfl;
+  p.set_slice(s.slice_dfl);
   count(s, &scx_event_stats::SCX_EV_REFILL_SLICE_DFL);
 }
 
@@ -47,8 +47,8 @@ Dsq &Ext::Impl::global_dsq_of(ExtSched &s, const Task &p) { return s.global_dsq(
 
 // Fires ops.dequeue if the scheduler answers for p. locked_rq is the rq whose lock is held, not necessarily p's.
 void Ext::Impl::leave_custody(ExtSched &s, Rq *locked_rq, Task &p, u64 deq_flags) {
-  if (!(p.ts.scx.flags & SCX_TASK_IN_CUSTODY)) return;
-  p.ts.scx.flags &= ~SCX_TASK_IN_CUSTODY;
+  if (!(p.scx_flags() & SCX_TASK_IN_CUSTODY)) return;
+  p.clear_scx_flags(SCX_TASK_IN_CUSTODY);
   if (s.has(Op::dequeue)) call(Op::dequeue, locked_rq, &p, [&] { s.ops.dequeue(&p.ts, deq_flags); });
 }
 
@@ -111,11 +111,11 @@ void Ext::Impl::insert(ExtSched &s, Dsq &target, Task &p, u64 enq_flags) {
     return;
   }
   const bool terminal = dsq->is_builtin();
-  const bool leaves = terminal && (p.ts.scx.flags & SCX_TASK_IN_CUSTODY);
+  const bool leaves = terminal && (p.scx_flags() & SCX_TASK_IN_CUSTODY);
   if (leaves)
-    p.ts.scx.flags &= ~SCX_TASK_IN_CUSTODY;
+    p.clear_scx_flags(SCX_TASK_IN_CUSTODY);
   else if (!terminal)
-    p.ts.scx.flags |= SCX_TASK_IN_CUSTODY;
+    p.set_scx_flags(SCX_TASK_IN_CUSTODY);
   unlock_dsq(*dsq);
   if (leaves && s.has(Op::dequeue)) {
     // The dispatching CPU's rq is the one that is locked here, which need not be p's.
@@ -128,17 +128,17 @@ void Ext::Impl::insert(ExtSched &s, Dsq &target, Task &p, u64 enq_flags) {
 // What an arrival on a local DSQ means for its CPU.
 void Ext::Impl::after_local_insert(ExtSched &s, Rq &rq, Task &p, u64 enq_flags) {
   const bool open = rq_open(rq, enq_flags);
-  if (enq_flags & SCX_ENQ_IMMED) p.ts.scx.flags |= SCX_TASK_IMMED;
-  if (p.ts.scx.flags & SCX_TASK_IMMED) {
+  if (enq_flags & SCX_ENQ_IMMED) p.set_scx_flags(SCX_TASK_IMMED);
+  if (p.scx_flags() & SCX_TASK_IMMED) {
     rq.ext.nr_immed++;
     rq.shared->scx.nr_immed = rq.ext.nr_immed;
     if ((enq_flags & SCX_ENQ_IMMED) && (rq.ext.local_dsq.nr.load() > 1 || !open)) schedule_reenq_local(rq, 0);
   }
   leave_custody(s, &rq, p, 0);
   if (kernel.ext_class().above(*rq.next_class)) kernel.wakeup_preempt(rq, p, 0);
-  if (rq.shared->scx.flags & SCX_RQ_IN_BALANCE) return;
+  if (rq.scx_flags() & SCX_RQ_IN_BALANCE) return;
   if ((enq_flags & SCX_ENQ_PREEMPT) && &p != rq.curr && in_ext(rq.curr)) {
-    rq.curr->ts.scx.slice = 0;
+    rq.curr->set_slice(0);
     kernel.resched_curr(rq);
   }
 }
@@ -148,26 +148,25 @@ void Ext::Impl::after_local_insert(ExtSched &s, Rq &rq, Task &p, u64 enq_flags) 
 void Ext::Impl::enqueue_task(Rq &rq, Task &p, u64 core_flags) {
   const s32 was_sticky = p.ts.scx.sticky_cpu;
   const u64 enq_flags = core_flags | rq.ext.extra_enq_flags;
-  u32 &rq_flags = rq.shared->scx.flags;
   s32 sticky_cpu = was_sticky;
-  if (core_flags & ENQUEUE_WAKEUP) rq_flags |= SCX_RQ_IN_WAKEUP;
+  if (core_flags & ENQUEUE_WAKEUP) rq.set_scx_flags(SCX_RQ_IN_WAKEUP);
   p.ts.scx.sticky_cpu = -1;
   // The running task comes back from a property change: it never left its CPU.
   if ((enq_flags & ENQUEUE_RESTORE) && rq.curr == &p) sticky_cpu = static_cast<s32>(rq.cpu);
 
   if (!queued(p)) {
     set_runnable(rq, p);
-    p.ts.scx.flags |= SCX_TASK_QUEUED;
+    p.set_scx_flags(SCX_TASK_QUEUED);
     rq.shared->scx.nr_running++;
     kernel.add_nr_running(rq, 1);
     ExtSched &s = *p.ext_sched;
-    if (s.has(Op::runnable) && p.ts.on_rq != kOnRqMigrating)
+    if (s.has(Op::runnable) && p.on_rq_state() != kOnRqMigrating)
       call(Op::runnable, &rq, &p, [&] { s.ops.runnable(&p.ts, enq_flags); });
     do_enqueue(rq, p, enq_flags, sticky_cpu);
     if ((enq_flags & SCX_ENQ_CPU_SELECTED) && static_cast<s32>(rq.cpu) != p.ts.scx.selected_cpu)
       count(s, &scx_event_stats::SCX_EV_SELECT_CPU_FALLBACK);
   }
-  rq_flags &= ~SCX_RQ_IN_WAKEUP;
+  rq.clear_scx_flags(SCX_RQ_IN_WAKEUP);
 }
 
 // The ladder of reference/core.md, section 5: the first rule that applies decides where p goes.
@@ -175,7 +174,7 @@ void Ext::Impl::do_enqueue(Rq &rq, Task &p, u64 enq_flags, s32 sticky_cpu) {
   ExtSched &s = *p.ext_sched;
   Dsq &local = rq.ext.local_dsq;
   if (sticky_cpu == static_cast<s32>(rq.cpu)) return insert(s, local, p, enq_flags);
-  p.ts.scx.flags &= ~SCX_TASK_IMMED;
+  p.clear_scx_flags(SCX_TASK_IMMED);
   if (!rq_online(rq)) return enqueue_fallback(s, rq, local, p, enq_flags);
   if (s.bypassing(rq.cpu)) {
     count(s, &scx_event_stats::SCX_EV_BYPASS_DISPATCH);
@@ -186,7 +185,7 @@ void Ext::Impl::do_enqueue(Rq &rq, Task &p, u64 enq_flags, s32 sticky_cpu) {
     count(s, &scx_event_stats::SCX_EV_ENQ_SKIP_EXITING);
     return enqueue_fallback(s, rq, local, p, enq_flags);
   }
-  if (p.ts.migration_disabled && !s.flag(SCX_OPS_ENQ_MIGRATION_DISABLED)) {
+  if (p.migration_disabled() && !s.flag(SCX_OPS_ENQ_MIGRATION_DISABLED)) {
     count(s, &scx_event_stats::SCX_EV_ENQ_SKIP_MIGRATION_DISABLED);
     return enqueue_fallback(s, rq, local, p, enq_flags);
   }
@@ -214,7 +213,7 @@ void Ext::Impl::call_enqueue(ExtSched &s, Rq &rq, Task &p, u64 enq_flags) {
   if (p.ts.scx.ddsp_dsq_id != SCX_DSQ_INVALID) return direct_dispatch(s, rq, p, enq_flags);
   // From here on the scheduler owns p. A dispatcher on another CPU may take it as soon as QUEUED is seen, so custody
   // comes before it. Pairs with the acquire in finish_dispatch().
-  p.ts.scx.flags |= SCX_TASK_IN_CUSTODY;
+  p.set_scx_flags(SCX_TASK_IN_CUSTODY);
   opss::store_release(p, SCX_OPSS_QUEUED | qseq);
 }
 
@@ -252,7 +251,7 @@ void Ext::Impl::ops_dequeue(Rq &rq, Task &p, u64 deq_flags) {
 
 void Ext::Impl::unlink_from_dsq(Dsq &dsq, Task &p) {
   dsq.unlink(p);
-  if (dsq.is_local() && (p.ts.scx.flags & SCX_TASK_IMMED)) {
+  if (dsq.is_local() && (p.scx_flags() & SCX_TASK_IMMED)) {
     CHECK(dsq.rq->ext.nr_immed > 0);
     dsq.rq->ext.nr_immed--;
     dsq.rq->shared->scx.nr_immed = dsq.rq->ext.nr_immed;
@@ -266,15 +265,15 @@ void Ext::Impl::dsq_dequeue(Rq &rq, Task &p) {
     if (p.ddsp_deferred_node.is_linked()) rq.ext.ddsp_deferred_locals.erase(rq.ext.ddsp_deferred_locals.iterator_to(p));
     clear_direct_dispatch(p);  // A verdict that was not carried out is void now.
     // A dispatcher has taken p and waits for this rq's lock: without the mark it will give up.
-    p.ts.scx.holding_cpu = -1;
+    p.set_holding_cpu(-1);
     return;
   }
   const bool locks = !dsq->is_local() && !mutated(Mutation::no_dsq_lock);
   if (locks) lock_dsq(*dsq);
-  if (p.ts.scx.holding_cpu < 0)
+  if (p.holding_cpu() < 0)
     unlink_from_dsq(*dsq, p);
   else
-    p.ts.scx.holding_cpu = -1;  // The consumer that holds p has unlinked it already.
+    p.set_holding_cpu(-1);  // The consumer that holds p has unlinked it already.
   p.dsq = nullptr;
   if (locks) unlock_dsq(*dsq);
 }
@@ -292,13 +291,13 @@ void Ext::Impl::dequeue_task(Rq &rq, Task &p, u64 core_flags) {
     update_curr(rq);
     if (s.has(Op::stopping)) call(Op::stopping, &rq, &p, [&] { s.ops.stopping(&p.ts, false); });
   }
-  if (s.has(Op::quiescent) && p.ts.on_rq != kOnRqMigrating)
+  if (s.has(Op::quiescent) && p.on_rq_state() != kOnRqMigrating)
     call(Op::quiescent, &rq, &p, [&] { s.ops.quiescent(&p.ts, deq_flags); });
   if (deq_flags & SCX_DEQ_SLEEP)
-    p.ts.scx.flags |= SCX_TASK_DEQD_FOR_SLEEP;
+    p.set_scx_flags(SCX_TASK_DEQD_FOR_SLEEP);
   else
-    p.ts.scx.flags &= ~SCX_TASK_DEQD_FOR_SLEEP;
-  p.ts.scx.flags &= ~SCX_TASK_QUEUED;
+    p.clear_scx_flags(SCX_TASK_DEQD_FOR_SLEEP);
+  p.clear_scx_flags(SCX_TASK_QUEUED);
   CHECK(rq.shared->scx.nr_running > 0);
   rq.shared->scx.nr_running--;
   kernel.sub_nr_running(rq, 1);

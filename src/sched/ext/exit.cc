@@ -47,13 +47,13 @@ void Ext::exit(ExtSched &sched, u32 kind, s64 code, const std::string &msg) {
 }
 
 void Ext::sysrq_reset() {
-  if (impl_->root) exit(*impl_->root, SCX_EXIT_SYSRQ, 0, "");
+  if (ExtSched *s = impl_->root) exit(*s, SCX_EXIT_SYSRQ, 0, "");
 }
 
 std::string Ext::sysrq_dump() {
   std::string text;
   const ExitRecord none;
-  if (impl_->root) impl_->dump(*impl_->root, none, 0, &text);
+  if (ExtSched *s = impl_->root) impl_->dump(*s, none, 0, &text);
   return text;
 }
 

@@ -150,10 +150,16 @@ Ext::Impl::Impl(Ext &e, Kernel &k)
       machine(k.machine()),
       cpus(k.machine().nr_cpus()),
       idle(k),
-      args(static_cast<ArgScratch *>(k.objects().alloc(ObjectType::kOther, sizeof(ArgScratch)))),
       hotplug_seq(k.machine().nr_cpus()),
       kick_syncs(k, alloc_faults),
-      iters(std::make_unique<IterPool>()) {}
+      iters(std::make_unique<IterPool>()) {
+  // Once and for all: a work may run while it is queued again.
+  watchdog.work.fn = [this](KthreadApi &) { watchdog_work(); };
+  bypass_lb.work.fn = [this](KthreadApi &) { bypass_lb_work(); };
+  reap_work.fn = [this](KthreadApi &) { reap(); };
+  check_in_timer.owner = this;
+  check_in_timer.fn = [](machine::SimEvent &event) { static_cast<Impl *>(event.owner)->tick_check(); };
+}
 
 Ext::Impl::~Impl() {
   machine.cancel_timer(watchdog.timer);
@@ -161,7 +167,14 @@ Ext::Impl::~Impl() {
   machine.cancel_timer(bypass_lb.timer);
   // The machine is taken down with a scheduler loaded: what it holds goes with it, and the threads with the kernel.
   for (ExtSched *s : all) delete s;
-  kernel.objects().free(ObjectType::kOther, args, sizeof(ArgScratch));
+  for (PerCpu &cpu : cpus)
+    if (cpu.args) kernel.objects().free(ObjectType::kOther, cpu.args, sizeof(ArgScratch));
+}
+
+ArgScratch &Ext::Impl::args() {
+  ArgScratch *&args = cpus[this_cpu()].args;
+  if (!args) args = static_cast<ArgScratch *>(kernel.objects().alloc(ObjectType::kOther, sizeof(ArgScratch)));
+  return *args;
 }
 
 // The rqs exist only after Ext does, so their part is set up when the first scheduler comes.
@@ -186,7 +199,9 @@ void Ext::Impl::lock_dsq(Dsq &dsq) {
   const u64 before_ns = now_ns();
   dsq.lock.lock();
   const u64 waited_ns = now_ns() - before_ns;
-  if (waited_ns <= machine::kCostNs[static_cast<u32>(Cost::spin_lock)]) return;
+  // On threads the clock itself takes time.
+  constexpr u64 kShortWaitNs = 1000;
+  if (waited_ns <= (machine::on_threads() ? kShortWaitNs : machine::kCostNs[static_cast<u32>(Cost::spin_lock)])) return;
   if (!dsq.lock_text) dsq.lock_text = trace_text(fmt::format("dsq 0x{:x}", dsq.id));
   trace(EventType::lock_wait, dsq.lock_text, waited_ns);
 }
@@ -196,7 +211,8 @@ void Ext::Impl::unlock_dsq(Dsq &dsq) { dsq.lock.unlock(); }
 void Ext::Impl::sum_events(const ExtSched &s, scx_event_stats *out) const {
   *out = {};
   for (const EventName &event : kEventNames)
-    for (u32 cpu = 0; cpu < kernel.nr_cpus(); cpu++) out->*event.counter += s.cpus[cpu].events.*event.counter;
+    for (u32 cpu = 0; cpu < kernel.nr_cpus(); cpu++)
+      out->*event.counter += machine::racy_load(s.cpus[cpu].events.*event.counter);
 }
 
 // --- Ext ---
@@ -224,7 +240,7 @@ CallContext *Ext::context() { return impl_->cpus[this_cpu()].context; }
 const ExitRecord *Ext::last_exit() const { return impl_->last_exit.get(); }
 
 const ExitRecord *Ext::exit_of(const ExtOps &ops) const {
-  if (ops.sched_) return ops.sched_->exiting() ? ops.sched_->record.get() : nullptr;
+  if (const ExtSched *s = ops.sched_) return s->exiting() ? s->record.get() : nullptr;
   return impl_->last_ops == &ops ? impl_->last_exit.get() : nullptr;
 }
 
@@ -280,7 +296,7 @@ void Ext::irq_work() {
 
 void Ext::rq_online(Rq &rq) {
   Impl &impl = *impl_;
-  rq.shared->scx.flags |= SCX_RQ_ONLINE;
+  rq.set_scx_flags(SCX_RQ_ONLINE);
   if (!impl.root) return;
   impl.hotplug_seq++;
   impl.idle.update_topology();
@@ -289,7 +305,7 @@ void Ext::rq_online(Rq &rq) {
 
 void Ext::rq_offline(Rq &rq) {
   Impl &impl = *impl_;
-  rq.shared->scx.flags &= ~SCX_RQ_ONLINE;
+  rq.clear_scx_flags(SCX_RQ_ONLINE);
   if (!impl.root) return;
   impl.hotplug_seq++;
   impl.idle.update_topology();
@@ -329,19 +345,19 @@ void Ext::verify(Rq &rq) {
           in_dsq + parked + in_bpf, in_dsq, parked, in_bpf);
     CHECK(in_bpf || state == SCX_OPSS_NONE, "{} has ops_state {}", task_label(p), state);
     CHECK(p.dsq_node.hook.is_linked() == in_dsq, "{}", task_label(p));
-    CHECK(p.ts.scx.holding_cpu == -1 && p.ts.scx.sticky_cpu == -1, "{}", task_label(p));
+    CHECK(p.holding_cpu() == -1 && p.ts.scx.sticky_cpu == -1, "{}", task_label(p));
     if (in_dsq && p.dsq->is_local()) CHECK(p.dsq == &rq.ext.local_dsq, "{}", task_label(p));
   }
   for (Task *p = rq.ext.local_dsq.first(); p; p = rq.ext.local_dsq.next(*p)) {
     nr_local++;
-    nr_immed += (p->ts.scx.flags & SCX_TASK_IMMED) != 0;
+    nr_immed += (p->scx_flags() & SCX_TASK_IMMED) != 0;
     CHECK(p->runnable_node.is_linked() && p->dsq == &rq.ext.local_dsq, "{}", task_label(*p));
   }
   CHECK(nr_local == rq.ext.local_dsq.nr.load() && nr_immed == rq.ext.nr_immed, "CPU {}", rq.cpu);
   const u32 running = impl.in_ext(rq.curr) && impl.queued(*rq.curr);
   CHECK(rq.shared->scx.nr_running == nr_runnable + running, "CPU {}: {} != {} + {}", rq.cpu, rq.shared->scx.nr_running,
         nr_runnable, running);
-  CHECK(!(rq.shared->scx.flags & (SCX_RQ_IN_BALANCE | SCX_RQ_IN_WAKEUP)), "CPU {}", rq.cpu);
+  CHECK(!(rq.scx_flags() & (SCX_RQ_IN_BALANCE | SCX_RQ_IN_WAKEUP)), "CPU {}", rq.cpu);
 }
 
 }  // namespace uscx::sched

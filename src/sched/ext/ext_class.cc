@@ -22,14 +22,14 @@ Task *Ext::Impl::pick_task(Rq &rq, Task *, bool *retry) {
     return nullptr;
   }
   if (verdict == SCX_DSP_PREV) {
-    if (!prev->ts.scx.slice) refill_slice(*prev->ext_sched, *prev);
+    if (!prev->slice()) refill_slice(*prev->ext_sched, *prev);
     return prev;
   }
   if (verdict != SCX_DSP_LOCAL) return nullptr;
   Task *p = rq.ext.local_dsq.first();
   if (!p) return nullptr;
   ExtSched &s = *p->ext_sched;
-  if (!p->ts.scx.slice) {
+  if (!p->slice()) {
     if (!s.bypassing(rq.cpu) && !s.warned_zero_slice) {
       kernel.log(fmt::format("sched_ext: {} has zero slice in pick_task_scx()", task_label(*p)));
       s.warned_zero_slice = true;
@@ -41,7 +41,12 @@ Task *Ext::Impl::pick_task(Rq &rq, Task *, bool *retry) {
 
 // This CPU has gone through the scheduler once more; whoever waits for that (SCX_KICK_WAIT) may go on.
 void Ext::Impl::bump_kick_sync(Rq &rq) {
-  rq.shared->scx.kick_sync++;
+  // Pairs with continue_sync_wait(): either the counter is seen there, or the wait is seen here.
+  unsigned long &kick_sync = rq.shared->scx.kick_sync;
+  if (machine::on_threads())
+    __atomic_fetch_add(&kick_sync, 1, __ATOMIC_SEQ_CST);
+  else
+    kick_sync++;
   if (!nr_spinning) return;
   for (u32 cpu = 0; cpu < kernel.nr_cpus(); cpu++) {
     Rq &other = kernel.rq(cpu);
@@ -56,12 +61,12 @@ void Ext::Impl::put_prev(Rq &rq, Task &p, Task *next) {
   if (queued(p)) {
     if (s.has(Op::stopping)) call(Op::stopping, &rq, &p, [&] { s.ops.stopping(&p.ts, true); });
     set_runnable(rq, p);
-    if (p.ts.scx.slice && !s.bypassing(rq.cpu)) {
+    if (p.slice() && !s.bypassing(rq.cpu)) {
       // A higher class took the CPU. The rest of the slice is p's, unless it was promised to run at once or not at all.
-      if (p.ts.scx.flags & SCX_TASK_IMMED) {
-        p.ts.scx.flags |= SCX_TASK_REENQ_PREEMPTED;
+      if (p.scx_flags() & SCX_TASK_IMMED) {
+        p.set_scx_flags(SCX_TASK_REENQ_PREEMPTED);
         do_enqueue(rq, p, SCX_ENQ_REENQ, -1);
-        p.ts.scx.flags &= ~static_cast<u32>(SCX_TASK_REENQ_REASON_MASK);
+        p.clear_scx_flags(SCX_TASK_REENQ_REASON_MASK);
       } else {
         insert(s, rq.ext.local_dsq, p, SCX_ENQ_HEAD);
       }
@@ -92,8 +97,8 @@ void Ext::Impl::switch_class(Rq &rq, Task *next) {
   if (!s || !s->flag(SCX_OPS_HAS_CPU_PREEMPT)) return;
   if (!next->sched_class->above(kernel.ext_class()) || rq.shared->scx.cpu_released) return;
   if (s->has(Op::cpu_release)) {
-    args->cpu_release = {.reason = preempt_reason(*next->sched_class), .task = &next->ts};
-    call(Op::cpu_release, &rq, nullptr, [&] { s->ops.cpu_release(static_cast<s32>(rq.cpu), &args->cpu_release); });
+    args().cpu_release = {.reason = preempt_reason(*next->sched_class), .task = &next->ts};
+    call(Op::cpu_release, &rq, nullptr, [&] { s->ops.cpu_release(static_cast<s32>(rq.cpu), &args().cpu_release); });
   }
   rq.shared->scx.cpu_released = true;
 }
@@ -108,11 +113,10 @@ void Ext::Impl::set_next(Rq &rq, Task &p) {
   p.ts.se.exec_start = rq.clock_ns;
   if (queued(p) && s.has(Op::running)) call(Op::running, &rq, &p, [&] { s.ops.running(&p.ts); });
   clear_runnable(p, true);
-  u32 &flags = rq.shared->scx.flags;
-  if (p.ts.scx.slice == SCX_SLICE_INF)
-    flags |= SCX_RQ_CAN_STOP_TICK;
+  if (p.slice() == SCX_SLICE_INF)
+    rq.set_scx_flags(SCX_RQ_CAN_STOP_TICK);
   else
-    flags &= ~SCX_RQ_CAN_STOP_TICK;
+    rq.clear_scx_flags(SCX_RQ_CAN_STOP_TICK);
 }
 
 // --- time ---
@@ -120,17 +124,17 @@ void Ext::Impl::set_next(Rq &rq, Task &p) {
 void Ext::Impl::update_curr(Rq &rq) {
   Task &p = *rq.curr;
   const u64 delta_ns = kernel.update_curr_common(rq);
-  if (p.ts.scx.slice != SCX_SLICE_INF) p.ts.scx.slice -= std::min<u64>(p.ts.scx.slice, delta_ns);
+  if (p.slice() != SCX_SLICE_INF) p.set_slice(p.slice() - std::min<u64>(p.slice(), delta_ns));
 }
 
 void Ext::Impl::tick(Rq &rq, Task &p) {
   update_curr(rq);
   ExtSched &s = *p.ext_sched;
   if (s.bypassing(rq.cpu))
-    p.ts.scx.slice = 0;
+    p.set_slice(0);
   else if (s.has(Op::tick))
     call(Op::tick, &rq, &p, [&] { s.ops.tick(&p.ts); });
-  if (!p.ts.scx.slice) kernel.resched_curr(rq);
+  if (!p.slice()) kernel.resched_curr(rq);
 }
 
 // --- choosing a CPU ---
@@ -180,7 +184,7 @@ class ExtClass final : public SchedClass {
     if (s.has(Op::yield))
       impl().call(Op::yield, &rq, &p, [&] { return s.ops.yield(&p.ts, nullptr); });
     else
-      p.ts.scx.slice = 0;
+      p.set_slice(0);
   }
   // Ext tasks do not preempt each other by waking up. A higher class's wakeup ends the promise made to IMMED tasks.
   void wakeup_preempt(Rq &rq, Task &p, u64) override {
@@ -209,7 +213,7 @@ class ExtClass final : public SchedClass {
   void set_cpus_allowed(Task &p) override {
     ExtSched *s = p.ext_sched;
     if (p.dead || !s || !s->has(Op::set_cpumask)) return;
-    impl().call(Op::set_cpumask, &kernel_.task_rq(p), &p, [&] { s->ops.set_cpumask(&p.ts, p.ts.cpus_ptr); });
+    impl().call(Op::set_cpumask, &kernel_.task_rq(p), &p, [&] { s->ops.set_cpumask(&p.ts, p.cpus_ptr()); });
   }
   void rq_online(Rq &rq) override { kernel_.ext().rq_online(rq); }
   void rq_offline(Rq &rq) override { kernel_.ext().rq_offline(rq); }

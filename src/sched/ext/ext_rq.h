@@ -15,8 +15,8 @@ namespace uscx::sched {
 
 // A user DSQ whose tasks are to be enqueued again, as asked for on this CPU.
 struct UserReenq {
-  ExtSched *sched;
-  u64 dsq_id;
+  ExtSched *sched = nullptr;
+  u64 dsq_id = 0;
 };
 
 struct ExtRq {
@@ -24,16 +24,19 @@ struct ExtRq {
   bi::list<Task, bi::member_hook<Task, ListHook, &Task::runnable_node>> runnable_list;
   bi::list<Task, bi::member_hook<Task, ListHook, &Task::ddsp_deferred_node>> ddsp_deferred_locals;
   u64 extra_enq_flags = 0;
-  u32 nr_immed = 0;           // Tasks on the local DSQ that have SCX_TASK_IMMED.
+  u32 nr_immed = 0;  // Tasks on the local DSQ that have SCX_TASK_IMMED.
+  // What other CPUs ask for without the rq lock; a leaf lock. deferred_pending and an irq_work follow.
+  machine::SpinLock reenq_lock{machine::SpinLock::Kind::kPrivate, "reenq"};
   u64 reenq_local_flags = 0;  // What the pending local re-enqueue takes; 0 with _pending: IMMED tasks only.
   bool reenq_local_pending = false;
   bool in_reenq_local = false;
   std::vector<UserReenq> reenq_users;
-  bool deferred_pending = false;  // run_deferred is owed by a balance callback or irq_work.
+  machine::Racy<bool> deferred_pending;  // run_deferred is owed by a balance callback or irq_work.
   bool kick_irq_pending = false;
-  bool kick_sync_pending = false;  // The next pick is to queue the balance callback that waits.
-  bool sync_spinning = false;      // In that callback's wait: schedule() has not ended on this CPU.
+  bool kick_sync_pending = false;           // The next pick is to queue the balance callback that waits.
+  std::atomic<bool> sync_spinning = false;  // In that callback's wait: schedule() has not ended on this CPU.
   // Requests made on this CPU for others; sized at the first kick.
+  machine::Published<bool> kick_masks_sized;
   machine::CpuMask to_kick, idle_to_kick, to_preempt, to_wait, to_sync;
   bool any_kick = false;
 };

@@ -4,7 +4,6 @@
 #ifndef USCX_SCHED_EXT_EXT_SCHED_H_
 #define USCX_SCHED_EXT_EXT_SCHED_H_
 
-#include <bitset>
 #include <memory>
 #include <string>
 #include <vector>
@@ -27,7 +26,7 @@ struct DispatchEntry {
 };
 
 struct SchedCpu {
-  bool bypassing = false;
+  machine::Racy<bool> bypassing;
   Dsq bypass_dsq{SCX_DSQ_BYPASS};
   scx_event_stats events{};
   DispatchEntry *buffer = nullptr;  // max_batch entries.
@@ -39,7 +38,10 @@ struct ExtSched {
   static std::unique_ptr<ExtSched> create(Kernel &kernel, ExtOps &ops, AllocFaults &faults);  // Null: no memory.
   ~ExtSched();
 
-  bool has(Op op) const { return armed[static_cast<u32>(op)]; }
+  // Operations that may be called now. Only the enabling and disabling threads arm and disarm.
+  bool has(Op op) const { return armed_ops >> static_cast<u32>(op) & 1; }
+  void arm(Op op) { armed_ops = armed_ops | u64{1} << static_cast<u32>(op); }
+  void disarm_all() { armed_ops = 0; }
   bool flag(u64 ops_flag) const { return ops_flags & ops_flag; }
   bool bypassing(u32 cpu) const { return cpus[cpu].bypassing; }
   Dsq &global_dsq(u32 node) { return global_dsqs[node]; }
@@ -51,30 +53,32 @@ struct ExtSched {
   const u64 ops_flags;
   const u32 max_batch;
   const u64 timeout_jiffies;
-  std::bitset<static_cast<size_t>(Op::count)> armed;  // Operations that may be called now.
+  machine::Racy<u64> armed_ops;
+  static_assert(static_cast<u32>(Op::count) <= 64);
 
-  u64 slice_dfl = SCX_SLICE_DFL;
+  machine::Racy<u64> slice_dfl = SCX_SLICE_DFL;
   std::unique_ptr<SchedCpu[]> cpus;
   std::unique_ptr<DispatchEntry[]> buffers;
   std::unique_ptr<Dsq[]> global_dsqs;  // By node.
   DsqTable dsqs;
   scx_sched *handle = nullptr;  // What p->scx.sched shows to programs: an address without meaning.
 
-  u32 bypass_depth = 0;
+  machine::Racy<u32> bypass_depth;
   u64 bypass_since_ns = 0;
-  bool warned_zero_slice = false;
+  machine::Racy<bool> warned_zero_slice;
 
   // exit_kind is claimed once; the rest of the record is the claimer's until the disable work.
   machine::Shared<u32> exit_kind{SCX_EXIT_NONE};
-  bool aborting = false;
-  bool dump_disabled = false;
+  machine::Racy<bool> aborting;
+  machine::Racy<bool> dump_disabled;
   std::unique_ptr<ExitInfo> exit_info;
   std::shared_ptr<ExitRecord> record;
   bool exit_irq_pending = false;
 
   std::unique_ptr<KthreadWorker> helper;  // sched_ext_helper
   Work disable_work;
-  bool disabled = false;   // The disable work has ended; nothing calls ops any more.
+  machine::Completion disabled;  // The disable work has ended; nothing calls ops any more.
+  machine::SpinLock waiter_lock{machine::SpinLock::Kind::kPrivate, "waiter"};
   Task *waiter = nullptr;  // A kernel thread that waits for that.
 
  private:

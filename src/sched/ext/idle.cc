@@ -26,16 +26,20 @@ void atomic_set(cpumask *mask, u32 cpu) {
 }
 void atomic_and_not(cpumask *mask, MaskView other) {
   for (u32 i = 0; i < machine::mask_words(other.nr_cpus()); i++)
-    if (other.words()[i]) __atomic_fetch_and(&mask->bits[i], ~other.words()[i], __ATOMIC_SEQ_CST);
+    if (other.word_at(i)) __atomic_fetch_and(&mask->bits[i], ~other.word_at(i), __ATOMIC_SEQ_CST);
 }
 void atomic_or(cpumask *mask, MaskView other) {
   for (u32 i = 0; i < machine::mask_words(other.nr_cpus()); i++)
-    if (other.words()[i]) __atomic_fetch_or(&mask->bits[i], other.words()[i], __ATOMIC_SEQ_CST);
+    if (other.word_at(i)) __atomic_fetch_or(&mask->bits[i], other.word_at(i), __ATOMIC_SEQ_CST);
 }
 // to = a ∩ b; true if it is not empty.
 bool intersect(cpumask *to, MaskView a, MaskView b) {
   MaskWord any = 0;
-  for (u32 i = 0; i < machine::mask_words(a.nr_cpus()); i++) any |= to->bits[i] = a.words()[i] & b.words()[i];
+  for (u32 i = 0; i < machine::mask_words(a.nr_cpus()); i++) {
+    const MaskWord word = a.word_at(i) & b.word_at(i);
+    machine::racy_store(to->bits[i], word);
+    any |= word;
+  }
   return any;
 }
 
@@ -53,12 +57,12 @@ IdleTracker::IdleTracker(Kernel &kernel)
       topo_(kernel.machine().topology()),
       nr_cpus_(topo_.nr_cpus()),
       smt_(topo_.smt_active()),
+      scratch_(nr_cpus_),
       cursor_(nr_cpus_, 0) {
   auto make = [&] { return static_cast<cpumask *>(kernel_.objects().alloc(ObjectType::kCpumask, sizeof(cpumask))); };
   auto make_pair = [&] { return Pair{make(), make()}; };
   global_ = make_pair();
   for (u32 node = 0; node < topo_.nr_nodes(); node++) nodes_.push_back(make_pair());
-  for (int i = 0; i < 3; i++) scratch_.push_back(make());
   empty_ = make();
 }
 
@@ -69,8 +73,13 @@ IdleTracker::~IdleTracker() {
     drop(pair.cpu);
     drop(pair.smt);
   }
-  for (cpumask *mask : scratch_) drop(mask);
   drop(empty_);
+}
+
+IdleTracker::Scratch &IdleTracker::scratch() {
+  std::unique_ptr<Scratch> &scratch = scratch_[machine::this_cpu()];
+  if (!scratch) scratch = std::make_unique<Scratch>();
+  return *scratch;
 }
 
 MaskView IdleTracker::view(const cpumask *mask) const { return MaskView(mask->bits, nr_cpus_); }
@@ -109,7 +118,8 @@ void IdleTracker::update_topology() {
     mask.and_with(online);
     return mask.view().weight();
   };
-  use_llc_ = use_numa_ = false;
+  use_llc_ = false;
+  use_numa_ = false;
   if (first >= nr_cpus_) return;
   use_llc_ = online_weight(topo_.llc_mask(topo_.llc_of(first))) < nr_online;
   if (per_node_ || online_weight(topo_.node_mask(topo_.node_of(first))) >= nr_online) return;
@@ -201,13 +211,13 @@ s32 IdleTracker::pick_any(const cpumask *mask, s32 node, u64 flags) {
 
 void IdleTracker::find_spans(Spans *spans, Task &p, u32 prev, bool own_mask) {
   // A task that may run everywhere needs no intersection; the kernel compares with the spans themselves.
-  const bool everywhere = own_mask && static_cast<u32>(p.ts.nr_cpus_allowed) >= nr_cpus_;
+  const bool everywhere = own_mask && static_cast<u32>(p.nr_cpus_allowed()) >= nr_cpus_;
   const MaskView allowed = view(spans->allowed);
   auto span_of = [&](cpumask *to, const machine::CpuMask &span) -> const cpumask * {
     return intersect(to, span, everywhere ? MaskView(kernel_.online_mask()) : allowed) ? to : nullptr;
   };
-  if (use_numa_) spans->numa = span_of(scratch_[0], topo_.node_mask(topo_.node_of(prev)));
-  if (use_llc_) spans->llc = span_of(scratch_[1], topo_.llc_mask(topo_.llc_of(prev)));
+  if (use_numa_) spans->numa = span_of(&scratch().numa, topo_.node_mask(topo_.node_of(prev)));
+  if (use_llc_) spans->llc = span_of(&scratch().llc, topo_.llc_mask(topo_.llc_of(prev)));
 }
 
 // Steps 2a and 2b: the waker is about to sleep, so stay close to it.
@@ -255,16 +265,16 @@ s32 IdleTracker::pick_single(const Spans &spans, u32 prev, bool prev_ok, s32 nod
 
 s32 IdleTracker::select_cpu_dfl(Task &p, s32 prev_cpu, u64 wake_flags, const cpumask *allowed, u64 flags) {
   const u32 prev = static_cast<u32>(prev_cpu);
-  Spans spans{p.ts.cpus_ptr};
-  const bool own_mask = !allowed || allowed == p.ts.cpus_ptr;
+  Spans spans{p.cpus_ptr()};
+  const bool own_mask = !allowed || allowed == p.cpus_ptr();
   if (!own_mask) {
-    const bool everywhere = static_cast<u32>(p.ts.nr_cpus_allowed) >= nr_cpus_;
+    const bool everywhere = static_cast<u32>(p.nr_cpus_allowed()) >= nr_cpus_;
     if (everywhere) {
       spans.allowed = allowed;
       if (view(allowed).empty()) return -EBUSY;
     } else {
-      if (!intersect(scratch_[2], view(allowed), view(p.ts.cpus_ptr))) return -EBUSY;
-      spans.allowed = scratch_[2];
+      if (!intersect(&scratch().allowed, view(allowed), view(p.cpus_ptr()))) return -EBUSY;
+      spans.allowed = &scratch().allowed;
     }
   }
   const bool prev_ok = view(spans.allowed).test(prev);

@@ -7,9 +7,11 @@
 #ifndef USCX_SCHED_EXT_IDLE_H_
 #define USCX_SCHED_EXT_IDLE_H_
 
+#include <memory>
 #include <vector>
 
 #include "abi/kernel.h"
+#include "machine/racy.h"
 #include "machine/topology.h"
 #include "sched/object_space.h"
 
@@ -69,13 +71,19 @@ class IdleTracker {
   const machine::Topology &topo_;
   const u32 nr_cpus_;
   const bool smt_;
-  bool enabled_ = false;
-  bool per_node_ = false;
-  bool use_llc_ = false;
-  bool use_numa_ = false;
+  // Set by the enabling thread and by hotplug.
+  machine::Racy<bool> enabled_;
+  machine::Racy<bool> per_node_;
+  machine::Racy<bool> use_llc_;
+  machine::Racy<bool> use_numa_;
   Pair global_;
   std::vector<Pair> nodes_;
-  std::vector<cpumask *> scratch_;  // LLC, NUMA and allowed sets of a selection in progress; segments do not nest here.
+  // LLC, NUMA and allowed sets of a selection in progress, by CPU; made at first use.
+  struct Scratch {
+    cpumask llc, numa, allowed;
+  };
+  Scratch &scratch();
+  std::vector<std::unique_ptr<Scratch>> scratch_;
   cpumask *empty_ = nullptr;
   std::vector<u32> cursor_;  // any_distribute's last pick, by CPU.
 };

@@ -56,13 +56,15 @@ inline u64 state(u64 word) { return word & ((1u << SCX_OPSS_QSEQ_SHIFT) - 1); }
 inline u64 qseq(u64 word) { return word & ~((u64{1} << SCX_OPSS_QSEQ_SHIFT) - 1); }
 }  // namespace opss
 
-// A lock that kernel threads sleep on. Segments are atomic, so its own fields need none.
+// A lock that kernel threads sleep on.
 class SleepMutex {
  public:
   void lock(KthreadApi &self);
   void unlock(Kernel &kernel);
 
  private:
+  bool take_or_wait(Task &task);
+  machine::SpinLock lock_{machine::SpinLock::Kind::kPrivate, "sleep_mutex"};
   Task *owner_ = nullptr;
   std::deque<Task *> waiters_;
 };
@@ -87,6 +89,7 @@ struct Ext::Impl {
     std::vector<std::unique_ptr<Dsq>> dead_dsqs;
     std::vector<ExtSched *> exit_irqs;  // Exits claimed on this CPU, whose second half is owed.
     u64 next_tid = 0, tid_end = 0;
+    ArgScratch *args = nullptr;  // Made at first use.
   };
   struct EnableRequest {
     ExtOps *ops;
@@ -109,10 +112,14 @@ struct Ext::Impl {
   void unlock(Rq &rq) { rq_unlock(rq); }
   void lock_dsq(Dsq &dsq);
   void unlock_dsq(Dsq &dsq);
-  bool rq_online(const Rq &rq) const { return rq.online && (rq.shared->scx.flags & SCX_RQ_ONLINE); }
+  bool rq_online(const Rq &rq) const { return rq.online && (rq.scx_flags() & SCX_RQ_ONLINE); }
   bool in_ext(const Task *p) const { return p && p->sched_class == &kernel.ext_class(); }
-  bool queued(const Task &p) const { return p.ts.scx.flags & SCX_TASK_QUEUED; }
-  void count(ExtSched &s, EventCounter counter, s64 delta = 1) { s.cpus[this_cpu()].events.*counter += delta; }
+  bool queued(const Task &p) const { return p.scx_flags() & SCX_TASK_QUEUED; }
+  void count(ExtSched &s, EventCounter counter, s64 delta = 1) {
+    s64 &value = s.cpus[this_cpu()].events.*counter;
+    machine::racy_store(value, value + delta);
+  }
+  ArgScratch &args();  // This CPU's.
   void sum_events(const ExtSched &s, scx_event_stats *out) const;
   void trace(EventType type, u64 a0 = 0, u64 a1 = 0, u64 a2 = 0, u64 a3 = 0) { machine.trace(type, a0, a1, a2, a3); }
   u64 trace_text(const std::string &text) { return machine.tracer().text(text); }
@@ -127,8 +134,9 @@ struct Ext::Impl {
 
   // --- task states: state.cc ---
   void set_task_state(Task &p, u32 state);
-  u32 task_state(const Task &p) const { return p.ts.scx.flags & SCX_TASK_STATE_MASK; }
+  u32 task_state(const Task &p) const { return p.scx_flags() & SCX_TASK_STATE_MASK; }
   void init_entity(Task &p);
+  void set_tid(Task &p, bool known);  // scx_bpf_tid_to_task() finds it.
   int init_task(ExtSched &s, Task &p, bool fork);
   void enable_task(Rq &rq, Task &p);
   void disable_task(Rq &rq, Task &p);
@@ -192,6 +200,9 @@ struct Ext::Impl {
   void schedule_deferred(Rq &rq);
   void run_deferred(Rq &rq);
   void schedule_reenq_local(Rq &rq, u64 flags);
+  void ask_reenq_local(Rq &rq, u64 flags);
+  bool take_reenq_local(Rq &rq, u64 *flags);
+  bool take_reenq_user(Rq &rq, UserReenq *request);
   u32 reenq_local(Rq &rq, ExtSched *only, u64 flags);
   void reenq_user(Rq &rq, const UserReenq &request);
   bool rq_open(const Rq &rq, u64 enq_flags) const;
@@ -205,10 +216,12 @@ struct Ext::Impl {
   void kick_one_if_idle(u32 cpu);
   void start_sync_wait(Rq &rq);
   void continue_sync_wait(Rq &rq);
+  bool drop_synced(Rq &rq);
 
   // --- bypass: bypass.cc ---
   void bypass(ExtSched &s, bool on);
   void cycle_runnable(Rq &rq);
+  void bypass_lb_work();
   void balance_bypass(ExtSched &s);
   void balance_bypass_node(ExtSched &s, u32 node);
   u32 move_bypassed(ExtSched &s, Rq &donor, Rq &receiver, u32 nr_donor, u32 *nr_receiver, u32 target, u32 limit);
@@ -225,6 +238,9 @@ struct Ext::Impl {
   bool enable_finish(ExtSched &s);
   const char *validate(const ExtSched &s) const;
   void wait_disabled(KthreadApi &self, ExtSched &s);
+  bool is_disabled(ExtSched &s, Task *waiter);
+  void disable_begin(ExtSched &s);
+  void disable_end(ExtSched &s);
   void disable_work(KthreadApi &self, ExtSched &s);
   void disable_tasks();
   void log_disabled(ExtSched &s);
@@ -242,11 +258,11 @@ struct Ext::Impl {
   void dump_task(DumpState &d, ExtSched &s, Rq &rq, Task &p, char marker);
 
   // --- watchdog.cc ---
-  void start_watchdog();
-  void watchdog_checked_in();
+  void start_watchdog(ExtSched &s);
+  void watchdog_checked_in(ExtSched &s);
   void watchdog_work();
   bool check_runnable(ExtSched &s, Rq &rq);
-  u64 watchdog_interval_ns() const;
+  u64 watchdog_interval_ns(const ExtSched &s) const;
   void tick_check();
 
   Ext &ext;
@@ -254,49 +270,55 @@ struct Ext::Impl {
   machine::Machine &machine;
   std::vector<PerCpu> cpus;
   IdleTracker idle;
-  ArgScratch *args;
 
   // Life cycle. Written on kernel threads, with enable_mutex where it says so.
   SleepMutex enable_mutex;
   machine::Shared<u32> state{SCX_DISABLED};
-  ExtSched *root = nullptr;  // Published: readers are RCU readers.
-  bool enabled = false;
-  bool switching_all = false;
-  bool switched_all = false;
-  bool task_init_enabled = false;
-  bool tid_lookup = false;
+  machine::Published<ExtSched *> root;  // Readers are RCU readers.
+  machine::Racy<bool> enabled;
+  machine::Racy<bool> switching_all;
+  machine::Racy<bool> switched_all;
+  machine::Racy<bool> task_init_enabled;  // Changes with the fork lock held, as tid_lookup does.
+  machine::Racy<bool> tid_lookup;
   bool cgroup_inited = false;
-  u64 nr_rejected = 0;
-  u64 enable_seq = 0;
-  u64 hotplug_seq = 1;
+  machine::Racy<u64> nr_rejected;
+  machine::Racy<u64> enable_seq;
+  machine::Racy<u64> hotplug_seq = 1;
   bool rqs_ready = false;
   std::unique_ptr<KthreadWorker> enable_helper;
-  std::unordered_map<u64, Task *> by_tid;  // Looked up only, never walked.
+  machine::SpinLock tid_lock{machine::SpinLock::Kind::kPrivate, "tid"};  // A leaf.
+  std::unordered_map<u64, Task *> by_tid;                                // Looked up only, never walked.
   u64 next_tid_chunk = 1;
 
   AllocFaults alloc_faults;
   KickSyncs kick_syncs;
-  bool warned_null_syncs = false;
-  u32 nr_spinning = 0;
+  machine::Racy<bool> warned_null_syncs;
+  std::atomic<u32> nr_spinning = 0;
 
+  // Held for a whole change of the bypass mode; rq locks are taken under it.
+  machine::SpinLock bypass_lock{machine::SpinLock::Kind::kPrivate, "bypass"};
   u64 slice_bypass_ns = SCX_SLICE_BYPASS;
   u64 bypass_lb_intv_ns = u64{SCX_BYPASS_LB_DFL_INTV_US} * 1000;
   DelayedWork bypass_lb;
 
   DelayedWork watchdog;
   machine::SimEvent check_in_timer;
-  u64 watchdog_at_jiffies = 0;
+  machine::Racy<u64> watchdog_at_jiffies;
 
+  machine::SpinLock scheds_lock{machine::SpinLock::Kind::kPrivate, "scheds"};  // A leaf: the next two.
   std::vector<ExtSched *> all;        // Every scheduler that is not freed yet, oldest first.
   std::vector<ExtSched *> graveyard;  // Released, grace period over; reap_work frees them.
   Work reap_work;
   const ExtOps *last_ops = nullptr;
   std::shared_ptr<ExitRecord> last_exit;
 
+  // One dump at a time; rq locks are taken under it. Whoever dumps may look at `dumping`.
+  machine::SpinLock dump_lock{machine::SpinLock::Kind::kPrivate, "dump"};
   DumpState *dumping = nullptr;
-  u32 dumping_cpu = 0;
+  machine::Racy<u32> dumping_cpu = ~0u;
 
   struct IterPool;
+  machine::SpinLock iters_lock{machine::SpinLock::Kind::kPrivate, "iters"};  // A leaf: which slots are free.
   std::unique_ptr<IterPool> iters;
 };
 

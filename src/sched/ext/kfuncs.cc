@@ -17,23 +17,25 @@ constexpr const char *kPerNodeOn = "SCX_OPS_BUILTIN_IDLE_PER_NODE enabled";
 
 bool Ext::task_set_slice(ExtSched &s, Task &p, u64 slice) {
   if (p.ext_sched != &s) return false;
-  p.ts.scx.slice = slice;
+  p.set_slice(slice);
   return true;
 }
 
 bool Ext::task_set_dsq_vtime(ExtSched &s, Task &p, u64 vtime) {
   if (p.ext_sched != &s) return false;
-  p.ts.scx.dsq_vtime = vtime;
+  machine::racy_store(p.ts.scx.dsq_vtime, vtime);
   return true;
 }
 
 Task *Ext::tid_to_task(u64 tid) {
   Impl &impl = *impl_;
-  if (!impl.root) return nullptr;
-  if (!impl.root->flag(SCX_OPS_TID_TO_TASK)) {
-    impl.error(*impl.root, "scx_bpf_tid_to_task() called without SCX_OPS_TID_TO_TASK");
+  ExtSched *s = impl.root;
+  if (!s) return nullptr;
+  if (!s->flag(SCX_OPS_TID_TO_TASK)) {
+    impl.error(*s, "scx_bpf_tid_to_task() called without SCX_OPS_TID_TO_TASK");
     return nullptr;
   }
+  machine::SpinGuard guard(impl.tid_lock);
   auto it = impl.by_tid.find(tid);
   return it == impl.by_tid.end() ? nullptr : it->second;
 }
@@ -55,7 +57,7 @@ void Ext::kick_cpu(ExtSched &s, s32 cpu, u64 flags) {
 
 u64 Ext::scx_now() {
   const Rq &rq = impl_->kernel.this_rq();
-  return rq.clock_valid && rq.lock.held_here() ? rq.clock_ns : now_ns();
+  return rq.lock.held_here() && rq.clock_valid ? rq.clock_ns : now_ns();
 }
 
 // FIDELITY: one-frequency.
@@ -70,12 +72,12 @@ void Ext::cpuperf_set(ExtSched &s, s32 cpu, u32 perf) {
   CallContext *here = context();
   if (here && here->locked_rq && here->locked_rq != &rq)
     return impl.error(s, fmt::format("Invalid target CPU {}", cpu));
-  rq.shared->scx.cpuperf_target = perf;
+  machine::racy_store(rq.shared->scx.cpuperf_target, perf);
 }
 
 void Ext::events(scx_event_stats *out) {
   *out = {};
-  if (impl_->root) impl_->sum_events(*impl_->root, out);
+  if (const ExtSched *s = impl_->root) impl_->sum_events(*s, out);
 }
 
 // --- idle CPUs ---
@@ -95,7 +97,7 @@ s32 Ext::Impl::select_cpu_kfunc(ExtSched &s, Task &p, s32 prev_cpu, u64 wake_fla
     error(s, fmt::format("select_cpu kfunc called cross-task on {}", task_label(p)));
     return -EINVAL;
   }
-  if (p.ts.nr_cpus_allowed == 1 || p.ts.migration_disabled) {
+  if (p.nr_cpus_allowed() == 1 || p.migration_disabled()) {
     const u32 prev = static_cast<u32>(prev_cpu);
     const bool in_mask = !allowed || machine::MaskView(allowed->bits, kernel.nr_cpus()).test(prev);
     return in_mask && p.allowed_on(prev) && idle.test_and_clear(prev) ? prev_cpu : -EBUSY;

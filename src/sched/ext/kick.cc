@@ -10,8 +10,10 @@ namespace uscx::sched {
 namespace {
 
 void size_masks(ExtRq &ext, u32 nr_cpus) {
+  if (ext.kick_masks_sized) return;
   for (machine::CpuMask *mask : {&ext.to_kick, &ext.idle_to_kick, &ext.to_preempt, &ext.to_wait, &ext.to_sync})
-    if (!mask->nr_cpus()) *mask = machine::CpuMask(nr_cpus);
+    *mask = machine::CpuMask(nr_cpus);
+  ext.kick_masks_sized = true;
 }
 
 }  // namespace
@@ -27,7 +29,7 @@ void Ext::Impl::kick(ExtSched *s, u32 cpu, u64 flags) {
     if (s && (flags & (SCX_KICK_PREEMPT | SCX_KICK_WAIT))) error(*s, "PREEMPT/WAIT cannot be used with SCX_KICK_IDLE");
     // Not worth an interrupt if the target is plainly busy.
     Rq &target = kernel.rq(cpu);
-    if (!target.lock.held() && target.curr != target.idle && !(target.shared->scx.flags & SCX_RQ_IN_BALANCE)) return;
+    if (!target.lock.held() && target.curr != target.idle && !(target.scx_flags() & SCX_RQ_IN_BALANCE)) return;
     ext.idle_to_kick.set(cpu);
   } else {
     ext.to_kick.set(cpu);
@@ -46,8 +48,8 @@ void Ext::Impl::run_kicks(Rq &this_rq) {
   u64 *const syncs = kick_syncs.of(this_rq.cpu);
   if (!syncs && !mutated(Mutation::ksyncs_no_check)) {
     // A kick that outlived its scheduler.
-    if (!std::exchange(warned_null_syncs, true))
-      kernel.log("sched_ext: kick_cpus_irq_workfn() called with NULL scx_kick_syncs");
+    if (!warned_null_syncs) kernel.log("sched_ext: kick_cpus_irq_workfn() called with NULL scx_kick_syncs");
+    warned_null_syncs = true;
     return;
   }
   const u32 nr_cpus = kernel.nr_cpus();
@@ -63,7 +65,7 @@ void Ext::Impl::run_kicks(Rq &this_rq) {
   }
   if (wait && mutated(Mutation::wait_in_irq_work)) {
     for (u32 cpu = ext.to_sync.view().first(); cpu < nr_cpus; cpu = ext.to_sync.view().next(cpu + 1)) {
-      while (cpu != this_rq.cpu && kernel.rq(cpu).shared->scx.kick_sync == syncs[cpu])
+      while (cpu != this_rq.cpu && machine::racy_load(kernel.rq(cpu).shared->scx.kick_sync) == syncs[cpu])
         machine::spin_wait("a kicked CPU, in the irq_work");
       ext.to_sync.clear(cpu);
     }
@@ -88,11 +90,11 @@ bool Ext::Impl::kick_one(Rq &this_rq, u32 cpu, u64 *syncs) {
     if (ext.to_preempt.test(cpu) && target_in_ext) {
       kernel.update_rq_clock(rq);
       machine::plain_write(&rq.curr->ts.scx.slice, "slice");
-      rq.curr->ts.scx.slice = 0;
+      rq.curr->set_slice(0);
     }
     if (ext.to_wait.test(cpu) && (target_in_ext || wait_for_any)) {
       machine::note_use(&syncs[cpu], "its snapshot");
-      syncs[cpu] = rq.shared->scx.kick_sync;
+      syncs[cpu] = machine::racy_load(rq.shared->scx.kick_sync);
       ext.to_sync.set(cpu);
       wait = true;
     }
@@ -106,7 +108,7 @@ bool Ext::Impl::kick_one(Rq &this_rq, u32 cpu, u64 *syncs) {
 void Ext::Impl::kick_one_if_idle(u32 cpu) {
   Rq &rq = kernel.rq(cpu);
   RqGuard guard(rq);
-  const bool busy = rq.curr != rq.idle && !(rq.shared->scx.flags & SCX_RQ_IN_BALANCE);
+  const bool busy = rq.curr != rq.idle && !(rq.scx_flags() & SCX_RQ_IN_BALANCE);
   if (!busy && rq.online) kernel.resched_curr(rq);
 }
 
@@ -115,28 +117,41 @@ void Ext::Impl::start_sync_wait(Rq &rq) {
   continue_sync_wait(rq);
 }
 
-// Drops the targets that have gone through schedule(). While one is left this CPU stays where it is (Ext::cpu_held());
-// the target's next step raises an irq_work here.
-void Ext::Impl::continue_sync_wait(Rq &rq) {
+// Drops the targets that have gone through schedule(); returns whether one is left.
+bool Ext::Impl::drop_synced(Rq &rq) {
   ExtRq &ext = rq.ext;
-  if (!ext.to_sync.nr_cpus()) return;
   const u64 *snapshot = kick_syncs.of(rq.cpu);
   machine::note_use(snapshot, "its snapshot");
   const u32 nr_cpus = kernel.nr_cpus();
   bool left = false;
   for (u32 cpu = ext.to_sync.view().first(); cpu < nr_cpus; cpu = ext.to_sync.view().next(cpu + 1)) {
     Rq &target = kernel.rq(cpu);
-    const bool moved = !snapshot || cpu == rq.cpu || target.shared->scx.kick_sync != snapshot[cpu];
+    const u64 sync = __atomic_load_n(&target.shared->scx.kick_sync, __ATOMIC_SEQ_CST);
+    const bool moved = !snapshot || cpu == rq.cpu || sync != snapshot[cpu];
     if (moved || target.ext.sync_spinning)
       ext.to_sync.clear(cpu);
     else
       left = true;
   }
+  return left;
+}
+
+// While a target is left this CPU stays where it is (Ext::cpu_held()); the target's next step raises an irq_work here.
+void Ext::Impl::continue_sync_wait(Rq &rq) {
+  ExtRq &ext = rq.ext;
+  if (!ext.kick_masks_sized) return;
   const bool was_spinning = ext.sync_spinning;
-  if (left == was_spinning) return;
-  ext.sync_spinning = left;
-  nr_spinning += left ? 1 : -1;
-  if (left) bump_kick_sync(rq);  // Whoever waits for this CPU must not wait for its targets too.
+  bool left = drop_synced(rq);
+  if (left && !was_spinning) {
+    ext.sync_spinning = true;
+    nr_spinning++;
+    bump_kick_sync(rq);  // Whoever waits for this CPU must not wait for its targets too.
+    // A target that moved before it could see that this CPU waits raises no irq_work: pairs with bump_kick_sync().
+    left = drop_synced(rq);
+  }
+  if (left || !ext.sync_spinning) return;
+  ext.sync_spinning = false;
+  nr_spinning--;
 }
 
 }  // namespace uscx::sched

@@ -41,12 +41,12 @@ u64 *KickSyncs::new_array() {
     memory = mmap(nullptr, array_bytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) memory = nullptr;
   }
-  if (memory) live_bytes_ += array_bytes();
+  if (memory) live_bytes_.add(array_bytes());
   return static_cast<u64 *>(memory);
 }
 
 void KickSyncs::delete_array(u64 *array) {
-  live_bytes_ -= array_bytes();
+  live_bytes_.add(~array_bytes() + 1);
   // Explore mode looks for uses of it, so that it must not be anything else.
   if (machine::exploring()) return machine::note_freed(array, array_bytes(), "a sequence array");
   if (array_bytes() < kMapBytes)

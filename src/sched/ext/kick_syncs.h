@@ -40,7 +40,7 @@ class KickSyncs {
   Kernel &kernel_;
   AllocFaults &faults_;
   std::unique_ptr<machine::Shared<u64 *>[]> published_;  // Pairs of store_release (alloc, free) and load_acquire (of).
-  u64 live_bytes_ = 0;
+  machine::Racy<u64> live_bytes_;
 };
 
 }  // namespace uscx::sched

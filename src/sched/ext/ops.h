@@ -10,6 +10,7 @@
 
 #include "abi/kernel.h"
 #include "abi/scx.h"
+#include "machine/racy.h"
 
 namespace uscx::sched {
 
@@ -111,7 +112,8 @@ class ExtOps {
 
  private:
   friend class Ext;
-  ExtSched *sched_ = nullptr;  // The kernel's ops.priv: the loaded scheduler, from its enabling until its detach.
+  machine::Published<ExtSched *>
+      sched_;  // The kernel's ops.priv: the loaded scheduler, from its enabling until its detach.
 };
 
 }  // namespace uscx::sched

@@ -39,7 +39,7 @@ void Ext::Impl::set_task_state(Task &p, u32 next) {
   if (!(kAllowed[now >> SCX_TASK_STATE_SHIFT] & bit(next)))
     kernel.log(
         fmt::format("sched_ext: Invalid task state transition 0x{:x} -> 0x{:x} for {}", now, next, task_label(p)));
-  p.ts.scx.flags = (p.ts.scx.flags & ~static_cast<u32>(SCX_TASK_STATE_MASK)) | next;
+  machine::racy_store(p.ts.scx.flags, (p.scx_flags() & ~static_cast<u32>(SCX_TASK_STATE_MASK)) | next);
 }
 
 void Ext::Impl::init_entity(Task &p) {
@@ -59,6 +59,14 @@ void Ext::Impl::init_entity(Task &p) {
   scx.tid = here.next_tid++;
 }
 
+void Ext::Impl::set_tid(Task &p, bool known) {
+  machine::SpinGuard guard(tid_lock);
+  if (known)
+    by_tid[p.ts.scx.tid] = &p;
+  else
+    by_tid.erase(p.ts.scx.tid);
+}
+
 // An operation's result as an error number: 0 or a valid -errno.
 int Ext::Impl::sanitize_errno(ExtSched &s, const char *op, s32 ret) {
   if (ret == 0 || (ret < 0 && ret >= -kMaxErrno)) return ret;
@@ -70,8 +78,8 @@ int Ext::Impl::init_task(ExtSched &s, Task &p, bool fork) {
   set_task_state(p, SCX_TASK_INIT_BEGIN);
   p.ts.scx.disallow = false;
   if (s.has(Op::init_task)) {
-    args->init_task = {.fork = fork, .cgroup = kernel.root_cgroup()};
-    const s32 ret = call(Op::init_task, nullptr, nullptr, [&] { return s.ops.init_task(&p.ts, &args->init_task); });
+    args().init_task = {.fork = fork, .cgroup = kernel.root_cgroup()};
+    const s32 ret = call(Op::init_task, nullptr, nullptr, [&] { return s.ops.init_task(&p.ts, &args().init_task); });
     if (ret) {
       set_task_state(p, SCX_TASK_NONE);
       return sanitize_errno(s, "init_task", ret);
@@ -88,7 +96,7 @@ int Ext::Impl::init_task(ExtSched &s, Task &p, bool fork) {
       nr_rejected++;
     }
   }
-  p.ts.scx.flags |= SCX_TASK_RESET_RUNNABLE_AT;
+  p.set_scx_flags(SCX_TASK_RESET_RUNNABLE_AT);
   return 0;
 }
 
@@ -113,7 +121,7 @@ void Ext::Impl::disable_task(Rq &rq, Task &p) {
   clear_direct_dispatch(p);
   if (s.has(Op::disable)) call(Op::disable, &rq, &p, [&] { s.ops.disable(&p.ts); });
   set_task_state(p, SCX_TASK_READY);
-  p.ts.scx.slice = 0;
+  p.set_slice(0);
   p.ts.scx.dsq_vtime = 0;
 }
 
@@ -130,8 +138,8 @@ void Ext::Impl::exit_task(Rq &rq, Task &p) {
   }
   ExtSched &s = *p.ext_sched;
   if (s.has(Op::exit_task)) {
-    args->exit_task = {.cancelled = cancelled};
-    call(Op::exit_task, &rq, &p, [&] { s.ops.exit_task(&p.ts, &args->exit_task); });
+    args().exit_task = {.cancelled = cancelled};
+    call(Op::exit_task, &rq, &p, [&] { s.ops.exit_task(&p.ts, &args().exit_task); });
   }
   set_task_state(p, SCX_TASK_NONE);
   p.ext_sched = nullptr;
@@ -155,7 +163,7 @@ void Ext::post_fork(Task &p) {
       impl.enable_task(lock.rq, p);
     }
   }
-  if (impl.tid_lookup) impl.by_tid[p.ts.scx.tid] = &p;
+  if (impl.tid_lookup) impl.set_tid(p, true);
 }
 
 void Ext::cancel_fork(Task &p) {
@@ -167,7 +175,7 @@ void Ext::cancel_fork(Task &p) {
 
 void Ext::task_dead(Task &p) {
   Impl &impl = *impl_;
-  if (impl.tid_lookup) impl.by_tid.erase(p.ts.scx.tid);
+  if (impl.tid_lookup) impl.set_tid(p, false);
   Kernel::TaskLock lock(impl.kernel, p);
   impl.exit_task(lock.rq, p);
   impl.set_task_state(p, SCX_TASK_DEAD);

@@ -22,30 +22,30 @@ std::string format_jiffies(u64 jiffies, u32 hz) {
 
 }  // namespace
 
-u64 Ext::Impl::watchdog_interval_ns() const { return std::max<u64>(root->timeout_jiffies / 2, 1) * machine.tick_ns(); }
+u64 Ext::Impl::watchdog_interval_ns(const ExtSched &s) const {
+  return std::max<u64>(s.timeout_jiffies / 2, 1) * machine.tick_ns();
+}
 
 // Idle CPUs have stopped their ticks, and in a kernel it is the many timers of other subsystems that make them look.
 // This timer stands for those: it looks one tick after the watchdog should have run at the latest.
-void Ext::Impl::watchdog_checked_in() {
+void Ext::Impl::watchdog_checked_in(ExtSched &s) {
   watchdog_at_jiffies = kernel.jiffies();
-  check_in_timer.owner = this;
   check_in_timer.cpu = this_cpu();
-  check_in_timer.fn = [](machine::SimEvent &event) { static_cast<Impl *>(event.owner)->tick_check(); };
-  machine.arm_timer(check_in_timer, (watchdog_at_jiffies + root->timeout_jiffies + 1) * machine.tick_ns());
+  machine.arm_timer(check_in_timer, (watchdog_at_jiffies + s.timeout_jiffies + 1) * machine.tick_ns());
 }
 
-void Ext::Impl::start_watchdog() {
-  watchdog_checked_in();
-  watchdog.work.fn = [this](KthreadApi &) { watchdog_work(); };
-  kernel.works().queue_delayed_unbound(watchdog, watchdog_interval_ns());
+void Ext::Impl::start_watchdog(ExtSched &s) {
+  watchdog_checked_in(s);
+  kernel.works().queue_delayed_unbound(watchdog, watchdog_interval_ns(s));
 }
 
 void Ext::Impl::watchdog_work() {
-  if (!root || root->exiting()) return;
-  watchdog_checked_in();
+  ExtSched *s = root;
+  if (!s || s->exiting()) return;
+  watchdog_checked_in(*s);
   for (u32 cpu = 0; cpu < kernel.nr_cpus(); cpu++)
-    if (kernel.rq(cpu).online && check_runnable(*root, kernel.rq(cpu))) break;
-  kernel.works().queue_delayed_unbound(watchdog, watchdog_interval_ns());
+    if (kernel.rq(cpu).online && check_runnable(*s, kernel.rq(cpu))) break;
+  kernel.works().queue_delayed_unbound(watchdog, watchdog_interval_ns(*s));
 }
 
 bool Ext::Impl::check_runnable(ExtSched &s, Rq &rq) {
@@ -73,16 +73,17 @@ std::string Ext::soft_lockup() {
 }
 
 void Ext::rcu_cpu_stall() {
-  Impl &impl = *impl_;
-  if (!impl.root || (state() != SCX_ENABLING && state() != SCX_ENABLED)) return;
-  impl.claim_exit(*impl.root, SCX_EXIT_ERROR, 0, "RCU CPU stall detected!", -1);
+  ExtSched *s = impl_->root;
+  if (!s || (state() != SCX_ENABLING && state() != SCX_ENABLED)) return;
+  impl_->claim_exit(*s, SCX_EXIT_ERROR, 0, "RCU CPU stall detected!", -1);
 }
 
 void Ext::Impl::tick_check() {
-  if (!enabled || !root) return;
+  ExtSched *s = root;
+  if (!enabled || !s) return;
   const u64 now = kernel.jiffies();
-  if (now <= watchdog_at_jiffies + root->timeout_jiffies) return;
-  claim_exit(*root, SCX_EXIT_ERROR_STALL, 0,
+  if (now <= watchdog_at_jiffies + s->timeout_jiffies) return;
+  claim_exit(*s, SCX_EXIT_ERROR_STALL, 0,
              fmt::format("watchdog failed to check in for {}", format_jiffies(now - watchdog_at_jiffies, machine.hz())),
              static_cast<s32>(this_cpu()));
 }
