@@ -223,4 +223,68 @@ std::string read_string(const BtfPlace &place) {
   return std::string(text, strnlen(text, btf_array(type)->nelems));
 }
 
+namespace {
+
+std::string format_array(const BtfPlace &place, const btf_type *type, size_t limit) {
+  const struct btf_array *array = btf_array(type);
+  const s64 size = btf__resolve_size(place.types, array->type);
+  if (size <= 0) return "{}";
+  u8 *const end = place.data + static_cast<u64>(size) * array->nelems;
+  if (std::all_of(place.data, end, [](u8 byte) { return byte == 0; })) return "{0}";
+  std::string out = "{";
+  for (u32 i = 0; i < array->nelems; i++) {
+    if (out.size() > limit) return out + ", ...}";
+    const BtfPlace element{place.types, array->type, place.data + static_cast<u64>(size) * i, ""};
+    out += (i == 0 ? "" : ", ") + format_value(element, limit - std::min(limit, out.size()));
+  }
+  return out + "}";
+}
+
+std::string format_struct(const BtfPlace &place, const btf_type *type, size_t limit) {
+  if (std::all_of(place.data, place.data + type->size, [](u8 byte) { return byte == 0; })) return "{0}";
+  std::string out = "{";
+  for (u32 i = 0; i < btf_vlen(type); i++) {
+    if (out.size() > limit) return out + ", ...}";
+    if (btf_member_bitfield_size(type, i) != 0) continue;
+    const btf_member &member = btf_members(type)[i];
+    const BtfPlace part{place.types, member.type, place.data + btf_member_bit_offset(type, i) / 8, ""};
+    const char *name = btf__name_by_offset(place.types, member.name_off);
+    out += (out.size() == 1 ? "" : ", ") + (*name == '\0' ? "" : fmt::format(".{} = ", name)) +
+           format_value(part, limit - std::min(limit, out.size()));
+  }
+  return out + "}";
+}
+
+std::string format_string(const BtfPlace &place, size_t limit) {
+  std::string out;
+  for (const char c : read_string(place)) out += c >= ' ' && c < 0x7f ? c : '?';
+  return out.size() > limit ? "\"" + out.substr(0, limit) + "...\"" : "\"" + out + "\"";
+}
+
+}  // namespace
+
+std::string format_value(const BtfPlace &place, size_t limit) {
+  const btf_type *type = resolved_type(place);
+  if (btf_is_array(type))
+    return is_char_array(place.types, type) ? format_string(place, limit) : format_array(place, type, limit);
+  if (btf_is_composite(type)) return format_struct(place, type, limit);
+  if (btf_is_any_enum(type) && type->size <= sizeof(u64)) {
+    const s64 value = read_integer(place);
+    for (u32 i = 0; i < btf_vlen(type); i++) {
+      const bool is_64 = btf_is_enum64(type);
+      const s64 known = is_64             ? static_cast<s64>(btf_enum64_value(&btf_enum64(type)[i]))
+                        : btf_kflag(type) ? s64{btf_enum(type)[i].val}
+                                          : s64{static_cast<u32>(btf_enum(type)[i].val)};
+      if (known == value)
+        return btf__name_by_offset(place.types, is_64 ? btf_enum64(type)[i].name_off : btf_enum(type)[i].name_off);
+    }
+    return fmt::format("{}", value);
+  }
+  if (!btf_is_int(type) || type->size > sizeof(u64)) return btf_is_ptr(type) ? "a pointer" : "?";
+  const s64 value = read_integer(place);
+  if (btf_int_encoding(type) & BTF_INT_BOOL) return value != 0 ? "true" : "false";
+  return btf_int_encoding(type) & BTF_INT_SIGNED ? fmt::format("{}", value)
+                                                 : fmt::format("{}", static_cast<u64>(value));
+}
+
 }  // namespace uscx::schedulers

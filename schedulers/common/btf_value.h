@@ -39,6 +39,9 @@ Status write_value(const BtfPlace &place, std::string_view text);
 
 // Integers and enums, extended to 64 bits by their own signedness. CHECKs that place is one.
 s64 read_integer(const BtfPlace &place);
+// Any value as C would initialise it ("{1, 2}", "\"name\""), cut off after about `limit` characters.
+std::string format_value(const BtfPlace &place, size_t limit);
+
 // A char array up to its NUL.
 std::string read_string(const BtfPlace &place);
 

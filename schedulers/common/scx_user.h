@@ -99,10 +99,14 @@ class ScxObject {
   // A global variable, or a part of one (a.b[2]), from text; see write_value() for what text may be.
   Status set_variable(std::string_view path, std::string_view value);
   std::vector<std::string> variables() const;
+  // Where a variable or a part of one is; and all that variables() has, sorted by name.
+  Result<BtfPlace> variable_place(std::string_view path) const;
+  std::vector<BtfPlace> variable_places() const;
   // A data field of the ops table. flags is a number or names joined by '|', with or without SCX_OPS_.
   Status set_ops_field(std::string_view field, std::string_view value);
   Status add_ops_flag(std::string_view flag);
   std::vector<std::string> ops_fields() const;
+  Result<BtfPlace> ops_field_place(std::string_view field) const;
   // An integer field, as it is now.
   Result<s64> ops_field(std::string_view field) const;
 
@@ -142,7 +146,6 @@ class ScxObject {
   std::optional<BtfPlace> find_variable(std::string_view name) const;
   std::optional<BtfPlace> find_exit_record() const;
   BtfPlace ops_place() const;
-  Result<BtfPlace> ops_field_place(std::string_view field) const;
 
   const std::string name_;
   bpf_object *const object_;

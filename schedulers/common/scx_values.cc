@@ -91,19 +91,24 @@ std::optional<BtfPlace> ScxObject::find_variable(std::string_view name) const {
   return found;
 }
 
-std::vector<std::string> ScxObject::variables() const {
-  std::vector<std::string> names;
+std::vector<BtfPlace> ScxObject::variable_places() const {
+  std::vector<BtfPlace> places;
   for_each_variable(object_, [&](const BtfPlace &place, u32 linkage) {
     if (linkage != BTF_VAR_STATIC && place.name.rfind("__", 0) != 0 && place.name != "_license")
-      names.push_back(place.name);
+      places.push_back(place);
     return false;
   });
-  std::sort(names.begin(), names.end());
+  std::sort(places.begin(), places.end(), [](const BtfPlace &a, const BtfPlace &b) { return a.name < b.name; });
+  return places;
+}
+
+std::vector<std::string> ScxObject::variables() const {
+  std::vector<std::string> names;
+  for (const BtfPlace &place : variable_places()) names.push_back(place.name);
   return names;
 }
 
-Status ScxObject::set_variable(std::string_view path, std::string_view value) {
-  CHECK(!loaded_);
+Result<BtfPlace> ScxObject::variable_place(std::string_view path) const {
   const size_t end = std::min(path.find_first_of(".["), path.size());
   const std::optional<BtfPlace> variable = find_variable(path.substr(0, end));
   if (!variable) {
@@ -111,9 +116,13 @@ Status ScxObject::set_variable(std::string_view path, std::string_view value) {
     if (names.empty()) return Status::error("{} has no variables", name_);
     return Status::error("{} has no variable '{}'; it has {}", name_, path.substr(0, end), fmt::join(names, ", "));
   }
-  Result<BtfPlace> place = walk_path(*variable, path.substr(end));
-  if (!place.ok()) return place.status();
-  return write_value(*place, value);
+  return walk_path(*variable, path.substr(end));
+}
+
+Status ScxObject::set_variable(std::string_view path, std::string_view value) {
+  CHECK(!loaded_);
+  Result<BtfPlace> place = variable_place(path);
+  return place.ok() ? write_value(*place, value) : place.status();
 }
 
 s64 ScxObject::variable(std::string_view path) const {

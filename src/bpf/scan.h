@@ -14,6 +14,7 @@
 #define USCX_BPF_SCAN_H_
 
 #include <functional>
+#include <map>
 #include <optional>
 #include <set>
 #include <span>
@@ -42,6 +43,8 @@ struct ScanTarget {
   std::set<std::string> struct_ops = {"sched_ext_ops"};
   // Members of sched_ext_ops that are acted upon; absent, all that the kernel BTF has.
   std::optional<std::set<std::string>> ops_members;
+  // Programs that user space will load, or will not, whatever their section says.
+  std::map<std::string, bool> loads;
   // SEC() names up to the slash.
   std::set<std::string> programs = {"struct_ops", "struct_ops.s", "syscall"};
   // Whether a kernel variable has an address; null: none has. (Typed ones must also be in the BTF.)
@@ -75,6 +78,7 @@ struct ScanResult {
     std::string name;
     std::string section;
     bool loaded = true;  // by libbpf, unless told otherwise
+    std::string note;    // what is special about it, such as that it never fires
   };
   struct MapInfo {
     std::string name;

@@ -98,6 +98,7 @@ void ObjectTables::complain_of_programs() {
   for (Program &program : programs_) {
     const auto reference = referenced_.find(program.start);
     if (reference != referenced_.end()) program.loaded = reference->second;
+    if (const auto told = target_.loads.find(program.name); told != target_.loads.end()) program.loaded = told->second;
     const std::string kind = program.section.substr(0, program.section.find('/'));
     if (program.loaded && !target_.programs.contains(kind))
       complaints_->add(Complaints::kProgram, fmt::format("program type {} (SEC(\"{}\") {}) is not implemented", kind,

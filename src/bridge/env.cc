@@ -29,7 +29,7 @@ bool KernelEnv::is_live(bpf::ObjectType type, const void *object) const {
 u64 KernelEnv::now_ns() { return machine::now_ns(); }
 u64 KernelEnv::jiffies64() { return host_.machine().jiffies(); }
 u64 KernelEnv::ns_per_jiffy() { return host_.machine().tick_ns(); }
-u32 KernelEnv::cpu() { return machine::exec().on_cpu ? machine::this_cpu() : 0; }
+u32 KernelEnv::cpu() { return machine::exec().on_cpu ? machine::this_cpu() : user_cpu_; }
 u32 KernelEnv::nr_cpu_ids() { return host_.kernel().nr_cpus(); }
 
 sched::Task &KernelEnv::current() {

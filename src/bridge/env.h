@@ -43,6 +43,8 @@ class KernelEnv final : public bpf::Env {
   void program_aborted(bpf::Prog &prog, const bpf::Abort &abort) override;
 
   std::function<void(u64, const std::string &)> on_print;
+  // The CPU that calls from outside of the machine come from.
+  void set_user_cpu(u32 cpu) { user_cpu_ = cpu; }
 
  private:
   struct Timer {
@@ -57,6 +59,7 @@ class KernelEnv final : public bpf::Env {
   std::mutex random_lock_;                                 // a leaf
   Rng random_;                                             // guarded by random_lock_
   std::map<bpf::TimerId, std::unique_ptr<Timer>> timers_;  // under the lock of the table of timers
+  u32 user_cpu_ = 0;                                       // set while nothing runs
 };
 
 }  // namespace uscx::bridge

@@ -64,6 +64,11 @@ void Host::set_print_listener(std::function<void(u64, const std::string &)> list
   env_->on_print = std::move(listener);
 }
 
+void Host::set_user_cpu(u32 cpu) {
+  CHECK(cpu < exec_envs_.size());
+  env_->set_user_cpu(cpu);
+}
+
 const bpf::ExecEnv &Host::exec_env() {
   const u32 place = machine::exec().on_cpu ? machine::this_cpu() : machine_->nr_cpus();
   exec_envs_[place].current_task = reinterpret_cast<u64>(env_->current_task());

@@ -47,6 +47,8 @@ class Host {
   // Text that a program prints with bpf_printk, with its virtual time; also traced.
   void set_print_listener(std::function<void(u64 time_ns, const std::string &)> listener);
 
+  // Where the user-space program runs that calls bpf(2) from outside of the machine.
+  void set_user_cpu(u32 cpu);
   // The environment of programs on this CPU, up to date.
   const bpf::ExecEnv &exec_env();
   bpf::ExecMode exec_mode() const { return config_.use_jit ? bpf::ExecMode::kJit : bpf::ExecMode::kInterp; }

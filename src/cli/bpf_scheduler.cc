@@ -8,6 +8,8 @@
 #include <cstring>
 
 #include "bpf/scan.h"
+#include "cli/command.h"
+#include "cli/recipe.h"
 #include "cli/run.h"
 
 namespace uscx::cli {
@@ -56,6 +58,9 @@ class BpfScheduler : public SchedulerUnderTest {
   // The object, with all that is set before the load.
   virtual Opened open(bridge::Host &host) = 0;
   virtual std::string stats(const ScxObject &) { return ""; }
+  // What else a user half does, before it attaches and after.
+  virtual Status loaded(bridge::Host &, ScxObject &) { return Status::ok_status(); }
+  virtual Status attached(bridge::Host &, ScxObject &) { return Status::ok_status(); }
 
   Status assign(ScxObject &object) {
     for (const Assignment &set : options_.sets)
@@ -75,7 +80,9 @@ class BpfScheduler : public SchedulerUnderTest {
     if (!opened.ok()) return opened.status();
     ScxObject &object = **opened;
     if (Status status = object.load(); !status.ok()) return status;
+    if (Status status = loaded(run.host(), object); !status.ok()) return status;
     if (Status status = object.attach(); !status.ok()) return status;
+    if (Status status = attached(run.host(), object); !status.ok()) return status;
     while (!run.over() && !object.exited()) {
       run.print(stats(object));
       run.advance(kStatsIntervalNs);
@@ -140,13 +147,28 @@ class ObjectScheduler final : public BpfScheduler {
     if (scan->unreached.empty()) return first;
     return open_bytes(bpf::weaken_unreached(bytes_, *scan), host);
   }
+  Status loaded(bridge::Host &host, ScxObject &object) override {
+    return options_.recipe ? options_.recipe->before_attach(target(host, object)).at("--recipe") : Status::ok_status();
+  }
+  Status attached(bridge::Host &host, ScxObject &object) override {
+    return options_.recipe ? options_.recipe->after_attach(target(host, object)).at("--recipe") : Status::ok_status();
+  }
 
  private:
+  Recipe::Target target(bridge::Host &host, ScxObject &object) const {
+    return {.object = &object,
+            .machine = {.topology = &options_.topology, .hz = options_.hz},
+            .set_user_cpu = [&host](u32 cpu) { host.set_user_cpu(cpu); }};
+  }
   Opened open_bytes(const std::vector<u8> &bytes, bridge::Host &host) {
     const size_t slash = options_.scheduler.rfind('/');
     const std::string name = slash == std::string::npos ? options_.scheduler : options_.scheduler.substr(slash + 1);
     Opened opened = ScxObject::open_memory(name, bytes, environment_of(host));
     if (!opened.ok()) return opened;
+    if (options_.recipe) {
+      if (Status status = options_.recipe->before_load(target(host, **opened)); !status.ok())
+        return status.at("--recipe");
+    }
     if (Status status = assign(**opened); !status.ok()) return status;
     return opened;
   }
@@ -162,24 +184,12 @@ class ObjectScheduler final : public BpfScheduler {
           std::memcpy(bytes.data(), value, size);
       }
     };
+    if (options_.recipe) target.loads = options_.recipe->loads();
     return bpf::scan_object(bytes_, target);
   }
 
   const std::vector<u8> bytes_;
 };
-
-Result<std::vector<u8>> read_object(const std::string &path) {
-  std::FILE *file = std::fopen(path.c_str(), "re");
-  if (!file) return Status::error("{}: {}", path, std::strerror(errno));
-  std::vector<u8> bytes;
-  u8 block[65536];
-  size_t got = 0;
-  while ((got = std::fread(block, 1, sizeof block, file)) > 0) bytes.insert(bytes.end(), block, block + got);
-  const int error = std::ferror(file) ? errno : 0;
-  std::fclose(file);
-  if (error != 0) return Status::error("{}: {}", path, std::strerror(error));
-  return bytes;
-}
 
 }  // namespace
 
@@ -187,7 +197,7 @@ Result<std::unique_ptr<SchedulerUnderTest>> make_object_scheduler(const RunOptio
   if (!options.scheduler_args.empty())
     return Status::error("{}: an object file takes no arguments ('{}'); options come before it", options.scheduler,
                          options.scheduler_args[0]);
-  Result<std::vector<u8>> bytes = read_object(options.scheduler);
+  Result<std::vector<u8>> bytes = read_file(options.scheduler);
   if (!bytes.ok()) return bytes.status();
   return std::unique_ptr<SchedulerUnderTest>(std::make_unique<ObjectScheduler>(bytes.take(), options));
 }

@@ -29,4 +29,17 @@ Status write_file(const std::string &path, std::string_view bytes) {
   return Status::error("{}: {}", path, std::strerror(error));
 }
 
+Result<std::vector<u8>> read_file(const std::string &path) {
+  std::FILE *file = std::fopen(path.c_str(), "re");
+  if (!file) return Status::error("{}: {}", path, std::strerror(errno));
+  std::vector<u8> bytes;
+  u8 block[65536];
+  size_t got = 0;
+  while ((got = std::fread(block, 1, sizeof block, file)) > 0) bytes.insert(bytes.end(), block, block + got);
+  const int error = std::ferror(file) ? errno : 0;
+  std::fclose(file);
+  if (error != 0) return Status::error("{}: {}", path, std::strerror(error));
+  return bytes;
+}
+
 }  // namespace uscx::cli

@@ -8,8 +8,10 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/status.h"
+#include "base/types.h"
 
 namespace uscx::cli {
 
@@ -19,6 +21,7 @@ using Action = std::function<int()>;
 void add_run_command(CLI::App &app, Action &action);
 void add_list_command(CLI::App &app, Action &action);
 void add_btf_command(CLI::App &app, Action &action);
+void add_inspect_command(CLI::App &app, Action &action);
 void add_explore_commands(CLI::App &app, Action &action);  // explore, replay, minimize
 
 // Prints "uscx: TEXT" as one line on standard error; returns the status for bad input.
@@ -26,6 +29,7 @@ int bad_input(const Status &status);
 
 // Replaces `path` by `bytes`, or leaves all as it was.
 Status write_file(const std::string &path, std::string_view bytes);
+Result<std::vector<u8>> read_file(const std::string &path);
 
 }  // namespace uscx::cli
 

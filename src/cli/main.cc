@@ -23,6 +23,7 @@ int main(int argc, char **argv) {
   uscx::cli::add_run_command(app, action);
   uscx::cli::add_list_command(app, action);
   uscx::cli::add_btf_command(app, action);
+  uscx::cli::add_inspect_command(app, action);
   uscx::cli::add_explore_commands(app, action);
   app.require_subcommand(1);
   try {

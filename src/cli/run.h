@@ -23,6 +23,8 @@
 
 namespace uscx::cli {
 
+class Recipe;
+
 struct Assignment {
   std::string name, value;
 };
@@ -51,6 +53,7 @@ struct RunOptions {
   std::string scheduler = "fair";
   std::vector<std::string> scheduler_args;
   std::vector<Assignment> sets, ops;
+  std::shared_ptr<const Recipe> recipe;  // Of an object file; may be null.
   machine::Topology topology = machine::Topology::flat(8);
   u32 hz = 250;
   std::vector<std::shared_ptr<const workload::Workload>> workloads;

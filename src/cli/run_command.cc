@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "cli/command.h"
+#include "cli/recipe.h"
 #include "cli/run.h"
 #include "cli/scheduler.h"
 #include "cli/terminal.h"
@@ -44,7 +45,7 @@ constexpr const char *kFooter =
 struct RunArguments {
   std::vector<std::string> sets, ops, workloads;
   std::vector<std::string> sysrqs;
-  std::string cpus, topology, hz = "250", duration, seed = "1", trace, report = "text";
+  std::string cpus, topology, hz = "250", duration, seed = "1", trace, report = "text", recipe;
   bool interpreter = false;
 };
 
@@ -147,6 +148,13 @@ Result<RunOptions> parse_options(const RunArguments &arguments, const std::vecto
   Result<std::vector<Assignment>> ops = parse_assignments(arguments.ops, "--ops");
   if (!ops.ok()) return ops.status();
   options.ops = ops.take();
+  if (!arguments.recipe.empty()) {
+    if (!is_scheduler_file(options.scheduler))
+      return Status::error("--recipe: it is for an object file, and {} is none", options.scheduler);
+    Result<std::shared_ptr<const Recipe>> recipe = Recipe::read(arguments.recipe);
+    if (!recipe.ok()) return recipe.status().at("--recipe");
+    options.recipe = recipe.take();
+  }
   if (Status status = parse_sysrqs(arguments.sysrqs, &options); !status.ok()) return status;
   options.trace_path = arguments.trace;
   options.use_jit = !arguments.interpreter;
@@ -215,6 +223,9 @@ void add_options(CLI::App *run, RunArguments &a) {
   run->add_option("--ops", a.ops, "Sets a field of its sched_ext_ops, as in\ntimeout_ms=20; may be repeated")
       ->type_name("FIELD=VALUE")
       ->allow_extra_args(false);
+  run->add_option("--recipe", a.recipe,
+                  "What the object's own user half would do: globals,\nops, maps, programs, in JSON (docs/RECIPES.md)")
+      ->type_name("FILE");
   run->add_option("--sysrq", a.sysrqs,
                   "Presses SysRq keys: s@TIME ejects the scheduler,\nd@TIME dumps its state; as in d@1s,s@2s")
       ->type_name("KEY@TIME,...")
