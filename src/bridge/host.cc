@@ -49,6 +49,8 @@ Status Host::init() {
   system_ = system.take();
   system_->files().add("/sys/kernel/sched_ext/hotplug_seq",
                        [this] { return fmt::format("{}\n", ext().hotplug_seq()); });
+  system_->files().add("/sys/devices/system/cpu/online",
+                       [this] { return kernel_.online_mask().view().to_list() + "\n"; });
   objects_.set_task_freed_listener([this](void *task) { system_->task_freed(task); });
   return Status();
 }

@@ -8,6 +8,7 @@
 #include "abi/scx.h"
 #include "cli/scheduler.h"
 #include "report/perfetto.h"
+#include "sched/hotplug.h"
 
 namespace uscx::cli {
 namespace {
@@ -44,6 +45,7 @@ class Run final : public RunHost {
 
   ~Run() override {
     for (SysrqTimer &timer : sysrq_timers_) host_.machine().cancel_timer(timer.event);
+    for (HotplugTimer &timer : hotplug_timers_) host_.machine().cancel_timer(timer.event);
   }
 
   bridge::Host &host() override { return host_; }
@@ -89,6 +91,27 @@ class Run final : public RunHost {
       timer.run->print(ext.sysrq_dump());
   }
 
+  struct HotplugTimer {
+    machine::SimEvent event;
+    Run *run = nullptr;
+    workload::CpuSwitch what;
+  };
+  static void hotplug_fired(machine::SimEvent &event) {
+    HotplugTimer &timer = *static_cast<HotplugTimer *>(event.owner);
+    timer.run->host_.kernel().hotplug().request(timer.what.cpu, timer.what.online);
+  }
+
+  void start_hotplug() {
+    for (const HotplugAction &action : options_.hotplugs) {
+      HotplugTimer &timer = hotplug_timers_.emplace_back();
+      timer.run = this;
+      timer.what = action.what;
+      timer.event.owner = &timer;
+      timer.event.fn = hotplug_fired;
+      host_.machine().arm_timer(timer.event, std::max(action.at_ns, now_ns()));
+    }
+  }
+
   void start_workload() {
     if (started_) return;
     started_ = true;
@@ -100,6 +123,7 @@ class Run final : public RunHost {
       timer.event.fn = sysrq_fired;
       host_.machine().arm_timer(timer.event, std::max(press.at_ns, now_ns()));
     }
+    start_hotplug();
     Result<std::vector<workload::PlannedTask>> tasks = plan();
     CHECK(tasks.ok(), "a plan that was good is bad now");
     launcher_.launch(tasks.take());
@@ -124,7 +148,8 @@ class Run final : public RunHost {
   const Clock::time_point start_;
   workload::Launcher launcher_;
   Slicer slicer_;
-  std::deque<SysrqTimer> sysrq_timers_;  // Their addresses stay.
+  std::deque<SysrqTimer> sysrq_timers_;  // Their addresses stay, as do those of
+  std::deque<HotplugTimer> hotplug_timers_;
   bool started_ = false;
 };
 

@@ -34,6 +34,11 @@ struct SysrqPress {
   u64 at_ns;
 };
 
+struct HotplugAction {
+  workload::CpuSwitch what;
+  u64 at_ns;
+};
+
 struct Progress {
   u64 now_ns, end_ns;  // Virtual.
   u64 events;
@@ -60,6 +65,7 @@ struct RunOptions {
   u64 duration_ns = 10 * kNsPerSec;
   u64 seed = 1;
   std::vector<SysrqPress> sysrqs;
+  std::vector<HotplugAction> hotplugs;
   std::string trace_path;  // Empty: none.
   bool use_jit = true;
   RunHooks hooks;

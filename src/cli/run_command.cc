@@ -44,7 +44,7 @@ constexpr const char *kFooter =
 // The options as text, before they are checked.
 struct RunArguments {
   std::vector<std::string> sets, ops, workloads;
-  std::vector<std::string> sysrqs;
+  std::vector<std::string> sysrqs, hotplugs;
   std::string cpus, topology, hz = "250", duration, seed = "1", trace, report = "text", recipe;
   bool interpreter = false;
 };
@@ -105,18 +105,52 @@ Status set_workloads(const RunArguments &arguments, RunOptions *options) {
   return Status::ok_status();
 }
 
-Status parse_sysrqs(const std::vector<std::string> &texts, RunOptions *options) {
+// The parts of "WHAT@TIME,..." lists.
+struct TimedText {
+  std::string what;
+  u64 at_ns;
+};
+Result<std::vector<TimedText>> parse_timed(const std::vector<std::string> &texts, const char *option,
+                                           const char *form) {
+  std::vector<TimedText> parts;
   for (const std::string &text : texts) {
     for (size_t start = 0; start <= text.size();) {
       const size_t end = std::min(text.find(',', start), text.size());
-      const std::string press = text.substr(start, end - start);
+      const std::string part = text.substr(start, end - start);
       start = end + 1;
-      if (press.size() < 3 || press[1] != '@' || (press[0] != 's' && press[0] != 'd'))
-        return Status::error("--sysrq: '{}' is not of the form s@TIME or d@TIME", press);
-      Result<u64> at = parse_duration(press.substr(2));
-      if (!at.ok()) return at.status().at("--sysrq");
-      options->sysrqs.push_back({press[0], *at});
+      const size_t at = part.find('@');
+      if (at == 0 || at == std::string::npos || at + 1 == part.size())
+        return Status::error("{}: '{}' is not of the form {}", option, part, form);
+      Result<u64> time = parse_duration(part.substr(at + 1));
+      if (!time.ok()) return time.status().at(option);
+      parts.push_back({part.substr(0, at), *time});
     }
+  }
+  return parts;
+}
+
+Status parse_sysrqs(const std::vector<std::string> &texts, RunOptions *options) {
+  constexpr const char *kForm = "s@TIME or d@TIME";
+  Result<std::vector<TimedText>> presses = parse_timed(texts, "--sysrq", kForm);
+  if (!presses.ok()) return presses.status();
+  for (const TimedText &press : *presses) {
+    if (press.what != "s" && press.what != "d")
+      return Status::error("--sysrq: '{}' is not of the form {}", press.what, kForm);
+    options->sysrqs.push_back({press.what[0], press.at_ns});
+  }
+  return Status::ok_status();
+}
+
+Status parse_hotplugs(const std::vector<std::string> &texts, RunOptions *options) {
+  Result<std::vector<TimedText>> actions = parse_timed(texts, "--hotplug", "CPU:off@TIME or CPU:on@TIME");
+  if (!actions.ok()) return actions.status();
+  const u32 nr_cpus = options->topology.nr_cpus();
+  for (const TimedText &action : *actions) {
+    Result<workload::CpuSwitch> what = workload::parse_cpu_switch(action.what);
+    if (!what.ok()) return what.status().at("--hotplug");
+    if (what->cpu >= nr_cpus)
+      return Status::error("--hotplug: CPU {} is not there; the machine has CPUs 0 to {}", what->cpu, nr_cpus - 1);
+    options->hotplugs.push_back({*what, action.at_ns});
   }
   return Status::ok_status();
 }
@@ -156,6 +190,7 @@ Result<RunOptions> parse_options(const RunArguments &arguments, const std::vecto
     options.recipe = recipe.take();
   }
   if (Status status = parse_sysrqs(arguments.sysrqs, &options); !status.ok()) return status;
+  if (Status status = parse_hotplugs(arguments.hotplugs, &options); !status.ok()) return status;
   options.trace_path = arguments.trace;
   options.use_jit = !arguments.interpreter;
   return options;
@@ -229,6 +264,10 @@ void add_options(CLI::App *run, RunArguments &a) {
   run->add_option("--sysrq", a.sysrqs,
                   "Presses SysRq keys: s@TIME ejects the scheduler,\nd@TIME dumps its state; as in d@1s,s@2s")
       ->type_name("KEY@TIME,...")
+      ->allow_extra_args(false);
+  run->add_option("--hotplug", a.hotplugs,
+                  "Takes CPUs offline and brings them online again,\nas in 2:off@1s,2:on@2s; CPU 0 stays")
+      ->type_name("CPU:off@TIME,...")
       ->allow_extra_args(false);
   run->add_option("--trace", a.trace, "Writes a trace that opens in Perfetto")->type_name("FILE");
   run->add_option("--report", a.report, "text or json (default text)")->type_name("FORMAT");

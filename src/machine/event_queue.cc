@@ -27,6 +27,12 @@ SimEvent *EventQueue::first_of(u32 cpu) const {
   return best ? events_[best] : nullptr;
 }
 
+void EventQueue::rebind(u32 from_cpu, u32 to_cpu) {
+  fill_hole();
+  for (u32 index = kRoot; index < end_; index++)
+    if (events_[index]->cpu == from_cpu) events_[index]->cpu = to_cpu;
+}
+
 void EventQueue::place(SimEvent &event, Key key) {
   if (!event.queued() && hole_) {
     hole_ = false;

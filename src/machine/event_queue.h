@@ -48,6 +48,7 @@ class EventQueue {
   // The first event of one CPU, or null. Walks over the queue: for explore mode.
   SimEvent *first_of(u32 cpu) const;
   SimEvent &pop();
+  void rebind(u32 from_cpu, u32 to_cpu);  // Events of one CPU are another's from now on, at the same times.
   // Moves the first event to time_ns, which is not earlier, as a deferred one.
   void defer_first(u64 time_ns);
   size_t size() const { return end_ - kRoot - (hole_ ? 1 : 0); }

@@ -51,4 +51,7 @@ void Machine::take_self_interrupts(CpuEvents &cpu) {
   }
 }
 
+void Machine::take_offline(u32 cpu, u32) { CHECK(false, "CPU {} cannot go offline on this machine", cpu); }
+void Machine::bring_online(u32 cpu) { CHECK(false, "CPU {} was never offline on this machine", cpu); }
+
 }  // namespace uscx::machine

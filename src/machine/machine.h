@@ -120,6 +120,14 @@ class Machine {
   virtual void cpu_entered_idle(u32 cpu) = 0;  // The next interrupt there also costs idle_exit.
   virtual void cpu_left_idle(u32 cpu) = 0;
 
+  // A CPU that the core has emptied takes no part from now on, until it is back. Its timers are heir's from now on, and
+  // nothing may be sent to it.
+  // The threaded machine keeps its CPUs.
+  virtual void take_offline(u32 cpu, u32 heir);
+  virtual void bring_online(u32 cpu);
+  // Is an interrupt under way to this CPU?
+  virtual bool interrupt_pending(u32 cpu) const { return (void)cpu, false; }
+
   void trace(trace::EventType type, u64 a0 = 0, u64 a1 = 0, u64 a2 = 0, u64 a3 = 0) {
     tracer_.emit(type, exec_context.cpu, now_ns(), a0, a1, a2, a3);
   }

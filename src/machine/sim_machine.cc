@@ -61,6 +61,20 @@ void SimMachine::cancel_run(u32 cpu) {
   cpus_[cpu].run_requested = false;
 }
 
+void SimMachine::take_offline(u32 cpu, u32 heir) {
+  Cpu &c = cpus_[cpu];
+  CHECK(c.idle && cpu != heir && !cpus_[heir].offline && !in_segment(cpu), "CPU {}", cpu);
+  CHECK(!interrupt_pending(cpu) && !c.tick.queued() && !c.run.queued() && !c.run_requested, "CPU {}", cpu);
+  if (explorer_) note_event(heir);
+  queue_.rebind(cpu, heir);
+  c.offline = true;
+}
+
+void SimMachine::bring_online(u32 cpu) {
+  CHECK(cpus_[cpu].offline, "CPU {}", cpu);
+  cpus_[cpu].offline = false;
+}
+
 // --- events ---
 
 // What is pending when an interrupt ends is taken at once, before the CPU reschedules: sleepers of one instant wake
@@ -79,6 +93,7 @@ void SimMachine::segment(SimEvent &event, u64 time_ns) {
   CHECK(client_ && !exec_context.on_cpu);
   const u32 cpu_id = event.cpu;
   Cpu &cpu = cpus_[cpu_id];
+  CHECK(!cpu.offline, "CPU {} is offline", cpu_id);
   exec_context = ExecContext{this, cpu_id, time_ns, true, time_ns, explorer_, explorer_ ? Mode::kExplore : Mode::kRun};
   charge(Cost::irq_entry);
   if (cpu.idle) {

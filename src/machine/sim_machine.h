@@ -39,6 +39,11 @@ class SimMachine final : public Machine {
   }
   void cpu_entered_idle(u32 cpu) override { cpus_[cpu].idle = true; }
   void cpu_left_idle(u32 cpu) override { cpus_[cpu].idle = false; }
+  void take_offline(u32 cpu, u32 heir) override;
+  void bring_online(u32 cpu) override;
+  bool interrupt_pending(u32 cpu) const override {
+    return cpus_[cpu].resched.queued() || cpus_[cpu].irq_work.queued();
+  }
 
   void run_until(u64 end_ns) override;
   bool run_while(const std::function<bool()> &not_done, u64 limit_ns) override;
@@ -51,6 +56,7 @@ class SimMachine final : public Machine {
   struct Cpu : CpuEvents {
     u64 busy_until_ns = 0;
     bool idle = false;
+    bool offline = false;
   };
   static void host_call_fired(SimEvent &event);
   friend class Explorer;

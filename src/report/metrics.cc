@@ -53,6 +53,7 @@ void Metrics::on_event(const Event &event, const trace::Tracer &tracer) {
     case EventType::sched_waking: return on_waking(event);
     case EventType::sched_wakeup: task(args[0]).runnable = true; return;
     case EventType::sched_migrate_task: task(args[0]).migrations++; return;
+    case EventType::cpu_online: return on_cpu_online(event);
     case EventType::scx_enqueue: enqueues_++; return;
     case EventType::dsq_insert: return on_insert(event);
     case EventType::dsq_remove: dsq(args[1], event.cpu).removes++; return;
@@ -170,6 +171,13 @@ void Metrics::on_insert(const Event &event) {
   target.max_depth = std::max(target.max_depth, event.args[3]);
 }
 
+void Metrics::on_cpu_online(const Event &event) {
+  constexpr u64 kNotBack = ~u64{0};
+  if (!event.args[0]) return offline_.push_back({event.cpu, event.time_ns, kNotBack});
+  for (OfflineTime &time : offline_)
+    if (time.cpu == event.cpu && time.until_ns == kNotBack) time.until_ns = event.time_ns;
+}
+
 void Metrics::mark_owed() {
   exit_.nr_runnable = 0;
   for (TaskMetrics &task : tasks_) {
@@ -183,6 +191,7 @@ void Metrics::finish(u64 end_ns) {
   finished_ = true;
   duration_ns_ = end_ns;
   for (Cpu &cpu : cpus_) account(cpu, end_ns);
+  for (OfflineTime &time : offline_) time.until_ns = std::min(time.until_ns, end_ns);
   // A task that has been on its CPU since before the scheduler was gone has gone on, if there was any time to.
   for (TaskMetrics &task : tasks_) exit_.nr_stuck += task.owed && !(task.on_cpu && end_ns > exit_.time_ns);
 }

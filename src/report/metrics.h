@@ -66,6 +66,12 @@ struct KickSyncsMetrics {
   u64 after = 0;   // At the end.
 };
 
+// A CPU was not there for a while; up to the end of the run if it did not come back.
+struct OfflineTime {
+  u32 cpu;
+  u64 from_ns, until_ns;
+};
+
 struct LogLine {
   u64 time_ns;
   std::string text;
@@ -87,7 +93,8 @@ class Metrics : public trace::Sink {
   const ExitMetrics &exit() const { return exit_; }
   const KickSyncsMetrics &kick_syncs() const { return kick_syncs_; }
   u64 cpu_busy_ns(u32 cpu) const { return cpus_[cpu].busy_ns; }
-  const LatencyHistogram &wakeup() const { return wakeup_; }  // Of workload tasks.
+  const std::vector<OfflineTime> &offline() const { return offline_; }  // In order of their beginnings.
+  const LatencyHistogram &wakeup() const { return wakeup_; }            // Of workload tasks.
   const std::vector<LogLine> &log() const { return log_; }
   const std::map<u64, DsqMetrics> &dsqs() const { return dsqs_; }  // By id; a local DSQ's is SCX_DSQ_LOCAL_ON | cpu.
   const std::map<std::string, LockMetrics> &locks() const { return locks_; }
@@ -115,6 +122,7 @@ class Metrics : public trace::Sink {
   void on_insert(const trace::Event &event);
   void on_scheduler_event(const trace::Event &event, const trace::Tracer &tracer);
   void mark_owed();
+  void on_cpu_online(const trace::Event &event);
   DsqMetrics &dsq(u64 dsq_id, u32 event_cpu);
 
   std::vector<Cpu> cpus_;
@@ -125,6 +133,7 @@ class Metrics : public trace::Sink {
   KickSyncsMetrics kick_syncs_;
   LatencyHistogram wakeup_;
   std::vector<LogLine> log_;
+  std::vector<OfflineTime> offline_;
   std::map<u64, DsqMetrics> dsqs_;
   u64 last_dsq_id_ = 0;
   DsqMetrics *last_dsq_ = nullptr;        // Of last_dsq_id_.

@@ -118,6 +118,11 @@ std::string report_json(const RunInfo &run, const Metrics &metrics) {
   json["cpus_busy"] = Json::array();
   for (u32 cpu = 0; cpu < metrics.nr_cpus(); cpu++)
     json["cpus_busy"].push_back(fraction(metrics.cpu_busy_ns(cpu), metrics.duration_ns()));
+  if (!metrics.offline().empty()) {
+    json["cpus_offline"] = Json::array();
+    for (const OfflineTime &time : metrics.offline())
+      json["cpus_offline"].push_back({{"cpu", time.cpu}, {"from_ns", time.from_ns}, {"until_ns", time.until_ns}});
+  }
   json["dispatch"] = dispatch_json(metrics);
   json["scx_events"] = Json::object();
   for (const auto &[name, count] : metrics.scx_events()) json["scx_events"][name] = count;

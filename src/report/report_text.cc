@@ -203,6 +203,17 @@ std::string more(size_t size, const char *what) {
   return size > kMaxLines ? labelled("", fmt::format("... and {} more {}", size - kMaxLines, what)) : "";
 }
 
+std::string offline_text(const Metrics &metrics) {
+  std::string out;
+  size_t i = 0;
+  for (const OfflineTime &time : metrics.offline())
+    if (i++ < kMaxLines)
+      out += labelled(
+          i == 1 ? "Offline" : "",
+          fmt::format("CPU {} from {} to {}", time.cpu, format_duration(time.from_ns), format_duration(time.until_ns)));
+  return out + more(metrics.offline().size(), "times");
+}
+
 std::string findings_text(const Metrics &metrics) {
   std::string out;
   size_t i = 0;
@@ -255,8 +266,8 @@ std::string report_text(const RunInfo &run, const Metrics &metrics, bool colour)
   out += labelled("Run",
                   fmt::format("{} of virtual time in {}, {} events, trace {:016x}", format_duration(run.duration_ns),
                               short_duration(run.wall_ns), run.events, run.trace_hash));
-  out += exit_text(metrics, style) + machine_text(metrics) + kthreads_text(metrics) + memory_text(metrics) +
-         findings_text(metrics);
+  out += exit_text(metrics, style) + machine_text(metrics) + offline_text(metrics) + kthreads_text(metrics) +
+         memory_text(metrics) + findings_text(metrics);
   return out + tasks_text(metrics, style);
 }
 

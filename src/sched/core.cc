@@ -63,7 +63,7 @@ void Kernel::sub_nr_running(Rq &rq, u32 count) {
   CHECK(rq.nr_running >= count, "CPU {}", rq.cpu);
   rq.nr_running -= count;
   rq.shared->nr_running = rq.nr_running;
-  if (rq.nr_running == 0 && rq.curr == rq.idle) idle_cpus_.set_shared(rq.cpu, true);
+  if (rq.nr_running == 0 && rq.curr == rq.idle) set_cpu_idle(rq.cpu, true);
 }
 
 // --- queueing ---
@@ -175,6 +175,7 @@ void Kernel::schedule(bool preempt) {
     callback(*this, rq);
   }
   rq_unlock(rq);
+  if (!rq.active) push_current(rq);
   // A dead task is gone from this CPU for good; nobody but us knows when. Another one may run elsewhere by now.
   if (prev_state == TASK_DEAD) finish_dead(prev);
 }

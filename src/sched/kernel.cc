@@ -7,6 +7,7 @@
 
 #include "sched/classes.h"
 #include "sched/ext/ext.h"
+#include "sched/hotplug.h"
 
 namespace uscx::sched {
 
@@ -32,6 +33,8 @@ Kernel::Kernel(machine::Machine &machine, ObjectSpace &objects, const KernelConf
       config_(config),
       rcu_(*this),
       online_(machine.topology().all()),
+      active_(machine.topology().all()),
+      dying_(machine.nr_cpus()),
       idle_cpus_(machine.topology().all()) {
   CHECK(!exec().on_cpu);
   for (u32 cpu = 0; cpu < machine_.nr_cpus(); cpu++) rqs_.push_back(std::make_unique<Rq>());
@@ -46,6 +49,7 @@ Kernel::Kernel(machine::Machine &machine, ObjectSpace &objects, const KernelConf
     if (classes_[rank]) class_objects_[rank] = static_cast<const sched_class *>(boot_object(sizeof(u64)));
   ext_ = std::make_unique<Ext>(*this);
   works_ = std::make_unique<WorkQueues>(*this);
+  hotplug_ = std::make_unique<CpuHotplug>(*this);
   machine_.set_client(this);
   boot();
 }
@@ -78,7 +82,6 @@ void Kernel::boot() {
     rq.lock.set_place(cpu);
     rq.shared = static_cast<struct rq *>(objects_.alloc(ObjectType::kRq, sizeof(struct rq)));
     rq.shared->cpu = static_cast<int>(cpu);
-    rq.shared->online = 1;
     rq.continuation.fn = continuation_fired;
     rq.continuation.cpu = cpu;
     rq.fair.slice_timer.cpu = cpu;
@@ -87,7 +90,7 @@ void Kernel::boot() {
     rq.curr = rq.idle;
     rq.shared->idle = rq.shared->curr = &rq.idle->ts;
     machine_.cpu_entered_idle(cpu);
-    ext_->rq_online(rq);
+    set_rq_online(rq, true);
   }
 
   TaskSpec init{.comm = "init", .kind = TaskKind::kOther, .behavior = std::make_unique<SleepForever>()};
@@ -117,6 +120,7 @@ Kernel::~Kernel() {
     machine_.stop_tick(rq->cpu);
   }
   rcu_.drain();
+  hotplug_.reset();
   works_.reset();
   ext_.reset();
   rcu_.drain();

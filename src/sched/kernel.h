@@ -27,7 +27,8 @@
 
 namespace uscx::sched {
 
-class Ext;  // sched/ext/ext.h
+class Ext;         // sched/ext/ext.h
+class CpuHotplug;  // sched/hotplug.h
 
 struct TaskSpec {
   std::string comm;
@@ -58,6 +59,7 @@ class Kernel final : public machine::MachineClient {
   Ext &ext() { return *ext_; }
   Rcu &rcu() { return rcu_; }
   WorkQueues &works() { return *works_; }
+  CpuHotplug &hotplug() { return *hotplug_; }
   ObjectSpace &objects() { return objects_; }
   u64 jiffies() const { return machine_.jiffies(); }
   u64 msecs_to_jiffies(u64 ms) const { return (ms * machine_.hz() + 999) / 1000; }
@@ -108,7 +110,7 @@ class Kernel final : public machine::MachineClient {
   void double_lock(Rq &rq, Rq &other);
   // CPUs that run their idle task and have nothing queued. A hint: read without locks.
   const machine::CpuMask &idle_cpus() const { return idle_cpus_; }
-  void set_cpu_idle(u32 cpu, bool idle) { idle_cpus_.set_shared(cpu, idle); }
+  void set_cpu_idle(u32 cpu, bool idle) { idle_cpus_.set_shared(cpu, idle && cpu_active(cpu)); }
   void kick_idle_balance(u32 cpu);  // Asks an idle CPU to look for work.
   // Dequeues, lets change() alter the task, and enqueues again: how every property of a queued task is changed.
   // Flags are DEQUEUE_SAVE | ...; calls put_prev/set_next for a running task. rq lock and pi_lock held.
@@ -120,8 +122,10 @@ class Kernel final : public machine::MachineClient {
   // Common accounting of the current task's execution; returns the time since the last call.
   u64 update_curr_common(Rq &rq);
   void cpu_stop(u32 cpu, StopWork &work);  // Runs work on migration/N. No rq lock.
+  // A CPU where p may run. If its own mask has none that takes part, p may run everywhere from now on. p's pi_lock is
+  // held, and no rq lock.
   u32 select_fallback_rq(Task &p, u32 cpu);
-  // A CPU of `mask` that is online, taken in turn so that tasks spread; nr_cpus() if there is none.
+  // A CPU of `mask` that is active, taken in turn so that tasks spread; nr_cpus() if there is none.
   u32 pick_distributed(machine::MaskView mask);
   // Keeps tasks from being created and from leaving the list of all of them, while sched_ext goes through it. Taken
   // before any pi_lock.
@@ -151,6 +155,16 @@ class Kernel final : public machine::MachineClient {
   u32 mask_weight(const machine::CpuMask *interned);
   const machine::CpuMask *possible_mask() const { return possible_mask_; }
   const machine::CpuMask &online_mask() const { return online_; }
+  bool cpu_active(u32 cpu) const { return rqs_[cpu]->active; }
+  // May p be queued on this CPU? (is_cpu_allowed: threads bound to a CPU stay for as long as it is online.)
+  bool is_cpu_allowed(const Task &p, u32 cpu) const;
+  // --- for hotplug.cc, which knows the order ---
+  void set_cpu_active(u32 cpu, bool active);
+  void set_cpu_online(u32 cpu, bool online);
+  void set_cpu_dying(u32 cpu, bool dying);
+  void set_rq_online(Rq &rq, bool online);  // rq lock held.
+  // set_cpus_allowed() for any task, threads that are bound to a CPU included. No locks.
+  void change_affinity(Task &p, const machine::CpuMask *interned);
   cpumask *online_kernel_mask();
   cgroup *root_cgroup() { return root_cgroup_; }
 
@@ -211,6 +225,12 @@ class Kernel final : public machine::MachineClient {
   void migrate_disable_switch(Task &prev);
   void request_migration(Task &p);  // migration/N is to move p, which runs where it may not. No locks.
   static void migration_work(Kernel &kernel, StopWork &work);
+  bool is_percpu_kthread(const Task &p) const;
+  void force_cpus_allowed(Task &p, const machine::CpuMask *interned);  // The mask alone. No rq lock; pi_lock held.
+  Rq &move_to_own_mask(Rq &rq, Task &p);                               // As move_queued_task().
+  void push_current(Rq &rq);  // After schedule() on a CPU that goes down. No locks.
+  static void push_work(Kernel &kernel, StopWork &work);
+  void change_mask(Rq &rq, Task &p, const machine::CpuMask *interned);  // Both locks held.
   void verify_rq(Rq &rq);
   void verify_task(Task &p);
 
@@ -222,6 +242,7 @@ class Kernel final : public machine::MachineClient {
   std::unique_ptr<SchedClass> classes_[SchedClass::kStop + 1];  // By rank; kDl stays empty.
   std::unique_ptr<Ext> ext_;
   std::unique_ptr<WorkQueues> works_;
+  std::unique_ptr<CpuHotplug> hotplug_;
   bi::list<Task, bi::member_hook<Task, ListHook, &Task::tasks_node>> tasks_;
   std::map<int, Task *> by_pid_;  // Changes with the fork lock held, too.
   machine::Racy<u32> nr_tasks_;
@@ -229,7 +250,8 @@ class Kernel final : public machine::MachineClient {
   u64 next_serial_ = 1;
   Task *init_ = nullptr;
   Task *kthreadd_ = nullptr;
-  machine::CpuMask online_;
+  machine::CpuMask online_, active_, dying_;  // Changed with CpuHotplug's lock held for writing.
+  machine::Racy<u32> nr_inactive_;
   const machine::CpuMask *possible_mask_ = nullptr;
   struct Interned {
     machine::CpuMask mask;  // First: kernel_mask() relies on it.

@@ -51,8 +51,8 @@ u32 Kernel::mask_weight(const CpuMask *interned) { return reinterpret_cast<const
 cpumask *Kernel::online_kernel_mask() { return const_cast<cpumask *>(kernel_mask(intern_mask(online_))); }
 
 u32 Kernel::pick_distributed(machine::MaskView mask) {
-  u32 cpu = mask.next_and(online_, distribute_cursor_);
-  if (cpu == nr_cpus()) cpu = mask.next_and(online_, 0);
+  u32 cpu = mask.next_and(active_, distribute_cursor_);
+  if (cpu == nr_cpus()) cpu = mask.next_and(active_, 0);
   if (cpu != nr_cpus()) distribute_cursor_ = cpu + 1;
   return cpu;
 }

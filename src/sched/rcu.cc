@@ -190,6 +190,17 @@ void Rcu::synchronize(KthreadApi &self) {
   while (!done->is_complete()) self.block();
 }
 
+void Rcu::cpu_dead(u32 cpu, u32 heir) {
+  CpuCallbacks &from = impl_->cpus[cpu];
+  CpuCallbacks &to = impl_->cpus[heir];
+  const bool any = !from.empty();
+  append(to.next, from.next);
+  append(to.waiting, from.waiting);
+  append(to.ready, from.ready);
+  quiescent(cpu);
+  if (any) kernel_.machine().raise_irq_work(heir);
+}
+
 void Rcu::drain() {
   if (impl_->threads) {
     for (u32 cpu = 0; impl_->threads->nr_left(); cpu = (cpu + 1) % kernel_.nr_cpus()) {

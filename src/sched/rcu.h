@@ -38,7 +38,9 @@ class Rcu {
   void quiescent(u32 cpu);             // This CPU has passed a quiescent state.
   void tick(u32 cpu);                  // From the tick, no locks held.
   void irq_work(u32 cpu);              // Runs this CPU's callbacks whose grace period is over; wakes rcu_preempt.
-  void drain();                        // Host context, at the end of the Kernel: runs all callbacks now.
+  // `cpu` has gone offline; its callbacks are heir's.
+  void cpu_dead(u32 cpu, u32 heir);
+  void drain();  // Host context, at the end of the Kernel: runs all callbacks now.
   u64 grace_periods() const { return completed_; }
   size_t nr_callbacks() const;
 

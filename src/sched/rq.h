@@ -67,6 +67,8 @@ struct Rq {
   Task *idle = nullptr;
   Task *stop = nullptr;  // migration/N
   machine::Racy<u32> nr_running;
+  machine::Racy<bool> active = true;  // Tasks may be sent here (Kernel::cpu_active()).
+  // The classes take part; a little shorter than `active` when the CPU comes and goes (hotplug.h).
   machine::Racy<bool> online = true;
   machine::Racy<bool> need_resched;  // Set by resched_curr, which also interrupts the CPU if it is another.
   bool user_running = false;  // The machine runs the current task's step. Only this CPU uses it, without the lock.
@@ -83,6 +85,7 @@ struct Rq {
   FairRq fair;
   RtRq rt;
   ExtRq ext;
+  std::unique_ptr<StopWork> push_work;  // Moves the current task away, while the CPU goes down.
   bi::list<StopWork, bi::member_hook<StopWork, ListHook, &StopWork::node>> stop_works;
   // shared->scx.flags, which others read without the lock.
   u32 scx_flags() const { return machine::racy_load(shared->scx.flags); }

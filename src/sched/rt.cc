@@ -68,7 +68,7 @@ u32 RtClass::select_task_rq(Task &p, u32 prev_cpu, u64) {
   u32 best = prev_cpu;
   u32 best_level = p.rt_priority;
   for (u32 cpu = allowed.first(); cpu < kernel_.nr_cpus(); cpu = allowed.next(cpu + 1)) {
-    if (current_level(cpu) >= best_level) continue;
+    if (current_level(cpu) >= best_level || !kernel_.cpu_active(cpu)) continue;
     best = cpu;
     best_level = current_level(cpu);
   }

@@ -34,7 +34,9 @@ void Kernel::verify_rq(Rq &rq) {
       rq.curr != rq.idle || rq.need_resched || (rq.fair.nr_queued == 0 && rq.rt.queue.empty()) || ext_->switched_all(),
       "CPU {} is idle with {} tasks", rq.cpu, rq.nr_running);
   const bool idle = rq.curr == rq.idle && rq.nr_running == 0;
-  CHECK(idle_cpus_.test(rq.cpu) == idle, "CPU {}", rq.cpu);
+  CHECK(idle_cpus_.test(rq.cpu) == (idle && rq.active), "CPU {}", rq.cpu);
+  CHECK(online_.test(rq.cpu) || (rq.nr_running == 0 && !rq.active && !rq.online), "CPU {} is offline", rq.cpu);
+  CHECK(active_.test(rq.cpu) == rq.active, "CPU {}", rq.cpu);
   CHECK(rq.curr == rq.idle || machine_.tick_running(rq.cpu), "CPU {} runs {} without a tick", rq.cpu, rq.curr->comm());
   u64 load = 0;
   __int128 key_sum = 0;

@@ -14,16 +14,24 @@ using machine::SpinGuard;
 using trace::EventType;
 
 u32 Kernel::select_fallback_rq(Task &p, u32 cpu) {
-  if (p.allowed_on(cpu) && online_.test(cpu)) return cpu;
+  if (is_cpu_allowed(p, cpu)) return cpu;
   // CPUs of the same node first.
   const auto &topology = machine_.topology();
-  const machine::MaskView allowed(p.cpus_ptr()->bits, nr_cpus());
-  machine::CpuMask near = topology.node_mask(topology.node_of(cpu));
-  near.and_with(online_);
-  u32 found = allowed.next_and(near, 0);
-  if (found == nr_cpus()) found = allowed.next_and(online_, 0);
-  // set_cpus_allowed() keeps an online CPU in every mask.
-  CHECK(found < nr_cpus(), "{} [{}] may run on no online CPU", p.comm(), p.pid());
+  const auto find = [&](machine::MaskView among) {
+    const machine::MaskView allowed(p.cpus_ptr()->bits, nr_cpus());
+    u32 found = allowed.next_and(among, 0);
+    while (found < nr_cpus() && !is_cpu_allowed(p, found)) found = allowed.next_and(among, found + 1);
+    return found;
+  };
+  u32 found = find(topology.node_mask(topology.node_of(cpu)));
+  if (found == nr_cpus()) found = find(online_);
+  if (found < nr_cpus()) return found;
+  // All of its CPUs are gone: it is let out of its mask.
+  force_cpus_allowed(p, possible_mask_);
+  if (!p.is_kthread()) log(fmt::format("process {} ({}) no longer affine to cpu{}", p.pid(), p.comm(), cpu));
+  found = find(topology.node_mask(topology.node_of(cpu)));
+  if (found == nr_cpus()) found = find(online_);
+  CHECK(found < nr_cpus(), "{} [{}] may run on no CPU", p.comm(), p.pid());
   return found;
 }
 
@@ -37,7 +45,7 @@ u32 Kernel::select_task_rq(Task &p, u32 cpu, u64 *wake_flags) {
   } else {
     cpu = p.cpu;
   }
-  if (cpu >= nr_cpus() || !p.allowed_on(cpu) || !online_.test(cpu)) cpu = select_fallback_rq(p, p.cpu);
+  if (cpu >= nr_cpus() || !is_cpu_allowed(p, cpu)) cpu = select_fallback_rq(p, p.cpu);
   return cpu;
 }
 

@@ -146,6 +146,15 @@ void WorkQueues::queue_on(u32 cpu, Work &work) {
   worker->queue(work);
 }
 
+void WorkQueues::set_mask(u32 cpu, const machine::CpuMask *interned) {
+  if (cpu >= per_cpu_.size() || !per_cpu_[cpu]) return;
+  kernel_.change_affinity(per_cpu_[cpu]->task(), interned);
+}
+
+void WorkQueues::unbind(u32 cpu) { set_mask(cpu, kernel_.possible_mask()); }
+
+void WorkQueues::rebind(u32 cpu) { set_mask(cpu, kernel_.single_cpu_mask(cpu)); }
+
 void WorkQueues::queue_unbound(Work &work) {
   if (unbound_.empty()) boot();  // Without boot_kthreads, workers come with the first work.
   KthreadWorker *best = nullptr;

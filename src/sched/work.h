@@ -62,8 +62,12 @@ class WorkQueues {
   void queue_unbound(Work &work);
   void queue_delayed_unbound(DelayedWork &work, u64 delay_ns);  // mod_delayed_work: moves it if it is armed.
   void cancel_delayed(DelayedWork &work);
+  // The worker of a CPU that goes down goes on elsewhere, until the CPU is back.
+  void unbind(u32 cpu);
+  void rebind(u32 cpu);
 
  private:
+  void set_mask(u32 cpu, const machine::CpuMask *interned);
   Kernel &kernel_;
   std::unique_ptr<machine::Shared<KthreadWorker *>[]> per_cpu_;  // Created on first use.
   std::vector<std::unique_ptr<KthreadWorker>> unbound_;          // Created in host context or by the first work.

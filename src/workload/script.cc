@@ -198,6 +198,17 @@ Status read_sysrq(const JsonNode &node, const JsonPath &path, TaskReader &, Scri
   return Status::ok_status();
 }
 
+Status read_hotplug(const JsonNode &node, const JsonPath &path, TaskReader &reader, ScriptOp &op) {
+  if (Status status = expect(node, path, Kind::kString); !status.ok()) return status;
+  Result<CpuSwitch> cpu_switch = parse_cpu_switch(node.text);
+  if (!cpu_switch.ok()) return cpu_switch.status().at(path.text());
+  op.kind = ScriptOp::Kind::kHotplug;
+  op.cpu_switch = *cpu_switch;
+  u32 &highest = reader.task.highest_cpu_switched;
+  highest = std::max(highest, op.cpu_switch.cpu);
+  return Status::ok_status();
+}
+
 template <ScriptOp::Kind kKind>
 Status read_timed_op(const JsonNode &node, const JsonPath &path, TaskReader &, ScriptOp &op) {
   op.kind = kKind;
@@ -214,7 +225,8 @@ constexpr EventKey kEvents[] = {{"run", read_timed_op<ScriptOp::Kind::kRun>},
                                 {"timer", read_timer},
                                 {"until", read_until},
                                 {"nice", read_nice},
-                                {"sysrq", read_sysrq}};
+                                {"sysrq", read_sysrq},
+                                {"hotplug", read_hotplug}};
 
 // Events and keys that rt-app has and we do not: they get a message of their own.
 constexpr const char *kUnsupported[] = {
@@ -237,7 +249,8 @@ const EventKey *find_event(std::string_view key) {
   return nullptr;
 }
 
-constexpr const char *kEventList = "run, runtime, sleep, timer, until, nice, sysrq (with a number behind: run0, run1)";
+constexpr const char *kEventList =
+    "run, runtime, sleep, timer, until, nice, sysrq, hotplug (with a number behind: run0, run1)";
 
 Status unknown_key(const JsonPath &path, const std::string &key, const std::string &known) {
   for (const char *name : kUnsupported)

@@ -32,11 +32,13 @@ struct ScriptOp {
     kNice,           // Take this nice value.
     kSysrqReset,     // SysRq-S: the BPF scheduler is ejected.
     kSysrqDump,      // SysRq-D: its state is dumped to the trace.
+    kHotplug,        // A CPU goes offline or comes online; the task waits until it has.
   };
   Kind kind = Kind::kRun;
   u64 ns = 0;
   s32 nice = 0;
   u32 timer = 0;  // Index into the timers: shared ones first, then the task's own.
+  CpuSwitch cpu_switch;
 };
 
 struct ScriptPhase {
@@ -63,6 +65,7 @@ struct ScriptTask {
   std::vector<ScriptPhase> phases;
   std::vector<ScriptWake> wakes;  // Instead of phases: absolute times.
   u32 nr_own_timers = 0;
+  u32 highest_cpu_switched = 0;
 };
 
 struct Script {

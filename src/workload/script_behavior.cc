@@ -3,6 +3,7 @@
 
 #include "machine/machine.h"
 #include "sched/ext/ext.h"
+#include "sched/hotplug.h"
 #include "workload/script.h"
 
 namespace uscx::workload {
@@ -75,6 +76,10 @@ class ScriptBehavior final : public sched::Behavior {
           op_++;
           kernel.ext().sysrq_dump();
           return sched::Step::run(kShortCallNs);
+        case ScriptOp::Kind::kHotplug:
+          op_++;
+          kernel.hotplug().request(op->cpu_switch.cpu, op->cpu_switch.online, [&](int) { kernel.wake(self); });
+          return sched::Step::block();
         case ScriptOp::Kind::kTimerRelative:
         case ScriptOp::Kind::kTimerAbsolute: {
           op_++;

@@ -162,7 +162,8 @@ struct Bad {
   const char *json;
   const char *message;
 };
-constexpr const char *kEvents = "run, runtime, sleep, timer, until, nice, sysrq (with a number behind: run0, run1)";
+constexpr const char *kEvents =
+    "run, runtime, sleep, timer, until, nice, sysrq, hotplug (with a number behind: run0, run1)";
 
 TEST(Script, BadInputSaysWhatAndWhere) {
   const Bad kBad[] = {

@@ -20,6 +20,9 @@ class ScriptWorkload final : public Workload {
     const auto timers = std::make_shared<TimerTable>(script_->shared_timers.size());
     for (size_t i = 0; i < script_->tasks.size(); i++) {
       const ScriptTask &task = script_->tasks[i];
+      if (task.highest_cpu_switched >= site.nr_cpus)
+        return Status::error("{}: tasks.{}: hotplug of CPU {}, which is not there; the machine has CPUs 0 to {}", name_,
+                             task.name, task.highest_cpu_switched, site.nr_cpus - 1);
       std::optional<machine::CpuMask> cpus;
       if (!task.cpus.empty()) {
         cpus.emplace(site.nr_cpus);
@@ -48,6 +51,16 @@ class ScriptWorkload final : public Workload {
 };
 
 }  // namespace
+
+Result<CpuSwitch> parse_cpu_switch(std::string_view text) {
+  const size_t colon = std::min(text.find(':'), text.size());
+  const std::string_view state = text.substr(colon);
+  Result<u64> cpu = parse_number(text.substr(0, colon), 0, machine::kMaxCpus - 1);
+  if (!cpu.ok() || (state != ":off" && state != ":on"))
+    return Status::error("'{}' is not of the form CPU:off or CPU:on", text);
+  if (*cpu == 0) return Status::error("'{}': CPU 0 cannot be taken offline", text);
+  return CpuSwitch{static_cast<u32>(*cpu), state == ":on"};
+}
 
 std::string instance_comm(std::string_view name, u32 index, u32 instances) {
   constexpr size_t kMaxComm = TASK_COMM_LEN - 1;

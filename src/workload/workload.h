@@ -40,6 +40,14 @@ struct PlannedTask {
   std::unique_ptr<sched::Behavior> behavior;
 };
 
+// A CPU that is taken away or given back.
+struct CpuSwitch {
+  u32 cpu = 0;
+  bool online = false;
+};
+// "2:off", "2:on".
+Result<CpuSwitch> parse_cpu_switch(std::string_view text);
+
 // What a plan may depend on.
 struct Site {
   u32 nr_cpus = 1;

@@ -8,10 +8,9 @@
 
 namespace uscx::sched {
 
-// Waiting tasks only: the running one is told by a reschedule. Backwards, because each goes to the list's end.
+// The rq is locked and its clock up to date. Waiting tasks only: the running one is told by a reschedule. Backwards,
+// because each goes to the list's end.
 void Ext::Impl::cycle_runnable(Rq &rq) {
-  RqGuard guard(rq);
-  kernel.update_rq_clock(rq);
   std::vector<Task *> waiting;
   for (Task &p : rq.ext.runnable_list) waiting.push_back(&p);
   for (auto it = waiting.rbegin(); it != waiting.rend(); ++it) {
@@ -41,9 +40,13 @@ void Ext::Impl::bypass(ExtSched &s, bool on) {
       s.cpus[cpu].bypassing = on;
     }
     if (!enabled) continue;  // Nobody is on ext yet.
-    cycle_runnable(rq);
+    {
+      RqGuard guard(rq);
+      kernel.update_rq_clock(rq);
+      cycle_runnable(rq);
+    }
     RqGuard guard(rq);
-    kernel.resched_curr(rq);
+    if (kernel.online_mask().test(cpu)) kernel.resched_curr(rq);
   }
 }
 

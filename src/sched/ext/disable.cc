@@ -3,6 +3,7 @@
 // gets the CPU whatever the scheduler has done to everybody else. When it ends, all tasks are back in their old classes
 // and no operation is called any more; the object itself lives on until its user detaches.
 #include "sched/ext/impl.h"
+#include "sched/hotplug.h"
 
 namespace uscx::sched {
 
@@ -42,7 +43,9 @@ void Ext::Impl::disable_work(KthreadApi &self, ExtSched &s) {
     machine::SpinGuard guard(ext.reenq_lock);
     ext.reenq_users.clear();
   }
+  kernel.hotplug().lock().read_lock(self);
   root = nullptr;
+  kernel.hotplug().lock().read_unlock();
   kick_syncs.free();
   enable_mutex.unlock(kernel);
   set_state(SCX_DISABLED);

@@ -8,6 +8,7 @@
 #include <cerrno>
 
 #include "sched/ext/impl.h"
+#include "sched/hotplug.h"
 
 namespace uscx::sched {
 
@@ -101,7 +102,10 @@ void Ext::Impl::enable_work(KthreadApi &self, EnableRequest &request) {
   }
   ExtSched &s = *made;
   set_state(SCX_ENABLING);
-  const bool ok = enable_prepare(s) && enable_tasks(s);
+  kernel.hotplug().lock().read_lock(self);
+  const bool prepared = enable_prepare(s);
+  kernel.hotplug().lock().read_unlock();
+  const bool ok = prepared && enable_tasks(s);
   if (ok) enable_switch(s);
   const bool enabled_now = ok && enable_finish(s);
   enable_mutex.unlock(kernel);
@@ -129,7 +133,6 @@ void Ext::Impl::enable_work(KthreadApi &self, EnableRequest &request) {
     Rq &rq = kernel.rq(cpu);
     machine::racy_store(rq.shared->scx.cpuperf_target, SCX_CPUPERF_ONE);
     rq.shared->scx.cpu_released = false;
-    if (rq.online) rq.set_scx_flags(SCX_RQ_ONLINE);
   }
   root = &s;
   idle.enable(s.ops_flags, s.ops.has(Op::update_idle));

@@ -294,24 +294,22 @@ void Ext::irq_work() {
 
 // --- hotplug ---
 
-void Ext::rq_online(Rq &rq) {
-  Impl &impl = *impl_;
-  rq.set_scx_flags(SCX_RQ_ONLINE);
-  if (!impl.root) return;
-  impl.hotplug_seq++;
-  impl.idle.update_topology();
-  impl.hotplug(rq.cpu, true);
+void Ext::rq_online(Rq &rq) { rq.set_scx_flags(SCX_RQ_ONLINE); }
+
+// What waits for this CPU, wherever it is queued, goes to its local DSQ: there it is found, and pushed away.
+void Ext::rq_offline(Rq &rq) {
+  rq.clear_scx_flags(SCX_RQ_ONLINE);
+  if (!impl_->kernel.cpu_active(rq.cpu)) impl_->cycle_runnable(rq);
 }
 
-void Ext::rq_offline(Rq &rq) {
-  Impl &impl = *impl_;
-  rq.clear_scx_flags(SCX_RQ_ONLINE);
-  if (!impl.root) return;
-  impl.hotplug_seq++;
-  impl.idle.update_topology();
-  impl.cycle_runnable(rq);
-  impl.hotplug(rq.cpu, false);
+void Ext::cpu_hotplug(u32 cpu, bool online) {
+  impl_->hotplug_seq++;
+  if (!impl_->root) return;
+  impl_->idle.update_topology();
+  impl_->hotplug(cpu, online);
 }
+
+void Ext::cpu_dead(u32 cpu) { impl_->idle.cpu_dead(cpu); }
 
 // The scheduler's own handler, or an orderly exit that asks user space to load it again.
 void Ext::Impl::hotplug(u32 cpu, bool online) {

@@ -85,9 +85,13 @@ class Ext {
   // This CPU is still inside schedule(), waiting for others (SCX_KICK_WAIT): its task has not started yet and no other
   // may be picked. Whoever ends the wait raises an irq_work there.
   bool cpu_held(const Rq &rq) const { return rq.ext.sync_spinning; }
-  void rq_online(Rq &rq);
-  void rq_offline(Rq &rq);
-  void verify(Rq &rq);  // Invariants (CHECK); costly, call it under VERIFY.
+  void rq_online(Rq &rq);   // rq lock held, as for
+  void rq_offline(Rq &rq);  // this one.
+  // The CPU comes (before its rq is online) or goes (after it is offline): ops.cpu_online, ops.cpu_offline, or an exit.
+  // On that CPU, with CpusLock held for writing.
+  void cpu_hotplug(u32 cpu, bool online);
+  void cpu_dead(u32 cpu);  // It is gone, and no longer counts as idle.
+  void verify(Rq &rq);     // Invariants (CHECK); costly, call it under VERIFY.
 
   // --- exits ---
   void exit(ExtSched &sched, u32 kind, s64 code, const std::string &msg);  // First one wins.

@@ -94,6 +94,10 @@ const cpumask *IdleTracker::mask(bool smt, s32 node) const {
 bool IdleTracker::is_idle(u32 cpu) const { return view(pair_of(node_if_per_node(cpu)).cpu).test(cpu); }
 bool IdleTracker::core_is_idle(u32 cpu) const { return view(pair_of(node_if_per_node(cpu)).smt).test(cpu); }
 
+MaskView IdleTracker::siblings(u32 cpu) const {
+  return online_cores_.empty() ? topo_.smt_mask(cpu).view() : online_cores_[topo_.core_of(cpu)].view();
+}
+
 // --- modes and updates ---
 
 void IdleTracker::enable(u64 ops_flags, bool has_update_idle) {
@@ -109,6 +113,14 @@ void IdleTracker::enable(u64 ops_flags, bool has_update_idle) {
   }
 }
 
+void IdleTracker::cpu_dead(u32 cpu) {
+  update_topology();
+  for (const Pair &pair : {global_, nodes_[topo_.node_of(cpu)]}) {
+    atomic_test_and_clear(pair.cpu, cpu);
+    atomic_test_and_clear(pair.smt, cpu);
+  }
+}
+
 void IdleTracker::update_topology() {
   const machine::CpuMask &online = kernel_.online_mask();
   const u32 nr_online = online.view().weight();
@@ -118,6 +130,11 @@ void IdleTracker::update_topology() {
     mask.and_with(online);
     return mask.view().weight();
   };
+  online_cores_.clear();
+  if (smt_ && nr_online < nr_cpus_) {
+    for (u32 core = 0; core < topo_.nr_cores(); core++) online_cores_.emplace_back(nr_cpus_);
+    for (u32 cpu = first; cpu < nr_cpus_; cpu = online.view().next(cpu + 1)) online_cores_[topo_.core_of(cpu)].set(cpu);
+  }
   use_llc_ = false;
   use_numa_ = false;
   if (first >= nr_cpus_) return;
@@ -135,11 +152,11 @@ void IdleTracker::update(u32 cpu, bool idle) {
   else
     atomic_test_and_clear(pair.cpu, cpu);
   if (!smt_) return;
-  const MaskView siblings = topo_.smt_mask(cpu);
+  const MaskView core = siblings(cpu);
   if (!idle)
-    atomic_and_not(pair.smt, siblings);
-  else if (siblings.subset_of(view(pair.cpu)))
-    atomic_or(pair.smt, siblings);
+    atomic_and_not(pair.smt, core);
+  else if (core.subset_of(view(pair.cpu)))
+    atomic_or(pair.smt, core);
 }
 
 // --- claims ---
@@ -147,7 +164,11 @@ void IdleTracker::update(u32 cpu, bool idle) {
 bool IdleTracker::test_and_clear(u32 cpu) {
   Pair &pair = pair_of(node_if_per_node(cpu));
   // The core is no longer wholly idle, whoever wins: many claimants would otherwise all try the same core.
-  if (smt_ && view(pair.smt).test(cpu)) atomic_and_not(pair.smt, topo_.smt_mask(cpu));
+  if (smt_ && view(pair.smt).test(cpu)) {
+    atomic_and_not(pair.smt, siblings(cpu));
+    if (view(pair.smt).test(cpu))
+      atomic_test_and_clear(pair.smt, cpu);  // A CPU that is going offline is nobody's sibling, not even its own.
+  }
   return atomic_test_and_clear(pair.cpu, cpu);
 }
 
@@ -250,9 +271,9 @@ s32 IdleTracker::pick_core(const Spans &spans, u32 prev, bool prev_ok, s32 node,
 s32 IdleTracker::pick_single(const Spans &spans, u32 prev, bool prev_ok, s32 node, u64 flags) {
   if (prev_ok && test_and_clear(prev)) return static_cast<s32>(prev);
   if (smt_) {
-    const MaskView siblings = topo_.smt_mask(prev);
-    for (u32 cpu = siblings.next_and(view(spans.allowed), 0); cpu < nr_cpus_;
-         cpu = siblings.next_and(view(spans.allowed), cpu + 1))
+    const MaskView core = siblings(prev);
+    for (u32 cpu = core.next_and(view(spans.allowed), 0); cpu < nr_cpus_;
+         cpu = core.next_and(view(spans.allowed), cpu + 1))
       if (view(pair_of(node_if_per_node(cpu)).cpu).test(cpu) && test_and_clear(cpu)) return static_cast<s32>(cpu);
   }
   for (const cpumask *span : {spans.llc, spans.numa}) {

@@ -34,6 +34,7 @@ class IdleTracker {
   bool per_node() const { return per_node_; }
 
   void update(u32 cpu, bool idle);
+  void cpu_dead(u32 cpu);  // It is offline: nothing is to pick it.
   bool test_and_clear(u32 cpu);
   // -EBUSY if there is none. node is kNoNode in global mode.
   s32 pick_idle(const cpumask *mask, s32 node, u64 flags);
@@ -58,6 +59,7 @@ class IdleTracker {
   Pair &pair_of(s32 node) { return node < 0 ? global_ : nodes_[static_cast<u32>(node)]; }
   const Pair &pair_of(s32 node) const { return node < 0 ? global_ : nodes_[static_cast<u32>(node)]; }
   machine::MaskView view(const cpumask *mask) const;
+  machine::MaskView siblings(u32 cpu) const;  // Those that are online.
   s32 pick_in_node(const cpumask *mask, s32 node, u64 flags);
   s32 pick_other_nodes(const cpumask *mask, s32 node, u64 flags);
   // The spans that the steps of select_cpu_dfl use.
@@ -85,7 +87,8 @@ class IdleTracker {
   Scratch &scratch();
   std::vector<std::unique_ptr<Scratch>> scratch_;
   cpumask *empty_ = nullptr;
-  std::vector<u32> cursor_;  // any_distribute's last pick, by CPU.
+  std::vector<machine::CpuMask> online_cores_;  // By core, while CPUs are offline; else empty.
+  std::vector<u32> cursor_;                     // any_distribute's last pick, by CPU.
 };
 
 }  // namespace uscx::sched

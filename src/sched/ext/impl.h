@@ -112,7 +112,7 @@ struct Ext::Impl {
   void unlock(Rq &rq) { rq_unlock(rq); }
   void lock_dsq(Dsq &dsq);
   void unlock_dsq(Dsq &dsq);
-  bool rq_online(const Rq &rq) const { return rq.online && (rq.scx_flags() & SCX_RQ_ONLINE); }
+  bool rq_online(const Rq &rq) const { return (rq.scx_flags() & SCX_RQ_ONLINE) && kernel.cpu_active(rq.cpu); }
   bool in_ext(const Task *p) const { return p && p->sched_class == &kernel.ext_class(); }
   bool queued(const Task &p) const { return p.scx_flags() & SCX_TASK_QUEUED; }
   void count(ExtSched &s, EventCounter counter, s64 delta = 1) {

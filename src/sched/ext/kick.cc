@@ -85,7 +85,7 @@ bool Ext::Impl::kick_one(Rq &this_rq, u32 cpu, u64 *syncs) {
   // When those bugs were there, the class of what a target runs did not matter for WAIT.
   const bool wait_for_any = mutated(Mutation::ksyncs_no_grace) || mutated(Mutation::ksyncs_no_check);
   bool wait = false;
-  if ((rq.online || &rq == &this_rq) && !rq.curr->sched_class->above(kernel.ext_class())) {
+  if ((kernel.online_mask().test(cpu) || &rq == &this_rq) && !rq.curr->sched_class->above(kernel.ext_class())) {
     const bool target_in_ext = in_ext(rq.curr);
     if (ext.to_preempt.test(cpu) && target_in_ext) {
       kernel.update_rq_clock(rq);
@@ -109,7 +109,7 @@ void Ext::Impl::kick_one_if_idle(u32 cpu) {
   Rq &rq = kernel.rq(cpu);
   RqGuard guard(rq);
   const bool busy = rq.curr != rq.idle && !(rq.scx_flags() & SCX_RQ_IN_BALANCE);
-  if (!busy && rq.online) kernel.resched_curr(rq);
+  if (!busy && kernel.online_mask().test(cpu)) kernel.resched_curr(rq);
 }
 
 void Ext::Impl::start_sync_wait(Rq &rq) {

@@ -50,6 +50,7 @@ class TestScheduler : public ExtOps {
   std::function<void(Task &)> on_set_cpumask;
   std::function<void(s32, scx_cpu_release_args *)> on_cpu_release;
   std::function<void(s32)> on_cpu_acquire;
+  std::function<void(s32)> on_cpu_online, on_cpu_offline;
 
   // Call before attach: tells the core what is there. With `watch`, all calls of a task's life are implemented too.
   TestScheduler &ready(bool watch = true) {
@@ -69,6 +70,8 @@ class TestScheduler : public ExtOps {
     add(Op::dump_task, !!on_dump_task);
     add(Op::cpu_release, !!on_cpu_release);
     add(Op::cpu_acquire, !!on_cpu_acquire);
+    add(Op::cpu_online, !!on_cpu_online);
+    add(Op::cpu_offline, !!on_cpu_offline);
     for (Op op : {Op::dequeue, Op::runnable, Op::running, Op::stopping, Op::quiescent, Op::init_task, Op::exit_task,
                   Op::enable, Op::disable, Op::set_weight, Op::set_cpumask})
       add(op, watch);
@@ -81,6 +84,8 @@ class TestScheduler : public ExtOps {
   const std::map<int, TaskLife> &lives() const { return lives_; }
   std::string exit_msg, exit_dump;
   u64 exit_flags = 0;
+  s64 exit_code = 0;
+  s32 exit_cpu = -1;
   u32 exit_kind = 0;
 
   s32 select_cpu(task_struct *ts, s32 prev_cpu, u64 wake_flags) override {
@@ -189,6 +194,8 @@ class TestScheduler : public ExtOps {
     exit_msg = info->msg;
     exit_dump = info->dump;
     exit_flags = info->flags;
+    exit_code = info->exit_code;
+    exit_cpu = info->exit_cpu;
     if (on_exit) on_exit(*info);
   }
   void cpu_acquire(s32 cpu) override {
@@ -198,6 +205,15 @@ class TestScheduler : public ExtOps {
   void cpu_release(s32 cpu, scx_cpu_release_args *args) override {
     count(Op::cpu_release);
     on_cpu_release(cpu, args);
+  }
+
+  void cpu_online(s32 cpu) override {
+    count(Op::cpu_online);
+    on_cpu_online(cpu);
+  }
+  void cpu_offline(s32 cpu) override {
+    count(Op::cpu_offline);
+    on_cpu_offline(cpu);
   }
 
  private:

@@ -44,7 +44,7 @@ void Ext::Impl::watchdog_work() {
   if (!s || s->exiting()) return;
   watchdog_checked_in(*s);
   for (u32 cpu = 0; cpu < kernel.nr_cpus(); cpu++)
-    if (kernel.rq(cpu).online && check_runnable(*s, kernel.rq(cpu))) break;
+    if (kernel.online_mask().test(cpu) && check_runnable(*s, kernel.rq(cpu))) break;
   kernel.works().queue_delayed_unbound(watchdog, watchdog_interval_ns(*s));
 }
 
