@@ -19,6 +19,8 @@ const std::vector<Scenario> &scenarios() {
       {"ineligible", "the scheduler keeps handing out a task that may not run here", run_ineligible},
       {"second-load", "a second scheduler is loaded while one is there", run_second_load},
       {"big-load", "a scheduler is loaded on 4097 CPUs (one order of events)", run_big_load},
+      {"hotplug", "a CPU goes offline and comes back while tasks are sent to it, kicked with WAIT or bound to it",
+       run_hotplug},
       {"unload", "the scheduler is unloaded while CPUs kick each other", run_unload},
   };
   return all;

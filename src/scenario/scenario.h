@@ -59,6 +59,7 @@ void run_ping_pong(machine::ExploreRun &run);
 void run_ineligible(machine::ExploreRun &run);
 void run_second_load(machine::ExploreRun &run);
 void run_big_load(machine::ExploreRun &run);
+void run_hotplug(machine::ExploreRun &run);
 
 }  // namespace uscx::scenario
 

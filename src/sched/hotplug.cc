@@ -81,8 +81,10 @@ CpuHotplug::~CpuHotplug() = default;
 
 void CpuHotplug::request(u32 cpu, bool online, std::function<void(int)> done) {
   if (!controller_) controller_ = std::make_unique<KthreadWorker>(kernel_, "cpuhp", SCHED_NORMAL, 0);
-  requests_.push_back(std::make_unique<Request>(Request{cpu, online, std::move(done), {}}));
-  Request &request = *requests_.back();
+  Request &request = *requests_.emplace_back(std::make_unique<Request>());
+  request.cpu = cpu;
+  request.online = online;
+  request.done = std::move(done);
   request.work.fn = [this, &request](KthreadApi &self) {
     const int result = request.online ? cpu_up(self, request.cpu) : cpu_down(self, request.cpu);
     CHECK(requests_.front().get() == &request);
@@ -141,6 +143,7 @@ void CpuHotplug::deactivate(KthreadApi &hp, u32 cpu) {
 // Tasks that keep a CPU by having disabled migration there, asleep or not.
 bool CpuHotplug::has_pinned_tasks(u32 cpu) const {
   bool found = false;
+  SpinGuard forks(kernel_.fork_lock());
   kernel_.for_each_task([&](Task &p) { found |= p.cpu == cpu && p.migration_disabled(); });
   return found;
 }
@@ -191,7 +194,8 @@ void CpuHotplug::take_down(KthreadApi &self, u32 cpu) {
   machine.take_offline(cpu, heir);
   kernel_.rcu().cpu_dead(cpu, heir);
   kernel_.ext().cpu_dead(cpu);
-  rq.balance_kick = rq.need_resched = false;
+  rq.balance_kick.store(false);
+  rq.need_resched = false;
 }
 
 // --- up ---

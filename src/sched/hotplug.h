@@ -61,8 +61,8 @@ class CpuHotplug {
 
  private:
   struct Request {
-    u32 cpu;
-    bool online;
+    u32 cpu = 0;
+    bool online = false;
     std::function<void(int)> done;
     Work work;
   };

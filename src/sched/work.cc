@@ -147,8 +147,9 @@ void WorkQueues::queue_on(u32 cpu, Work &work) {
 }
 
 void WorkQueues::set_mask(u32 cpu, const machine::CpuMask *interned) {
-  if (cpu >= per_cpu_.size() || !per_cpu_[cpu]) return;
-  kernel_.change_affinity(per_cpu_[cpu]->task(), interned);
+  KthreadWorker *const worker = per_cpu_ ? per_cpu_[cpu].load_acquire() : nullptr;
+  if (!worker) return;
+  kernel_.change_affinity(worker->task(), interned);
 }
 
 void WorkQueues::unbind(u32 cpu) { set_mask(cpu, kernel_.possible_mask()); }

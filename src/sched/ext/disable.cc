@@ -12,7 +12,9 @@ void Ext::Impl::disable_work(KthreadApi &self, ExtSched &s) {
   enable_mutex.lock(self);
   disable_begin(s);
   kernel.rcu().synchronize(self);
+  kernel.hotplug().lock().read_lock(self);  // No CPU comes or goes while the scheduler is taken off.
   disable_end(s);
+  kernel.hotplug().lock().read_unlock();
 }
 
 // Until nobody can start an operation any more.
@@ -43,9 +45,7 @@ void Ext::Impl::disable_work(KthreadApi &self, ExtSched &s) {
     machine::SpinGuard guard(ext.reenq_lock);
     ext.reenq_users.clear();
   }
-  kernel.hotplug().lock().read_lock(self);
   root = nullptr;
-  kernel.hotplug().lock().read_unlock();
   kick_syncs.free();
   enable_mutex.unlock(kernel);
   set_state(SCX_DISABLED);
