@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "machine/explore.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
@@ -68,6 +69,8 @@ class StackPool {
 
 StackPool stack_pool;
 thread_local Fiber *current_fiber = nullptr;
+// A segment that stops in the middle, in explore mode, goes on in its own fiber.
+const ContextLocal current_fiber_local([]() -> void * { return &current_fiber; }, sizeof current_fiber);
 
 // The stack allocator that Boost.Context wants: the fiber's stack is taken and returned by its owner instead, so that
 // it is returned only when nothing runs on it any more.

@@ -36,7 +36,7 @@ const std::vector<History> &histories() {
   static const std::vector<History> all = {
       {"a", Mutation::ksyncs_fixed_area, "big-load", Kind::kRandom, 1},
       {"b", Mutation::ksyncs_before_check, "second-load", Kind::kRandom, 1},
-      {"c", Mutation::ksyncs_no_grace, "unload", Kind::kPct, 2000},
+      {"c", Mutation::ksyncs_no_grace, "unload", Kind::kPct, 4000},
       {"d", Mutation::ksyncs_no_check, "unload", Kind::kPct, 2000},
       {"e", Mutation::endless_dispatch, "ineligible", Kind::kRandom, 100},
       {"f", Mutation::wait_in_irq_work, "kick-ring", Kind::kRandom, 500},
