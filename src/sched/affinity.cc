@@ -84,7 +84,9 @@ void Kernel::migration_work(Kernel &kernel, StopWork &stop_work) {
     // It may have gone to sleep, moved, or been given this CPU again meanwhile.
     const bool here = rq->cpu == machine::this_cpu() && p.on_rq_state() == kOnRqQueued;
     if (here && !p.migration_disabled() && !p.allowed_on(rq->cpu)) rq = &kernel.move_to_own_mask(*rq, p);
-    if (!p.migration_disabled()) p.migration_pending = false;
+    // On another CPU where it may not run either, it waits for the work of that one.
+    const bool waits = p.on_rq_state() == kOnRqQueued && !p.allowed_on(rq->cpu);
+    if (!p.migration_disabled() && !waits) p.migration_pending = false;
     rq_unlock(*rq);
   }
   kernel.put_task(p);
