@@ -55,7 +55,8 @@ own-btf:
 	@rm -f build/own-btf/vmlinux.h.new
 	@scripts/kernel-objects --own-btf build/own-btf/vmlinux.h
 
-bench: build ## Measure: events per second, cost per BPF call, event-loop cost
+bench: build ## Measure: events per second, cost per BPF call, exploring, loading
+	@cmake --build --preset release -j$(JOBS) --target hooks_plain
 	@shopt -s nullglob; found=; for bench in build/release/bench/*_bench; do found=1; "$$bench"; done; \
 		[ -n "$$found" ] || { echo "no benchmark was built" >&2; exit 1; }
 

@@ -71,6 +71,7 @@ long BpfSystem::cmd_map_create(union bpf_attr *attr) {
     if (map.btf == nullptr) return object_of_fd(static_cast<int>(attr->btf_fd)) == nullptr ? -EBADF : -EINVAL;
     if (!btf_sizes_match(map)) return -EINVAL;
   }
+  if (env_.alloc_fails(machine::AllocSite::map)) return -ENOMEM;
   std::shared_ptr<Map> created;
   if (const int err = type->create(*this, map, &created); err != 0) return err;
   return install_fd(created);
@@ -168,6 +169,7 @@ long BpfSystem::cmd_btf_load(union bpf_attr *attr) {
   }
   constexpr u32 kMaxBtfBytes = 16u << 20;
   if (attr->btf_size > kMaxBtfBytes) return -E2BIG;
+  if (env_.alloc_fails(machine::AllocSite::btf)) return -ENOMEM;
   std::vector<u8> raw(attr->btf_size);
   if (int err = copy_from_user(raw.data(), attr->btf, raw.size()); err != 0) return err;
   std::string why;

@@ -80,6 +80,7 @@ long BpfSystem::cmd_link_create(union bpf_attr *attr) {
     if (int err = map_for_command(create.map_fd, &map); err != 0) return err;
     const auto ops = std::dynamic_pointer_cast<StructOpsMap>(map);
     if (ops == nullptr) return -EINVAL;
+    if (env_.alloc_fails(machine::AllocSite::link)) return -ENOMEM;
     if (int err = ops->attach(); err != 0) return err;
     return install_fd(std::make_shared<StructOpsLink>(*this, ops));
   }

@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "base/types.h"
+#include "machine/alloc_faults.h"
 
 namespace uscx::bpf {
 
@@ -67,6 +68,8 @@ class Env : public ObjectRegistry {
   virtual void trace_print(std::string_view text) = 0;
   // One kernel log line of the emulation (a refused command, say).
   virtual void kernel_log(std::string_view line) = 0;
+  // Is there no memory for this (machine/alloc_faults.h)? Asked before each allocation of a load.
+  virtual bool alloc_fails(machine::AllocSite) { return false; }
 
   // Calls BpfSystem::timer_fired(id) at expires_ns, on `cpu` or, if that is negative, on this one. Arming an armed
   // timer moves it.

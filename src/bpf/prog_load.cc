@@ -466,12 +466,14 @@ int ProgLoader::verify() {
 long ProgLoader::load(std::shared_ptr<Prog> *out) {
   Prog::Attr attr;
   if (int err = read_attr(&attr); err != 0) return err;
+  if (system_.env().alloc_fails(machine::AllocSite::prog)) return -ENOMEM;
   prog_ = std::make_shared<Prog>(system_, std::move(attr));
   for (int (ProgLoader::*step)() : {&ProgLoader::check_member, &ProgLoader::read_insns, &ProgLoader::read_func_info,
                                     &ProgLoader::read_line_info, &ProgLoader::bind_fd_array, &ProgLoader::resolve}) {
     if (int err = (this->*step)(); err != 0) return err;
   }
   if (type_runs(prog_->type())) {
+    if (system_.env().alloc_fails(machine::AllocSite::prog_code)) return -ENOMEM;
     options_.name = prog_->name();
     options_.jit = system_.options().use_jit;
     Result<std::unique_ptr<Program>> program = Program::prepare(insns_, std::move(options_));

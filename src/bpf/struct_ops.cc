@@ -134,6 +134,7 @@ int StructOpsMap::user_update(const void *key, const void *value, u64 flags) {
   if (flags != 0) return -EINVAL;
   if (*static_cast<const u32 *>(key) != 0) return -E2BIG;
   if (state_ != State::kInit) return -EBUSY;
+  if (system().env().alloc_fails(machine::AllocSite::struct_ops_value)) return -ENOMEM;
   int err = fill(static_cast<const u8 *>(value));
   if (err == 0 && !(attr().flags & BPF_F_LINK)) {
     // Without a link, the update itself registers and user space's delete unregisters.

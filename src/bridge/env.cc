@@ -62,6 +62,8 @@ void KernelEnv::trace_print(std::string_view text) {
 
 void KernelEnv::kernel_log(std::string_view line) { host_.kernel().log(std::string(line)); }
 
+bool KernelEnv::alloc_fails(machine::AllocSite site) { return host_.ext().alloc_faults().strikes(site); }
+
 void KernelEnv::timer_event(machine::SimEvent &event) {
   Timer &timer = *static_cast<Timer *>(event.owner);
   machine::charge(machine::Cost::timer_irq);

@@ -36,6 +36,7 @@ class KernelEnv final : public bpf::Env {
   u32 random_u32() override;
   void trace_print(std::string_view text) override;
   void kernel_log(std::string_view line) override;
+  bool alloc_fails(machine::AllocSite site) override;
   void timer_arm(bpf::TimerId id, u64 expires_ns, s32 cpu) override;
   bool timer_cancel(bpf::TimerId id) override;
   bool defer_free(bpf::Deferred &item) override;

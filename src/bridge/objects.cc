@@ -48,12 +48,14 @@ KernelObjects::~KernelObjects() = default;
 void *KernelObjects::alloc(sched::ObjectType type, size_t size) {
   Header *header = static_cast<Header *>(heap_.alloc(sizeof(Header) + size));
   void *object = header + 1;
+  live_bytes_.fetch_add(size, std::memory_order_relaxed);
   header->tag = tag_of(type, reinterpret_cast<u64>(object));
   return object;
 }
 
 void KernelObjects::free(sched::ObjectType type, void *object, size_t size) {
   CHECK(is_live(type, object), "free of {}", object);
+  live_bytes_.fetch_sub(size, std::memory_order_relaxed);
   Header *header = static_cast<Header *>(object) - 1;
   header->tag = 0;
   heap_.free(header, sizeof(Header) + size);

@@ -8,6 +8,7 @@
 #ifndef USCX_BRIDGE_OBJECTS_H_
 #define USCX_BRIDGE_OBJECTS_H_
 
+#include <atomic>
 #include <functional>
 
 #include "bpf/env.h"
@@ -23,6 +24,7 @@ class KernelObjects final : public sched::ObjectSpace {
 
   void *alloc(sched::ObjectType type, size_t size) override;
   void free(sched::ObjectType type, void *object, size_t size) override;
+  u64 live_bytes() const override { return live_bytes_.load(std::memory_order_relaxed); }
   void task_freed(void *task) override;
   void set_task_freed_listener(std::function<void(void *)> listener) { on_task_freed_ = std::move(listener); }
 
@@ -31,6 +33,7 @@ class KernelObjects final : public sched::ObjectSpace {
 
  private:
   bpf::RegionHeap heap_{bpf::Half::kReadOnly};
+  std::atomic<u64> live_bytes_{0};
   std::function<void(void *)> on_task_freed_;
 };
 

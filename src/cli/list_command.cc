@@ -77,6 +77,13 @@ void list_maps() {
   for (const bpf::MapTypeEntry *type : bpf::list_map_types()) fmt::print("{:>4} {}\n", type->type, type->name);
 }
 
+void list_alloc_sites() {
+  for (u32 i = 0; i < static_cast<u32>(machine::AllocSite::count); i++) {
+    const auto site = static_cast<machine::AllocSite>(i);
+    print_entry("", machine::alloc_site_name(site), 16, machine::alloc_site_text(site));
+  }
+}
+
 struct List {
   const char *name;
   const char *help;
@@ -88,12 +95,13 @@ constexpr List kLists[] = {
     {"kfuncs", "kernel functions that programs may call", list_kfuncs},
     {"helpers", "BPF helpers, with their numbers", list_helpers},
     {"maps", "map types, with their numbers", list_maps},
+    {"alloc-sites", "what of a load --fail-alloc can let fail", list_alloc_sites},
 };
 
 }  // namespace
 
 void add_list_command(CLI::App &app, Action &action) {
-  CLI::App *list = app.add_subcommand("list", "Lists schedulers, workloads, kfuncs, helpers or maps.");
+  CLI::App *list = app.add_subcommand("list", "Lists schedulers, workloads, kfuncs, maps and more.");
   list->require_subcommand(1);
   for (const List &entry : kLists) {
     CLI::App *command = list->add_subcommand(entry.name, std::string("Lists ") + entry.help + ".");

@@ -198,6 +198,8 @@ Result<RunResult> run(const RunOptions &options) {
   if (!created.ok()) return created.status();
   const std::unique_ptr<bridge::Host> host = created.take();
   connect_hooks(options.hooks, *host);
+  for (const AllocFailure &failure : options.alloc_failures)
+    host->ext().alloc_faults().fail(failure.site, failure.nth, failure.lasts);
 
   Run run(options, *host, *result.metrics);
   if (Result<std::vector<workload::PlannedTask>> plan = run.plan(); !plan.ok()) return plan.status();

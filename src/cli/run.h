@@ -16,6 +16,7 @@
 
 #include "base/status.h"
 #include "base/units.h"
+#include "machine/alloc_faults.h"
 #include "machine/topology.h"
 #include "report/metrics.h"
 #include "report/report.h"
@@ -37,6 +38,13 @@ struct SysrqPress {
 struct HotplugAction {
   workload::CpuSwitch what;
   u64 at_ns;
+};
+
+// The nth allocation at a site fails, counted from 0, and all after it if it lasts.
+struct AllocFailure {
+  machine::AllocSite site;
+  u64 nth;
+  bool lasts;
 };
 
 struct Progress {
@@ -66,6 +74,7 @@ struct RunOptions {
   u64 seed = 1;
   std::vector<SysrqPress> sysrqs;
   std::vector<HotplugAction> hotplugs;
+  std::vector<AllocFailure> alloc_failures;
   std::string trace_path;  // Empty: none.
   bool use_jit = true;
   RunHooks hooks;

@@ -44,7 +44,7 @@ constexpr const char *kFooter =
 // The options as text, before they are checked.
 struct RunArguments {
   std::vector<std::string> sets, ops, workloads;
-  std::vector<std::string> sysrqs, hotplugs;
+  std::vector<std::string> sysrqs, hotplugs, alloc_failures;
   std::string cpus, topology, hz = "250", duration, seed = "1", trace, report = "text", recipe;
   bool interpreter = false;
 };
@@ -155,6 +155,25 @@ Status parse_hotplugs(const std::vector<std::string> &texts, RunOptions *options
   return Status::ok_status();
 }
 
+Status parse_alloc_failures(const std::vector<std::string> &texts, RunOptions *options) {
+  constexpr u64 kMaxAllocations = 1000000000;
+  for (const std::string &text : texts) {
+    const size_t colon = text.find(':');
+    const machine::AllocSite site = machine::alloc_site_named(std::string_view(text).substr(0, colon));
+    if (site == machine::AllocSite::count)
+      return Status::error("--fail-alloc: there is no site '{}' (see uscx list alloc-sites)", text.substr(0, colon));
+    const bool lasts = text.back() == '+';
+    u64 number = 1;
+    if (colon != std::string::npos) {
+      Result<u64> given = parse_number(text.substr(colon + 1, text.size() - colon - 1 - lasts), 1, kMaxAllocations);
+      if (!given.ok()) return given.status().at("--fail-alloc");
+      number = *given;
+    }
+    options->alloc_failures.push_back({site, number - 1, lasts});
+  }
+  return Status::ok_status();
+}
+
 Result<RunOptions> parse_options(const RunArguments &arguments, const std::vector<std::string> &rest) {
   RunOptions options;
   if (!rest.empty() && rest[0].starts_with("-"))
@@ -191,6 +210,7 @@ Result<RunOptions> parse_options(const RunArguments &arguments, const std::vecto
   }
   if (Status status = parse_sysrqs(arguments.sysrqs, &options); !status.ok()) return status;
   if (Status status = parse_hotplugs(arguments.hotplugs, &options); !status.ok()) return status;
+  if (Status status = parse_alloc_failures(arguments.alloc_failures, &options); !status.ok()) return status;
   options.trace_path = arguments.trace;
   options.use_jit = !arguments.interpreter;
   return options;
@@ -268,6 +288,12 @@ void add_options(CLI::App *run, RunArguments &a) {
   run->add_option("--hotplug", a.hotplugs,
                   "Takes CPUs offline and brings them online again,\nas in 2:off@1s,2:on@2s; CPU 0 stays")
       ->type_name("CPU:off@TIME,...")
+      ->allow_extra_args(false);
+  run->add_option(
+         "--fail-alloc", a.alloc_failures,
+         "The Nth allocation at SITE (uscx list alloc-sites)\nfails, by default the first; with N+ all after it\n"
+         "too; may be repeated")
+      ->type_name("SITE[:N[+]]")
       ->allow_extra_args(false);
   run->add_option("--trace", a.trace, "Writes a trace that opens in Perfetto")->type_name("FILE");
   run->add_option("--report", a.report, "text or json (default text)")->type_name("FORMAT");

@@ -27,7 +27,7 @@ void lock_busy(const SpinLock &lock);
 void event_access(u32 cpu);
 }  // namespace explore_hook
 
-inline bool exploring() { return __builtin_expect(exec_context.mode == Mode::kExplore, 0); }
+inline bool exploring() { return kExploreHooks && __builtin_expect(exec_context.mode == Mode::kExplore, 0); }
 
 // Whether other CPUs may be in the middle of their segments while this one runs its own.
 inline bool concurrent() { return __builtin_expect(exec_context.mode != Mode::kRun, 0); }

@@ -32,6 +32,12 @@ class GracePeriods;
 // kThreads: they run in parallel.
 enum class Mode : u8 { kRun, kExplore, kThreads };
 
+// 0 leaves explore mode's hooks out of the core, for a benchmark that says what run mode pays for them.
+#ifndef USCX_EXPLORE_HOOKS
+#define USCX_EXPLORE_HOOKS 1
+#endif
+inline constexpr bool kExploreHooks = USCX_EXPLORE_HOOKS;
+
 // Where code is running now. One per host thread. A fiber does not keep one of its own: inside it, the context is the
 // one of the segment that resumed it, perhaps on another thread (the rule for code that suspends is in fiber.h).
 struct ExecContext {

@@ -30,20 +30,18 @@ class SimMachine final : public Machine {
   void start_run(u64 run_ns) override;
   void cancel_run(u32 cpu) override;
   void arm_timer(SimEvent &timer, u64 time_ns) override {
-    if (__builtin_expect(exec_context.explorer != nullptr, 0)) note_event(timer.cpu);
+    if (kExploreHooks && __builtin_expect(exec_context.explorer != nullptr, 0)) note_event(timer.cpu);
     queue_.schedule(timer, time_ns);
   }
   void cancel_timer(SimEvent &timer) override {
-    if (__builtin_expect(exec_context.explorer != nullptr, 0)) note_event(timer.cpu);
+    if (kExploreHooks && __builtin_expect(exec_context.explorer != nullptr, 0)) note_event(timer.cpu);
     queue_.cancel(timer);
   }
   void cpu_entered_idle(u32 cpu) override { cpus_[cpu].idle = true; }
   void cpu_left_idle(u32 cpu) override { cpus_[cpu].idle = false; }
   void take_offline(u32 cpu, u32 heir) override;
   void bring_online(u32 cpu) override;
-  bool interrupt_pending(u32 cpu) const override {
-    return cpus_[cpu].resched.queued() || cpus_[cpu].irq_work.queued();
-  }
+  bool interrupt_pending(u32 cpu) const override { return cpus_[cpu].resched.queued() || cpus_[cpu].irq_work.queued(); }
 
   void run_until(u64 end_ns) override;
   bool run_while(const std::function<bool()> &not_done, u64 limit_ns) override;

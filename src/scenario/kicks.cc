@@ -89,6 +89,38 @@ void run_kick_ring(machine::ExploreRun &run) {
   stage.explore(scheduler, 500000);
 }
 
+// A woken task waits in a DSQ that nobody looks at, on the rq of a CPU that is busy for good. When its nice value
+// changes, the scheduler sends it to another CPU, which only that CPU's interrupt can carry out.
+void run_direct(machine::ExploreRun &run) {
+  Stage stage(run, 3);
+  sched::Ext &ext = stage.ext();
+  sched::TestScheduler scheduler("direct");
+  auto self = [&]() -> sched::ExtSched & { return *ext.sched_of(scheduler); };
+  scheduler.on_init = [&] { return ext.create_dsq(self(), kSharedDsq, -1); };
+  scheduler.on_select_cpu = [](Task &p, s32 prev_cpu, u64) { return p.is_kthread() ? prev_cpu : 0; };
+  scheduler.on_enqueue = [&](Task &p, u64 flags) {
+    const bool anywhere = p.ts.nr_cpus_allowed == 3 && !p.is_kthread();
+    const u64 dsq = !anywhere ? u64{SCX_DSQ_LOCAL} : flags & SCX_ENQ_WAKEUP ? kSharedDsq : u64{SCX_DSQ_LOCAL_ON} | 1;
+    ext.dsq_insert(self(), p, dsq, SCX_SLICE_INF, flags);
+  };
+  stage.load(scheduler);
+  const machine::CpuMask first = stage.mask({0}), last = stage.mask({2});
+  stage.hog(0, &first);
+  Task &worker =
+      stage.script("work", [n = 0](Kernel &, Task &) mutable { return n++ % 2 ? Step::block() : Step::run(3000); });
+  stage.kernel.get_task(worker);
+  auto send_often = [&worker, n = 0](Kernel &kernel, Task &) mutable {
+    if (n++ >= 20) return Step::block();
+    if (n % 2)
+      kernel.wake(worker);
+    else
+      kernel.set_user_nice(worker, n % 5);
+    return Step::run(9000);
+  };
+  stage.spawn("sender", std::make_unique<sched::Script>(send_often), 0, &last);
+  stage.explore(scheduler, 60000000, 20000000);
+}
+
 // The scheduler goes away in the explored part, while CPUs carry out kicks.
 void run_unload(machine::ExploreRun &run) {
   Stage stage(run, 3);

@@ -22,6 +22,12 @@ const std::vector<Scenario> &scenarios() {
       {"hotplug", "a CPU goes offline and comes back while tasks are sent to it, kicked with WAIT or bound to it",
        run_hotplug},
       {"unload", "the scheduler is unloaded while CPUs kick each other", run_unload},
+      {"reload", "a scheduler is loaded and unloaded while tasks fork, run and exit", run_reload},
+      {"race-load", "two programs load a scheduler each, and unload it, again and again", run_race_load},
+      {"busy-unload", "the scheduler is unloaded while every CPU is in a callback", run_busy_unload},
+      {"exit-race", "callbacks on all CPUs end the scheduler at once, each in its own way", run_exit_race},
+      {"watchdog", "the watchdog looks after a scheduler that does its work", run_watchdog},
+      {"direct", "tasks that wait are sent to another CPU when their nice value changes", run_direct},
   };
   return all;
 }
@@ -35,8 +41,8 @@ const Scenario *find_scenario(std::string_view name) {
 const std::vector<History> &histories() {
   static const std::vector<History> all = {
       {"a", Mutation::ksyncs_fixed_area, "big-load", Kind::kRandom, 1},
-      {"b", Mutation::ksyncs_before_check, "second-load", Kind::kRandom, 1},
-      {"c", Mutation::ksyncs_no_grace, "unload", Kind::kPct, 4000},
+      {"b", Mutation::ksyncs_before_check, "race-load", Kind::kRandom, 10},
+      {"c", Mutation::ksyncs_no_grace, "unload", Kind::kPct, 6000},
       {"d", Mutation::ksyncs_no_check, "unload", Kind::kPct, 2000},
       {"e", Mutation::endless_dispatch, "ineligible", Kind::kRandom, 100},
       {"f", Mutation::wait_in_irq_work, "kick-ring", Kind::kRandom, 500},
@@ -50,6 +56,13 @@ const std::vector<History> &histories() {
       {"no_on_cpu_wait", Mutation::no_on_cpu_wait, "ping-pong", Kind::kRandom, 2000},
       {"no_dsq_lock", Mutation::no_dsq_lock, "affinity", Kind::kRandom, 2000},
       {"no_requeue_check", Mutation::no_requeue_check, "spread", Kind::kRandom, 2000},
+      {"no_deferred_irq", Mutation::no_deferred_irq, "direct", Kind::kRandom, 100},
+      {"watchdog_once", Mutation::watchdog_once, "watchdog", Kind::kRandom, 10},
+      {"sticky_stays", Mutation::sticky_stays, "spread", Kind::kRandom, 100},
+      {"no_kick_resched", Mutation::no_kick_resched, "idle-race", Kind::kRandom, 100},
+      {"no_dispatch_wait", Mutation::no_dispatch_wait, "requeue", Kind::kRandom, 2000},
+      {"fork_unlocked", Mutation::fork_unlocked, "reload", Kind::kRandom, 500},
+      {"exit_not_claimed", Mutation::exit_not_claimed, "exit-race", Kind::kRandom, 2000},
   };
   return all;
 }

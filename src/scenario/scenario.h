@@ -23,6 +23,7 @@ struct Scenario {
 };
 const std::vector<Scenario> &scenarios();
 const Scenario *find_scenario(std::string_view name);
+constexpr u32 kLoadsPerSchedule = 5;  // Of reload, and at least so many of race-load.
 
 // A bug of the past: the switch, the scenario in which it shows, and the number of schedules within which it is found
 // from each of three seeds.
@@ -60,6 +61,12 @@ void run_ineligible(machine::ExploreRun &run);
 void run_second_load(machine::ExploreRun &run);
 void run_big_load(machine::ExploreRun &run);
 void run_hotplug(machine::ExploreRun &run);
+void run_reload(machine::ExploreRun &run);
+void run_race_load(machine::ExploreRun &run);
+void run_busy_unload(machine::ExploreRun &run);
+void run_exit_race(machine::ExploreRun &run);
+void run_watchdog(machine::ExploreRun &run);
+void run_direct(machine::ExploreRun &run);
 
 }  // namespace uscx::scenario
 

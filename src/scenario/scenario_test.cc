@@ -41,6 +41,24 @@ INSTANTIATE_TEST_SUITE_P(Scenario, EachScenario, testing::ValuesIn(scenarios()),
   return name;
 });
 
+// 1000 loads in all, less where each schedule costs much more.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr u64 kLoads = 100;
+#else
+constexpr u64 kLoads = 1000;
+#endif
+
+TEST(Loads, ManyLoadsAndUnloadsLeaveNothing) {
+  const ExploreResult result = machine::explore(run_reload, {.max_schedules = kLoads / kLoadsPerSchedule, .seed = 4});
+  EXPECT_EQ(result.failing.failure, Failure::kNone) << found(result);
+}
+
+TEST(Loads, TwoLoadersThatRaceLeaveNothing) {
+  const ExploreResult result =
+      machine::explore(run_race_load, {.max_schedules = kLoads / kLoadsPerSchedule, .seed = 4});
+  EXPECT_EQ(result.failing.failure, Failure::kNone) << found(result);
+}
+
 class EachHistory : public testing::TestWithParam<History> {};
 
 TEST_P(EachHistory, IsFoundFromThreeSeedsAndReplays) {

@@ -74,7 +74,7 @@ void Kernel::sched_change(Rq &rq, Task &p, u64 flags, const std::function<void()
 
 void Kernel::update_task_class(Task &p) {
   TaskLock lock(*this, p);
-  if (p.dead || p.state() == TASK_DEAD) return;
+  if (p.dead) return;  // One that is only about to be still runs, and leaves its CPU through its class.
   SchedClass &next = class_for(p);
   if (&next == p.sched_class) return;
   sched_change(lock.rq, p, DEQUEUE_SAVE | DEQUEUE_MOVE | DEQUEUE_CLASS, [&] { set_class(p, next); });

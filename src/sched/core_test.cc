@@ -260,6 +260,7 @@ struct CountingSpace final : ObjectSpace {
     live.erase(object);
     heap_object_space().free(type, object, size);
   }
+  u64 live_bytes() const override { return heap_object_space().live_bytes(); }
   void task_freed(void *) override { tasks_freed++; }
 };
 
@@ -346,7 +347,8 @@ TEST(Work, RunsInOrderOnAnOwnThread) {
   TestMachine m(2);
   std::vector<int> order;
   {
-    KthreadWorker worker(m.kernel, "worker", SCHED_FIFO, 50);
+    const std::unique_ptr<KthreadWorker> owned = KthreadWorker::create(m.kernel, "worker", SCHED_FIFO, 50);
+    KthreadWorker &worker = *owned;
     Work first, second;
     first.fn = [&](KthreadApi &self) {
       order.push_back(1);

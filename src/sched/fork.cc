@@ -11,6 +11,7 @@
 #include "sched/classes.h"
 #include "sched/ext/ext.h"
 #include "sched/kernel.h"
+#include "sched/mutation.h"
 
 namespace uscx::sched {
 
@@ -125,10 +126,11 @@ int Kernel::register_task(Task &p, const TaskSpec &spec) {
 
 Task *Kernel::create_task(TaskSpec spec, int *error) {
   CHECK(spec.behavior, "task {} has nothing to do", spec.comm);
-  fork_lock_.lock();
+  const bool locks = !mutated(Mutation::fork_unlocked);
+  if (locks) fork_lock_.lock();
   Task &p = alloc_task(spec, nullptr);
   const int result = register_task(p, spec);
-  fork_lock_.unlock();
+  if (locks) fork_lock_.unlock();
   if (error) *error = result;
   if (result) {
     free_task(p);
@@ -138,19 +140,21 @@ Task *Kernel::create_task(TaskSpec spec, int *error) {
   return &p;
 }
 
+Task *Kernel::try_create_kthread(const std::string &comm, std::function<void(KthreadApi &)> body, int policy,
+                                 u32 rt_priority, const machine::CpuMask *cpus, u64 extra_flags) {
+  return create_task(TaskSpec{.comm = comm,
+                              .kind = TaskKind::kKthread,
+                              .policy = policy,
+                              .rt_priority = rt_priority,
+                              .cpus = cpus,
+                              .behavior = make_fiber_behavior(std::move(body)),
+                              .extra_flags = PF_KTHREAD | extra_flags});
+}
+
 Task &Kernel::create_kthread(const std::string &comm, std::function<void(KthreadApi &)> body, int policy,
                              u32 rt_priority, const machine::CpuMask *cpus, u64 extra_flags) {
-  int error = 0;
-  Task *p = create_task(TaskSpec{.comm = comm,
-                                 .kind = TaskKind::kKthread,
-                                 .policy = policy,
-                                 .rt_priority = rt_priority,
-                                 .cpus = cpus,
-                                 .behavior = make_fiber_behavior(std::move(body)),
-                                 .extra_flags = PF_KTHREAD | extra_flags},
-                        &error);
-  // A scheduler's init_task may refuse tasks of users, and kernel threads too; the core cannot go on without its own.
-  CHECK(p, "kernel thread {} cannot be created: error {}", comm, error);
+  Task *p = try_create_kthread(comm, std::move(body), policy, rt_priority, cpus, extra_flags);
+  CHECK(p, "kernel thread {}, without which there is no going on, is refused", comm);
   return *p;
 }
 

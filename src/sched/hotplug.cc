@@ -80,7 +80,12 @@ CpuHotplug::CpuHotplug(Kernel &kernel) : kernel_(kernel), lock_(kernel) {}
 CpuHotplug::~CpuHotplug() = default;
 
 void CpuHotplug::request(u32 cpu, bool online, std::function<void(int)> done) {
-  if (!controller_) controller_ = std::make_unique<KthreadWorker>(kernel_, "cpuhp", SCHED_NORMAL, 0);
+  // The loaded scheduler may refuse threads: of a machine, they are there from boot on.
+  if (!controller_) controller_ = KthreadWorker::create(kernel_, "cpuhp", SCHED_NORMAL, 0);
+  if (!controller_) {
+    if (done) done(-ENOMEM);
+    return;
+  }
   Request &request = *requests_.emplace_back(std::make_unique<Request>());
   request.cpu = cpu;
   request.online = online;
@@ -99,8 +104,9 @@ void CpuHotplug::run_on_cpu(KthreadApi &self, u32 cpu, void (CpuHotplug::*fn)(Kt
   on_cpu_.resize(kernel_.nr_cpus());
   std::unique_ptr<KthreadWorker> &worker = on_cpu_[cpu];
   if (!worker)
-    worker = std::make_unique<KthreadWorker>(kernel_, fmt::format("cpuhp/{}", cpu), SCHED_NORMAL, 0,
-                                             kernel_.single_cpu_mask(cpu), PF_NO_SETAFFINITY);
+    worker = KthreadWorker::create(kernel_, fmt::format("cpuhp/{}", cpu), SCHED_NORMAL, 0, kernel_.single_cpu_mask(cpu),
+                                   PF_NO_SETAFFINITY);
+  if (!worker) return (this->*fn)(self, cpu);
   Work work;
   work.fn = [this, cpu, fn](KthreadApi &hp) { (this->*fn)(hp, cpu); };
   worker->queue(work);

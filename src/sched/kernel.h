@@ -171,6 +171,9 @@ class Kernel final : public machine::MachineClient {
   // --- kernel threads ---
   Task &create_kthread(const std::string &comm, std::function<void(KthreadApi &)> body, int policy = SCHED_NORMAL,
                        u32 rt_priority = 0, const machine::CpuMask *cpus = nullptr, u64 extra_flags = 0);
+  // Null if the loaded scheduler has refused it: its init_task may refuse kernel threads too.
+  Task *try_create_kthread(const std::string &comm, std::function<void(KthreadApi &)> body, int policy = SCHED_NORMAL,
+                           u32 rt_priority = 0, const machine::CpuMask *cpus = nullptr, u64 extra_flags = 0);
 
   // --- messages ---
   void log(const std::string &line);  // The kernel log: traced with its time, and handed to the listener.

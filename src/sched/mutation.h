@@ -29,7 +29,14 @@ namespace uscx::sched {
   X(lost_wakeup, "a wakeup of a task that is about to sleep is dropped")                                      \
   X(no_on_cpu_wait, "a task is woken elsewhere before its CPU has switched away from it")                     \
   X(no_dsq_lock, "a task is taken off a DSQ without its lock")                                                \
-  X(no_requeue_check, "a task's rq is locked without a second look at where the task is")
+  X(no_requeue_check, "a task's rq is locked without a second look at where the task is")                     \
+  X(no_deferred_irq, "what an rq owes is noted, but no interrupt sees to it")                                 \
+  X(watchdog_once, "the watchdog's work does not queue itself again")                                         \
+  X(sticky_stays, "a task that was moved keeps the mark of the move")                                         \
+  X(no_kick_resched, "a kick does not make its target reschedule")                                            \
+  X(no_dispatch_wait, "a task is dequeued under the hands of a dispatcher that has claimed it")               \
+  X(fork_unlocked, "tasks are forked while a scheduler goes through the list of all tasks")                   \
+  X(exit_not_claimed, "two errors at once both end the scheduler")
 
 enum class Mutation : u8 {
   none,

@@ -6,6 +6,8 @@
 
 #include <cstddef>
 
+#include "base/types.h"
+
 namespace uscx::sched {
 
 enum class ObjectType { kTask, kCpumask, kCgroup, kRq, kOther };
@@ -15,6 +17,7 @@ class ObjectSpace {
   virtual ~ObjectSpace() = default;
   virtual void *alloc(ObjectType type, size_t size) = 0;
   virtual void free(ObjectType type, void *object, size_t size) = 0;
+  virtual u64 live_bytes() const = 0;  // Of objects that are not freed.
   // Told when a task is gone for good, before its memory is freed (task storage, reference registries).
   virtual void task_freed(void *task) { (void)task; }
 };

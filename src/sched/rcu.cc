@@ -152,8 +152,9 @@ void Rcu::end_grace_period() {
     append(callbacks.ready, callbacks.waiting);
     kernel_.machine().raise_irq_work(cpu);
   }
-  // For callbacks that came too late for it. The thread, which may not be in explore mode, looks by itself.
-  if (impl_->requested && machine::exploring()) begin_quick_grace_period();
+  // For callbacks that came too late for it; not from here, where the segment may be about to end. The thread looks by
+  // itself.
+  if (impl_->requested && machine::exploring()) kernel_.machine().raise_irq_work(this_cpu());
 }
 
 // An interrupt that hits the idle loop may read. In run mode none is in the middle of that.

@@ -59,13 +59,17 @@ struct KthreadWorker::State {
   }
 };
 
-KthreadWorker::KthreadWorker(Kernel &kernel, const std::string &comm, int policy, u32 rt_priority,
-                             const machine::CpuMask *cpus, u64 extra_flags)
-    : state_(std::make_shared<State>()) {
-  state_->kernel = &kernel;
-  state_->task = &kernel.create_kthread(
-      comm, [state = state_](KthreadApi &self) { state->loop(self); }, policy, rt_priority, cpus, extra_flags);
-  kernel.get_task(*state_->task);
+KthreadWorker::KthreadWorker(std::shared_ptr<State> state) : state_(std::move(state)) {}
+
+std::unique_ptr<KthreadWorker> KthreadWorker::create(Kernel &kernel, const std::string &comm, int policy,
+                                                     u32 rt_priority, const machine::CpuMask *cpus, u64 extra_flags) {
+  auto state = std::make_shared<State>();
+  state->kernel = &kernel;
+  state->task = kernel.try_create_kthread(
+      comm, [state](KthreadApi &self) { state->loop(self); }, policy, rt_priority, cpus, extra_flags);
+  if (!state->task) return nullptr;
+  kernel.get_task(*state->task);
+  return std::unique_ptr<KthreadWorker>(new KthreadWorker(std::move(state)));
 }
 
 KthreadWorker::~KthreadWorker() {
@@ -128,17 +132,20 @@ WorkQueues::~WorkQueues() {
 }
 
 void WorkQueues::boot() {
+  if (!unbound_.empty()) return;
   for (u32 i = 0; i < kNrUnboundWorkers; i++) {
     const std::string comm = fmt::format("kworker/u{}:{}", kernel_.nr_cpus() * kPoolsPerCpu, i);
-    unbound_.push_back(std::make_unique<KthreadWorker>(kernel_, comm, SCHED_NORMAL, 0, nullptr, PF_WQ_WORKER));
+    unbound_.push_back(KthreadWorker::create(kernel_, comm, SCHED_NORMAL, 0, nullptr, PF_WQ_WORKER));
+    CHECK(unbound_.back(), "{}, without which there is no going on, is refused", comm);
   }
 }
 
 void WorkQueues::queue_on(u32 cpu, Work &work) {
   KthreadWorker *worker = per_cpu_[cpu].load_acquire();
   if (!worker) {
-    auto made = std::make_unique<KthreadWorker>(kernel_, fmt::format("kworker/{}:0", cpu), SCHED_NORMAL, 0,
-                                                kernel_.single_cpu_mask(cpu), PF_WQ_WORKER | PF_NO_SETAFFINITY);
+    auto made = KthreadWorker::create(kernel_, fmt::format("kworker/{}:0", cpu), SCHED_NORMAL, 0,
+                                      kernel_.single_cpu_mask(cpu), PF_WQ_WORKER | PF_NO_SETAFFINITY);
+    if (!made) return queue_unbound(work);
     // Of two CPUs that made one the first has it.
     if (per_cpu_[cpu].compare_exchange(nullptr, made.get())) made.release();
     worker = per_cpu_[cpu].load_acquire();

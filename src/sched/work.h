@@ -38,8 +38,9 @@ struct DelayedWork {
 // A kernel thread that runs works in order (kthread_worker).
 class KthreadWorker {
  public:
-  KthreadWorker(Kernel &kernel, const std::string &comm, int policy, u32 rt_priority,
-                const machine::CpuMask *cpus = nullptr, u64 extra_flags = 0);
+  // Null if the loaded scheduler refuses the thread.
+  static std::unique_ptr<KthreadWorker> create(Kernel &kernel, const std::string &comm, int policy, u32 rt_priority,
+                                               const machine::CpuMask *cpus = nullptr, u64 extra_flags = 0);
   ~KthreadWorker();              // Asks the thread to exit once its queue is empty.
   void queue(Work &work);        // No-op if it is pending.
   void flush(KthreadApi &self);  // Waits until what is queued now has run.
@@ -50,6 +51,7 @@ class KthreadWorker {
 
  private:
   struct State;
+  explicit KthreadWorker(std::shared_ptr<State> state);
   std::shared_ptr<State> state_;
 };
 
@@ -57,7 +59,8 @@ class WorkQueues {
  public:
   explicit WorkQueues(Kernel &kernel);
   ~WorkQueues();
-  void boot();
+  void boot();  // Makes the unbound workers, unless they are there.
+  // A CPU's worker comes with its first work. If the loaded scheduler refuses it, an unbound one does the work.
   void queue_on(u32 cpu, Work &work);
   void queue_unbound(Work &work);
   void queue_delayed_unbound(DelayedWork &work, u64 delay_ns);  // mod_delayed_work: moves it if it is armed.

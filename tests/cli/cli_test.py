@@ -74,11 +74,28 @@ class BadInput(Case):
         self.check(["run", "--set", "novalue", "scx_simple"], "--set", "VAR=VALUE")
         self.check(["run", "--set", "x=1", "fair"], "--set")
         self.check(["run", *short, "fair", "-x"], "fair takes no arguments")
+        self.check(["run", "--fail-alloc", "heap", "fair"], "--fail-alloc", "'heap'", "uscx list alloc-sites")
+        self.check(["run", "--fail-alloc", "kick_syncs:0", "fair"], "--fail-alloc", "1 to")
         self.check(["list", "nothing"])
         self.check(["list"])
         self.check([])
         self.check(["btf"], "--dump")
         self.check(["btf", "--dump", "no/such/folder/x"], "no/such/folder/x", "No such file or directory")
+
+    def test_allocations_that_fail(self):
+        """A load for which there is no memory is refused; what comes too late for it changes nothing."""
+        run = ["run", "--duration", "1ms", "--cpus", "4"]
+        sites = [line.split()[0] for line in self.uscx("list", "alloc-sites").stdout.splitlines() if line[0] != " "]
+        self.assertIn("kick_syncs", sites)
+        for site in ("prog:3+", "struct_ops_value", "link", "kick_syncs:3", "bypass_dsq:4", "exit_dump",
+                     "sched_helper"):
+            self.assertIn(site.split(":")[0], sites)
+            result = self.uscx(*run, "--fail-alloc", site, "scx_simple")
+            with self.subTest(site=site):
+                self.assertEqual(result.returncode, 2, result.stderr)
+                self.assertEqual(result.stdout, "")
+                self.assertIn("Cannot allocate memory", result.stderr)
+        self.report(*run[1:], "--fail-alloc", "kick_syncs:5", "scx_simple")
 
     def test_workloads(self):
         run = ["run", "--duration", "1ms", "--workload"]

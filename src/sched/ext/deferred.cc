@@ -23,7 +23,7 @@ void Ext::Impl::schedule_deferred(Rq &rq) {
   rq.ext.deferred_pending = true;
   if (rq.scx_flags() & SCX_RQ_IN_WAKEUP) return;   // task_woken() is about to be called.
   if (rq.scx_flags() & SCX_RQ_IN_BALANCE) return;  // The end of the pick queues the callback.
-  machine.raise_irq_work(rq.cpu);
+  if (!mutated(Mutation::no_deferred_irq)) machine.raise_irq_work(rq.cpu);
 }
 
 void Ext::Impl::run_deferred(Rq &rq) {

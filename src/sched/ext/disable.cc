@@ -93,11 +93,23 @@ void Ext::detach(ExtOps &ops) { impl_->detach(ops); }
 
 void Ext::Impl::detach(ExtOps &ops) {
   CHECK(!machine::exec().on_cpu);
-  ExtSched *s = ops.sched_;
-  if (!s) return;
-  machine.run_on(0, [&] { claim_exit(*s, SCX_EXIT_UNREG, 0, "", -1); });
-  run_until_done([&] { return s->disabled.is_complete() && s->helper->idle(); });
+  if (!ops.sched_) return;
+  machine.run_on(0, [&] { ext.begin_detach(ops); });
+  run_until_done([&] { return ext.detached(ops); });
   machine.run_on(0, [&] { release(ops); });
+}
+
+void Ext::begin_detach(ExtOps &ops) {
+  if (ops.sched_) impl_->claim_exit(*ops.sched_, SCX_EXIT_UNREG, 0, "", -1);
+}
+
+bool Ext::detached(const ExtOps &ops) const {
+  return !ops.sched_ || (ops.sched_->disabled.is_complete() && ops.sched_->helper->idle());
+}
+
+void Ext::release(ExtOps &ops) {
+  CHECK(detached(ops), "{} is released while it is loaded", ops.config().name);
+  if (ops.sched_) impl_->release(ops);
 }
 
 // The user's reference goes: the object is freed after a grace period, by a worker because its helper thread must end.

@@ -59,20 +59,43 @@ void Ext::Impl::run_until_done(const std::function<bool()> &done) {
 
 int Ext::Impl::attach(ExtOps &ops) {
   CHECK(!machine::exec().on_cpu);
-  if (const int error = check_ops_config(ops.config(), machine.hz())) return error;
-  if (ops.config().sub_cgroup_id > 1) return check_sub_attach(ops.config());
-  if (ops.config().cid_form) {
+  Load load(ops);
+  if (const int error = prepare_load(ops)) return error;
+  machine.run_on(0, [&] { queue_load(load); });
+  run_until_done([&] { return load.done.load_acquire() && enable_helper->idle(); });
+  return load.result;
+}
+
+void Ext::begin_attach(Load &load) {
+  load.result = impl_->prepare_load(*load.ops);
+  if (load.result)
+    load.done.store_release(true);
+  else
+    impl_->queue_load(load);
+}
+
+int Ext::Impl::prepare_load(const ExtOps &ops) {
+  const OpsConfig &config = ops.config();
+  if (const int error = check_ops_config(config, machine.hz())) return error;
+  if (config.sub_cgroup_id > 1) return check_sub_attach(config);
+  if (config.cid_form) {
     kernel.log("sched_ext: schedulers in cid form are not implemented");
     return -EOPNOTSUPP;
   }
-  if (!enable_helper)
-    enable_helper = std::make_unique<KthreadWorker>(kernel, "scx_enable_helper", SCHED_FIFO, kHelperRtPriority);
-  EnableRequest request{&ops};
-  Work work;
-  work.fn = [&](KthreadApi &self) { enable_work(self, request); };
-  machine.run_on(0, [&] { enable_helper->queue(work); });
-  run_until_done([&] { return request.done && enable_helper->idle(); });
-  return request.result;
+  // Threads that the loading itself needs are there before a scheduler could refuse them.
+  if (!enable_helper && !alloc_faults.strikes(AllocSite::enable_helper))
+    enable_helper = KthreadWorker::create(kernel, "scx_enable_helper", SCHED_FIFO, kHelperRtPriority);
+  if (!enable_helper) return -ENOMEM;
+  kernel.works().boot();
+  return 0;
+}
+
+void Ext::Impl::queue_load(Load &load) {
+  load.work.fn = [this, &load](KthreadApi &self) {
+    load.result = enable_work(self, *load.ops);
+    load.done.store_release(true);
+  };
+  enable_helper->queue(load.work);
 }
 
 int Ext::Impl::check_sub_attach(const OpsConfig &) {
@@ -83,22 +106,17 @@ int Ext::Impl::check_sub_attach(const OpsConfig &) {
 
 // --- the enabling thread ---
 
-void Ext::Impl::enable_work(KthreadApi &self, EnableRequest &request) {
+int Ext::Impl::enable_work(KthreadApi &self, ExtOps &ops) {
   enable_mutex.lock(self);
   if (mutated(Mutation::ksyncs_before_check)) kick_syncs.alloc();
-  if (state.load() != SCX_DISABLED || request.ops->sched_) {
-    request.result = -EBUSY;
+  if (state.load() != SCX_DISABLED || ops.sched_) {
     enable_mutex.unlock(kernel);
-    request.done = true;
-    return;
+    return -EBUSY;
   }
-  ExtSched *made = mutated(Mutation::ksyncs_before_check) || kick_syncs.alloc() ? make_sched(*request.ops) : nullptr;
+  ExtSched *made = alloc_for_load(ops);
   if (!made) {
-    request.result = -ENOMEM;
-    kick_syncs.free();
     enable_mutex.unlock(kernel);
-    request.done = true;
-    return;
+    return -ENOMEM;
   }
   ExtSched &s = *made;
   set_state(SCX_ENABLING);
@@ -110,14 +128,24 @@ void Ext::Impl::enable_work(KthreadApi &self, EnableRequest &request) {
   const bool enabled_now = ok && enable_finish(s);
   enable_mutex.unlock(kernel);
   if (!enabled_now) wait_disabled(self, s);
-  request.done = true;
+  return 0;
+}
+
+// Null: no memory, and nothing is left.
+ExtSched *Ext::Impl::alloc_for_load(ExtOps &ops) {
+  if (!mutated(Mutation::ksyncs_before_check) && !kick_syncs.alloc()) return nullptr;
+  const bool no_hash = ops.config().flags & SCX_OPS_TID_TO_TASK && alloc_faults.strikes(AllocSite::tid_hash);
+  ExtSched *made = no_hash ? nullptr : make_sched(ops);
+  if (!made) kick_syncs.free();
+  return made;
 }
 
 // Null: no memory, and nothing is left.
 [[gnu::noinline]] ExtSched *Ext::Impl::make_sched(ExtOps &ops) {
   std::unique_ptr<ExtSched> s = ExtSched::create(kernel, ops, alloc_faults);
   if (!s || alloc_faults.strikes(AllocSite::sched_helper)) return nullptr;
-  s->helper = std::make_unique<KthreadWorker>(kernel, "sched_ext_helper", SCHED_FIFO, kHelperRtPriority);
+  s->helper = KthreadWorker::create(kernel, "sched_ext_helper", SCHED_FIFO, kHelperRtPriority);
+  if (!s->helper || alloc_faults.strikes(AllocSite::sched_kobject)) return nullptr;
   s->disable_work.fn = [this, s = s.get()](KthreadApi &helper) { disable_work(helper, *s); };
   ops.sched_ = s.get();
   machine::SpinGuard guard(scheds_lock);

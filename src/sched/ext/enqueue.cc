@@ -150,7 +150,7 @@ void Ext::Impl::enqueue_task(Rq &rq, Task &p, u64 core_flags) {
   const u64 enq_flags = core_flags | rq.ext.extra_enq_flags;
   s32 sticky_cpu = was_sticky;
   if (core_flags & ENQUEUE_WAKEUP) rq.set_scx_flags(SCX_RQ_IN_WAKEUP);
-  p.ts.scx.sticky_cpu = -1;
+  if (!mutated(Mutation::sticky_stays)) p.ts.scx.sticky_cpu = -1;
   // The running task comes back from a property change: it never left its CPU.
   if ((enq_flags & ENQUEUE_RESTORE) && rq.curr == &p) sticky_cpu = static_cast<s32>(rq.cpu);
 
@@ -242,6 +242,10 @@ void Ext::Impl::ops_dequeue(Rq &rq, Task &p, u64 deq_flags) {
     const u64 word = opss::load(p);
     if (opss::state(word) == SCX_OPSS_NONE) break;
     CHECK(opss::state(word) != SCX_OPSS_QUEUEING, "{} is dequeued while it is being enqueued", task_label(p));
+    if (mutated(Mutation::no_dispatch_wait) && opss::state(word) == SCX_OPSS_DISPATCHING) {
+      opss::store_release(p, SCX_OPSS_NONE);
+      break;
+    }
     if (opss::state(word) == SCX_OPSS_QUEUED && opss::compare_exchange(p, word, SCX_OPSS_NONE)) break;
     wait_for_state_change(p);
   }

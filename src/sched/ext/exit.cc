@@ -19,7 +19,12 @@ std::vector<std::string> callback_chain(const CallContext *context) {
 }  // namespace
 
 bool Ext::Impl::claim_exit(ExtSched &s, u32 kind, s64 code, const std::string &msg, s32 cpu) {
-  if (!s.exit_kind.compare_exchange(SCX_EXIT_NONE, kind)) return false;
+  if (mutated(Mutation::exit_not_claimed)) {
+    if (s.exiting()) return false;
+    s.exit_kind.store(kind);
+  } else if (!s.exit_kind.compare_exchange(SCX_EXIT_NONE, kind)) {
+    return false;
+  }
   s.aborting = true;
   ExitRecord &record = *s.record;
   record.kind = kind;

@@ -120,17 +120,21 @@ ExtSched::ExtSched(Kernel &k, ExtOps &o)
 std::unique_ptr<ExtSched> ExtSched::create(Kernel &k, ExtOps &o, AllocFaults &faults) {
   if (faults.strikes(AllocSite::scx_sched)) return nullptr;
   std::unique_ptr<ExtSched> s(new ExtSched(k, o));
-  if (faults.strikes(AllocSite::exit_info)) return nullptr;
+  for (AllocSite site : {AllocSite::exit_info, AllocSite::exit_bt, AllocSite::exit_msg, AllocSite::exit_dump})
+    if (faults.strikes(site)) return nullptr;
   s->exit_info = std::make_unique<ExitInfo>(k.objects(), o.config().exit_dump_len);
-  if (faults.strikes(AllocSite::global_dsqs)) return nullptr;
+  if (faults.strikes(AllocSite::dsq_hash) || faults.strikes(AllocSite::global_dsqs)) return nullptr;
   const u32 nr_nodes = k.machine().topology().nr_nodes();
   s->global_dsqs = std::make_unique<Dsq[]>(nr_nodes);
   for (u32 node = 0; node < nr_nodes; node++) {
+    if (faults.strikes(AllocSite::global_dsq)) return nullptr;
     s->global_dsqs[node].id = SCX_DSQ_GLOBAL;
     s->global_dsqs[node].sched = s.get();
   }
   if (faults.strikes(AllocSite::sched_cpus)) return nullptr;
   s->cpus = std::make_unique<SchedCpu[]>(k.nr_cpus());
+  for (u32 cpu = 0; cpu < k.nr_cpus(); cpu++)
+    if (faults.strikes(AllocSite::bypass_dsq)) return nullptr;
   if (faults.strikes(AllocSite::dispatch_buffers)) return nullptr;
   s->buffers = std::make_unique<DispatchEntry[]>(size_t{s->max_batch} * k.nr_cpus());
   for (u32 cpu = 0; cpu < k.nr_cpus(); cpu++) {
@@ -138,6 +142,12 @@ std::unique_ptr<ExtSched> ExtSched::create(Kernel &k, ExtOps &o, AllocFaults &fa
     s->cpus[cpu].bypass_dsq.sched = s.get();
   }
   return s;
+}
+
+u64 ExtSched::live_bytes() const {
+  const u64 nr_cpus = kernel.nr_cpus();
+  return sizeof(ExtSched) + nr_cpus * (sizeof(SchedCpu) + max_batch * sizeof(DispatchEntry)) +
+         (kernel.machine().topology().nr_nodes() + dsqs.size()) * sizeof(Dsq);
 }
 
 ExtSched::~ExtSched() { kernel.objects().free(ObjectType::kOther, handle, kHandleBytes); }
@@ -229,6 +239,14 @@ u64 Ext::hotplug_seq() const { return impl_->hotplug_seq; }
 bool Ext::switched_all() const { return impl_->switched_all; }
 AllocFaults &Ext::alloc_faults() { return impl_->alloc_faults; }
 u64 Ext::kick_syncs_bytes() const { return impl_->kick_syncs.live_bytes(); }
+
+u64 Ext::live_bytes() const {
+  u64 bytes = impl_->kick_syncs.live_bytes() + impl_->kernel.objects().live_bytes();
+  for (const ExtSched *s : impl_->all) bytes += s->live_bytes();
+  // Scratch space comes with a CPU's first need and stays.
+  for (const Impl::PerCpu &cpu : impl_->cpus) bytes -= cpu.args ? sizeof(ArgScratch) : 0;
+  return bytes;
+}
 
 void Ext::settle() {
   Impl &impl = *impl_;

@@ -11,13 +11,18 @@
 #include <string>
 #include <vector>
 
+#include "machine/alloc_faults.h"
 #include "sched/class.h"
 #include "sched/ext/dsq.h"
 #include "sched/ext/ops.h"
 #include "sched/kernel.h"
 #include "sched/rq.h"
+#include "sched/work.h"
 
 namespace uscx::sched {
+
+using machine::AllocFaults;
+using machine::AllocSite;
 
 struct ExitRecord {          // scx_exit_info as text that we own; valid from the claim of the exit.
   u32 kind = SCX_EXIT_NONE;  // enum scx_exit_kind
@@ -32,7 +37,6 @@ const char *exit_kind_name(u32 kind);  // "SCX_EXIT_ERROR_STALL"
 
 // The kernel's struct scx_sched: one loaded scheduler.
 struct ExtSched;
-class AllocFaults;
 
 // An iterator over a user DSQ (bpf_iter_scx_dsq); opaque to callers.
 struct DsqIter;
@@ -56,6 +60,18 @@ class Ext {
   // --- life cycle; from host context. They run the machine until the helper thread is done. ---
   // 0, or -errno as in reference/ops.md "Attach results". ops must outlive the detach.
   int attach(ExtOps &ops);
+  // The same for callers on a CPU, which look from time to time how far it is. `load` must stay until it is done.
+  struct Load {
+    explicit Load(ExtOps &the_ops) : ops(&the_ops) {}
+    ExtOps *ops;
+    int result = 0;
+    machine::Shared<bool> done{false};  // `result` is there.
+    Work work;
+  };
+  void begin_attach(Load &load);
+  void begin_detach(ExtOps &ops);
+  bool detached(const ExtOps &ops) const;  // Nothing is called any more; then release().
+  void release(ExtOps &ops);
   // Unregister from user space and wait. No-op if it has already exited by itself; then it only releases ops.
   void detach(ExtOps &ops);
   bool enabled() const;  // scx_enabled()
@@ -69,6 +85,8 @@ class Ext {
   bool switched_all() const;
   AllocFaults &alloc_faults();   // For tests.
   u64 kick_syncs_bytes() const;  // Payload of the arrays behind SCX_KICK_WAIT (kick_syncs.h).
+  // What the schedulers that are not freed yet hold, and all kernel objects.
+  u64 live_bytes() const;
   // Runs the machine until what the last scheduler has left for a grace period is freed. Host context.
   void settle();
 

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "sched/ext/alloc_faults.h"
+#include "machine/alloc_faults.h"
 #include "sched/ext/dsq.h"
 #include "sched/ext/exit_info.h"
 #include "sched/ext/ops.h"
@@ -35,7 +35,8 @@ struct SchedCpu {
 };
 
 struct ExtSched {
-  static std::unique_ptr<ExtSched> create(Kernel &kernel, ExtOps &ops, AllocFaults &faults);  // Null: no memory.
+  static std::unique_ptr<ExtSched> create(Kernel &kernel, ExtOps &ops,
+                                          machine::AllocFaults &faults);  // Null: no memory.
   ~ExtSched();
 
   // Operations that may be called now. Only the enabling and disabling threads arm and disarm.
@@ -45,6 +46,7 @@ struct ExtSched {
   bool flag(u64 ops_flag) const { return ops_flags & ops_flag; }
   bool bypassing(u32 cpu) const { return cpus[cpu].bypassing; }
   Dsq &global_dsq(u32 node) { return global_dsqs[node]; }
+  u64 live_bytes() const;  // Its memory, but for what is in the kernel's object space.
   bool exiting() const { return exit_kind.load() != SCX_EXIT_NONE; }
 
   Kernel &kernel;

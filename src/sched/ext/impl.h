@@ -12,7 +12,7 @@
 #include <unordered_map>
 #include <utility>
 
-#include "sched/ext/alloc_faults.h"
+#include "machine/alloc_faults.h"
 #include "sched/ext/ext.h"
 #include "sched/ext/ext_sched.h"
 #include "sched/ext/idle.h"
@@ -90,11 +90,6 @@ struct Ext::Impl {
     std::vector<ExtSched *> exit_irqs;  // Exits claimed on this CPU, whose second half is owed.
     u64 next_tid = 0, tid_end = 0;
     ArgScratch *args = nullptr;  // Made at first use.
-  };
-  struct EnableRequest {
-    ExtOps *ops;
-    int result = 0;
-    bool done = false;
   };
   struct DumpState;
 
@@ -229,7 +224,10 @@ struct Ext::Impl {
   // --- life cycle: enable.cc, disable.cc ---
   int attach(ExtOps &ops);
   int check_sub_attach(const OpsConfig &config);
-  void enable_work(KthreadApi &self, EnableRequest &request);
+  int prepare_load(const ExtOps &ops);  // 0, or why it cannot even begin.
+  void queue_load(Load &load);
+  int enable_work(KthreadApi &self, ExtOps &ops);
+  ExtSched *alloc_for_load(ExtOps &ops);
   ExtSched *make_sched(ExtOps &ops);
   bool enable_prepare(ExtSched &s);
   bool enable_tasks(ExtSched &s);

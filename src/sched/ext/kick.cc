@@ -98,7 +98,7 @@ bool Ext::Impl::kick_one(Rq &this_rq, u32 cpu, u64 *syncs) {
       ext.to_sync.set(cpu);
       wait = true;
     }
-    kernel.resched_curr(rq);
+    if (!mutated(Mutation::no_kick_resched)) kernel.resched_curr(rq);
   }
   ext.to_preempt.clear(cpu);
   ext.to_wait.clear(cpu);
@@ -109,7 +109,7 @@ void Ext::Impl::kick_one_if_idle(u32 cpu) {
   Rq &rq = kernel.rq(cpu);
   RqGuard guard(rq);
   const bool busy = rq.curr != rq.idle && !(rq.scx_flags() & SCX_RQ_IN_BALANCE);
-  if (!busy && kernel.online_mask().test(cpu)) kernel.resched_curr(rq);
+  if (!busy && kernel.online_mask().test(cpu) && !mutated(Mutation::no_kick_resched)) kernel.resched_curr(rq);
 }
 
 void Ext::Impl::start_sync_wait(Rq &rq) {

@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <vector>
 
-#include "sched/ext/alloc_faults.h"
+#include "machine/alloc_faults.h"
 #include "sched/kernel.h"
 #include "sched/mutation.h"
 
@@ -33,7 +33,7 @@ KickSyncs::~KickSyncs() {
 size_t KickSyncs::array_bytes() const { return size_t{kernel_.machine().nr_cpus()} * sizeof(u64); }
 
 u64 *KickSyncs::new_array() {
-  if (faults_.strikes(AllocSite::kick_syncs)) return nullptr;
+  if (faults_.strikes(machine::AllocSite::kick_syncs)) return nullptr;
   void *memory;
   if (array_bytes() < kMapBytes) {
     memory = std::calloc(1, array_bytes());

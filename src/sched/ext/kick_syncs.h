@@ -12,11 +12,13 @@
 
 #include <memory>
 
+#include "machine/alloc_faults.h"
 #include "machine/sync.h"
 
 namespace uscx::sched {
 
-class AllocFaults;
+using machine::AllocFaults;
+
 class Kernel;
 
 class KickSyncs {

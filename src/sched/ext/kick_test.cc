@@ -81,41 +81,6 @@ TEST(KickSyncs, AKickThatOutlivesTheSchedulerWarnsOnce) {
   EXPECT_EQ(warnings, 1u);
 }
 
-TEST(KickSyncs, AFailedAllocationAnywhereRefusesTheLoadAndLeavesNothing) {
-  constexpr u32 kNrCpus = 600;  // Large enough for arrays to be mappings of their own.
-  ExtMachine m(kNrCpus);
-  TestScheduler s;
-  s.ready(false);
-  const auto load = [&] {
-    const int error = m.attach(s);
-    if (error) return error;
-    m.detach(s);
-    return 0;
-  };
-  ASSERT_EQ(load(), 0);  // The enabling thread stays from here on.
-  m.run_for(100 * kNsPerMs);
-  const u32 nr_tasks = m.kernel.nr_tasks();
-  const u64 arrays = m.ext().alloc_faults().seen(AllocSite::kick_syncs);
-  EXPECT_EQ(arrays, kNrCpus);
-  for (u32 i = 0; i < static_cast<u32>(AllocSite::user_dsq); i++) {
-    const AllocSite site = static_cast<AllocSite>(i);
-    for (u64 nth : {u64{0}, u64{1}, u64{kNrCpus} / 2, u64{kNrCpus} - 1}) {
-      if (nth && site != AllocSite::kick_syncs) break;  // The others allocate once a load.
-      m.ext().alloc_faults().fail(site, nth);
-      EXPECT_EQ(load(), -ENOMEM) << alloc_site_name(site) << " " << nth;
-      EXPECT_EQ(m.ext().state(), SCX_DISABLED);
-      EXPECT_EQ(Ext::sched_of(s), nullptr);
-      m.ext().settle();
-      EXPECT_EQ(m.ext().kick_syncs_bytes(), 0u);
-      m.run_for(100 * kNsPerMs);
-      EXPECT_EQ(m.kernel.nr_tasks(), nr_tasks) << alloc_site_name(site);
-      EXPECT_EQ(load(), 0) << "after " << alloc_site_name(site);
-      m.run_for(100 * kNsPerMs);
-      EXPECT_EQ(m.kernel.nr_tasks(), nr_tasks) << alloc_site_name(site);
-    }
-  }
-}
-
 TEST(KickSyncs, CreatingADsqWithoutMemoryFails) {
   ExtMachine m(1);
   TestScheduler s;

@@ -196,6 +196,7 @@ class TestScheduler : public ExtOps {
     exit_flags = info->flags;
     exit_code = info->exit_code;
     exit_cpu = info->exit_cpu;
+    exited_ = true;
     if (on_exit) on_exit(*info);
   }
   void cpu_acquire(s32 cpu) override {
@@ -217,7 +218,12 @@ class TestScheduler : public ExtOps {
   }
 
  private:
-  void count(Op op) { counts_[static_cast<u32>(op)]++; }
+  // After exit comes nothing but the next load.
+  void count(Op op) {
+    counts_[static_cast<u32>(op)]++;
+    if (op == Op::init || op == Op::init_task) exited_ = false;
+    if (exited_ && has(Op::enable)) faults_.push_back(fmt::format("{} after exit", op_name(op)));
+  }
   TaskLife &life_of(const Task &p) { return lives_[p.pid()]; }
   Task &note(task_struct *ts, Op op, char letter) {
     count(op);
@@ -231,6 +237,7 @@ class TestScheduler : public ExtOps {
   u64 counts_[static_cast<size_t>(Op::count)] = {};
   std::map<int, TaskLife> lives_;
   std::vector<std::string> faults_;
+  bool exited_ = false;
 };
 
 // A machine with a scheduler on it, its kernel log, and a check of everything after each stretch of time.

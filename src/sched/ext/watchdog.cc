@@ -45,7 +45,7 @@ void Ext::Impl::watchdog_work() {
   watchdog_checked_in(*s);
   for (u32 cpu = 0; cpu < kernel.nr_cpus(); cpu++)
     if (kernel.online_mask().test(cpu) && check_runnable(*s, kernel.rq(cpu))) break;
-  kernel.works().queue_delayed_unbound(watchdog, watchdog_interval_ns(*s));
+  if (!mutated(Mutation::watchdog_once)) kernel.works().queue_delayed_unbound(watchdog, watchdog_interval_ns(*s));
 }
 
 bool Ext::Impl::check_runnable(ExtSched &s, Rq &rq) {
