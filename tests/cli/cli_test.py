@@ -134,6 +134,25 @@ class BadInput(Case):
         self.check(["run", "--ops", "nothing=1", "scx_simple"], "--ops", "nothing")
 
 
+class PartialMode(Case):
+    """scx_qmap -p has only the tasks that ask for sched_ext."""
+
+    def run_with(self, policy, *options, status=0):
+        task = {"policy": policy, "instance": 2, "loop": -1, "run": 1000, "sleep": 500}
+        self.write("tasks.json", json.dumps({"tasks": {"work": task}}))
+        return self.report("--duration", "100ms", "--cpus", "1", "--workload", "./tasks.json", "scx_qmap", *options,
+                           status=status)
+
+    def test_who_is_switched(self):
+        for policy, options, switched in (("SCHED_OTHER", [], True), ("SCHED_EXT", ["-p"], True),
+                                          ("SCHED_OTHER", ["-p"], False)):
+            with self.subTest(policy=policy, options=options):
+                report = self.run_with(policy, *options)
+                self.assertEqual(report["dispatch"]["enqueues"] > 0, switched)
+                self.assertTrue(all(task["cpu_time_ns"] > 20_000_000 for task in report["tasks"]))
+                self.assertEqual(any("(partial)" in line for line in report["log"]), "-p" in options)
+
+
 class Streams(Case):
     def test_json_is_alone_on_stdout(self):
         result = self.uscx("run", "--report", "json", "--duration", "2s", "--cpus", "2", "scx_simple")

@@ -416,7 +416,7 @@ TEST(Ext, DisallowedTaskIsRevertedAndCounted) {
 }
 
 TEST(Ext, ExitFromEachCallback) {
-  for (int at = 0; at < 7; at++) {
+  for (int at = 0; at < 15; at++) {
     ExtMachine m(2);
     TestScheduler s;
     auto leave = [&, at](int here) {
@@ -432,9 +432,25 @@ TEST(Ext, ExitFromEachCallback) {
     };
     s.on_dispatch = [&](s32, Task *) { leave(5); };
     s.on_running = [&](Task &) { leave(6); };
+    s.on_stopping = [&](Task &, bool) { leave(7); };
+    s.on_tick = [&](Task &) { leave(8); };
+    s.on_update_idle = [&](s32, bool) { leave(9); };
+    s.on_set_weight = [&](Task &, u32) { leave(10); };
+    s.on_set_cpumask = [&](Task &) { leave(11); };
+    s.on_cpu_release = [&](s32, scx_cpu_release_args *) { leave(12); };
+    s.on_cpu_acquire = [&](s32) { leave(13); };
+    s.on_dequeue = [&](Task &, u64) { leave(14); };
+    if (at == 14)  // A queue of its own: nothing is dequeued from another.
+      s.on_enqueue = [](Task &, u64) {};
     s.ready();
-    for (u64 i = 0; i < 4; i++) m.spawn("w", restless(i, false));
+    const machine::CpuMask zero = m.mask({0});
+    std::vector<Task *> tasks;
+    for (u64 i = 0; i < 4; i++) tasks.push_back(&m.spawn("w", restless(i, false)));
+    m.spawn("rt", restless(9, false), 0, &zero, SCHED_FIFO, 10);  // Takes a CPU now and then.
     EXPECT_EQ(m.attach(s), 0) << at;
+    m.run_for(20 * kNsPerMs);
+    if (m.ext().state() == SCX_ENABLED) m.kernel.set_user_nice(*tasks[0], 3);
+    m.kernel.set_cpus_allowed(*tasks[1], zero);
     m.run_for(200 * kNsPerMs);
     EXPECT_EQ(s.exit_kind, SCX_EXIT_UNREG_BPF) << at;
     EXPECT_EQ(s.exit_msg, fmt::format("{}", at));
@@ -442,6 +458,7 @@ TEST(Ext, ExitFromEachCallback) {
     EXPECT_EQ(m.ext().state(), SCX_DISABLED);
     m.run_checked(50 * kNsPerMs);
     m.detach(s);
+    EXPECT_EQ(s.faults(), std::vector<std::string>()) << at;
   }
 }
 
