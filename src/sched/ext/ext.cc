@@ -162,6 +162,7 @@ Ext::Impl::Impl(Ext &e, Kernel &k)
       idle(k),
       hotplug_seq(k.machine().nr_cpus()),
       kick_syncs(k, alloc_faults),
+      spinning(std::make_unique<std::atomic<u64>[]>(machine::mask_words(k.machine().nr_cpus()))),
       iters(std::make_unique<IterPool>()) {
   // Once and for all: a work may run while it is queued again.
   watchdog.work.fn = [this](KthreadApi &) { watchdog_work(); };

@@ -2,6 +2,7 @@
 // The scheduling class (reference/core.md, sections 7 and 8): what the core asks of ext, and the operations that tell
 // the scheduler about a task's way over a CPU. The rq lock is held unless class.h says otherwise.
 #include <algorithm>
+#include <bit>
 
 #include "sched/ext/impl.h"
 
@@ -48,10 +49,11 @@ void Ext::Impl::bump_kick_sync(Rq &rq) {
   else
     kick_sync++;
   if (!nr_spinning) return;
-  for (u32 cpu = 0; cpu < kernel.nr_cpus(); cpu++) {
-    Rq &other = kernel.rq(cpu);
-    if (other.ext.sync_spinning && other.ext.to_sync.test(rq.cpu)) machine.raise_irq_work(cpu);
-  }
+  for (u32 word = 0; word < machine::mask_words(kernel.nr_cpus()); word++)
+    for (u64 bits = spinning[word].load(); bits; bits &= bits - 1) {
+      const u32 cpu = word * 64 + static_cast<u32>(std::countr_zero(bits));
+      if (kernel.rq(cpu).ext.to_sync.test(rq.cpu)) machine.raise_irq_work(cpu);
+    }
 }
 
 void Ext::Impl::put_prev(Rq &rq, Task &p, Task *next) {

@@ -211,6 +211,7 @@ struct Ext::Impl {
   void kick_one_if_idle(u32 cpu);
   void start_sync_wait(Rq &rq);
   void continue_sync_wait(Rq &rq);
+  void set_spinning(Rq &rq, bool on);
   bool drop_synced(Rq &rq);
 
   // --- bypass: bypass.cc ---
@@ -291,7 +292,9 @@ struct Ext::Impl {
   AllocFaults alloc_faults;
   KickSyncs kick_syncs;
   machine::Racy<bool> warned_null_syncs;
+  // CPUs with sync_spinning, as bits, so that who bumps a counter looks at those only.
   std::atomic<u32> nr_spinning = 0;
+  std::unique_ptr<std::atomic<u64>[]> spinning;
 
   // Held for a whole change of the bypass mode; rq locks are taken under it.
   machine::SpinLock bypass_lock{machine::SpinLock::Kind::kPrivate, "bypass"};

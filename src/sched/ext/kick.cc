@@ -143,15 +143,25 @@ void Ext::Impl::continue_sync_wait(Rq &rq) {
   const bool was_spinning = ext.sync_spinning;
   bool left = drop_synced(rq);
   if (left && !was_spinning) {
-    ext.sync_spinning = true;
-    nr_spinning++;
+    set_spinning(rq, true);
     bump_kick_sync(rq);  // Whoever waits for this CPU must not wait for its targets too.
     // A target that moved before it could see that this CPU waits raises no irq_work: pairs with bump_kick_sync().
     left = drop_synced(rq);
   }
   if (left || !ext.sync_spinning) return;
-  ext.sync_spinning = false;
-  nr_spinning--;
+  set_spinning(rq, false);
+}
+
+void Ext::Impl::set_spinning(Rq &rq, bool on) {
+  const u64 bit = u64{1} << rq.cpu % 64;
+  rq.ext.sync_spinning = on;
+  if (on) {
+    spinning[rq.cpu / 64] |= bit;
+    nr_spinning++;
+  } else {
+    nr_spinning--;
+    spinning[rq.cpu / 64] &= ~bit;
+  }
 }
 
 }  // namespace uscx::sched
