@@ -21,7 +21,7 @@ Host::Host(const HostConfig &config)
     : config_(config),
       tracer_(config.machine.topology.nr_cpus()),
       machine_(machine::Machine::create(config.machine, with_sinks(tracer_, config.sinks))),
-      kernel_(*machine_, objects_),
+      kernel_(*machine_, objects_, config.kernel),
       env_(std::make_unique<KernelEnv>(*this)),
       exec_envs_(config.machine.topology.nr_cpus() + 1) {
   for (u32 cpu = 0; cpu < machine_->nr_cpus(); cpu++) exec_envs_[cpu].cpu = cpu;

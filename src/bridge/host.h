@@ -30,6 +30,7 @@ class SchedExtType;
 struct HostConfig {
   machine::MachineConfig machine;
   bool use_jit = true;
+  sched::KernelConfig kernel;
   std::vector<trace::Sink *> sinks;  // Not owned; from the first event on, the kernel's boot included.
 };
 

@@ -153,6 +153,13 @@ class Run final : public RunHost {
   bool started_ = false;
 };
 
+machine::CpuMask mask_of(const std::vector<u32> &cpus, u32 nr_cpus) {
+  if (cpus.empty()) return {};
+  machine::CpuMask mask(nr_cpus);
+  for (const u32 cpu : cpus) mask.set(cpu);
+  return mask;
+}
+
 void connect_hooks(const RunHooks &hooks, bridge::Host &host) {
   if (hooks.log) host.kernel().set_log_listener(hooks.log);
   if (hooks.bpf_print) host.set_print_listener(hooks.bpf_print);
@@ -192,6 +199,8 @@ Result<RunResult> run(const RunOptions &options) {
   bridge::HostConfig config;
   config.machine = {.topology = options.topology, .hz = options.hz, .seed = options.seed};
   config.use_jit = options.use_jit;
+  config.kernel.nohz_full = mask_of(options.nohz_full, options.topology.nr_cpus());
+  config.kernel.isolated = mask_of(options.isolated, options.topology.nr_cpus());
   config.sinks.push_back(result.metrics.get());
   if (perfetto) config.sinks.push_back(perfetto.get());
   Result<std::unique_ptr<bridge::Host>> created = bridge::Host::create(config);

@@ -75,6 +75,7 @@ struct RunOptions {
   std::vector<SysrqPress> sysrqs;
   std::vector<HotplugAction> hotplugs;
   std::vector<AllocFailure> alloc_failures;
+  std::vector<u32> nohz_full, isolated;  // CPUs.
   std::string trace_path;  // Empty: none.
   bool use_jit = true;
   RunHooks hooks;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <optional>
+#include <tuple>
 
 #include "cli/command.h"
 #include "cli/recipe.h"
@@ -45,7 +46,7 @@ constexpr const char *kFooter =
 struct RunArguments {
   std::vector<std::string> sets, ops, workloads;
   std::vector<std::string> sysrqs, hotplugs, alloc_failures;
-  std::string cpus, topology, hz = "250", duration, seed = "1", trace, report = "text", recipe;
+  std::string cpus, topology, hz = "250", duration, seed = "1", nohz_full, isolcpus, trace, report = "text", recipe;
   bool interpreter = false;
 };
 
@@ -174,6 +175,35 @@ Status parse_alloc_failures(const std::vector<std::string> &texts, RunOptions *o
   return Status::ok_status();
 }
 
+// "1-3,5", as in the kernel's command line. CPU 0 keeps time and house for all others.
+Result<std::vector<u32>> parse_cpu_list(const std::string &text, u32 nr_cpus, const char *option) {
+  std::vector<u32> cpus;
+  for (size_t start = 0; !text.empty() && start <= text.size();) {
+    const size_t end = std::min(text.find(',', start), text.size());
+    const std::string part = text.substr(start, end - start);
+    start = end + 1;
+    const size_t dash = std::min(part.find('-'), part.size());
+    Result<u64> first = parse_number(part.substr(0, dash), 1, nr_cpus - 1);
+    if (!first.ok()) return first.status().at(option);
+    Result<u64> last = dash == part.size() ? *first : parse_number(part.substr(dash + 1), *first, nr_cpus - 1);
+    if (!last.ok()) return last.status().at(option);
+    for (u64 cpu = *first; cpu <= *last; cpu++) cpus.push_back(static_cast<u32>(cpu));
+  }
+  return cpus;
+}
+
+Status parse_isolation(const RunArguments &arguments, RunOptions *options) {
+  const u32 nr_cpus = options->topology.nr_cpus();
+  for (auto [text, option, cpus] : {std::tuple(&arguments.nohz_full, "--nohz-full", &options->nohz_full),
+                                    std::tuple(&arguments.isolcpus, "--isolcpus", &options->isolated)}) {
+    if (!text->empty() && nr_cpus == 1) return Status::error("{}: CPU 0 is the only one and keeps house", option);
+    Result<std::vector<u32>> list = parse_cpu_list(*text, nr_cpus, option);
+    if (!list.ok()) return list.status();
+    *cpus = list.take();
+  }
+  return Status::ok_status();
+}
+
 Result<RunOptions> parse_options(const RunArguments &arguments, const std::vector<std::string> &rest) {
   RunOptions options;
   if (!rest.empty() && rest[0].starts_with("-"))
@@ -211,6 +241,7 @@ Result<RunOptions> parse_options(const RunArguments &arguments, const std::vecto
   if (Status status = parse_sysrqs(arguments.sysrqs, &options); !status.ok()) return status;
   if (Status status = parse_hotplugs(arguments.hotplugs, &options); !status.ok()) return status;
   if (Status status = parse_alloc_failures(arguments.alloc_failures, &options); !status.ok()) return status;
+  if (Status status = parse_isolation(arguments, &options); !status.ok()) return status;
   options.trace_path = arguments.trace;
   options.use_jit = !arguments.interpreter;
   return options;
@@ -295,6 +326,11 @@ void add_options(CLI::App *run, RunArguments &a) {
          "too; may be repeated")
       ->type_name("SITE[:N[+]]")
       ->allow_extra_args(false);
+  run->add_option("--nohz-full", a.nohz_full, "CPUs that stop their tick while one task runs, as\nin 1-3,5; not CPU 0")
+      ->type_name("LIST");
+  run->add_option("--isolcpus", a.isolcpus,
+                  "CPUs that only tasks run on that ask for them;\nsched_ext schedulers refuse such a machine")
+      ->type_name("LIST");
   run->add_option("--trace", a.trace, "Writes a trace that opens in Perfetto")->type_name("FILE");
   run->add_option("--report", a.report, "text or json (default text)")->type_name("FORMAT");
   run->add_flag("--interp", a.interpreter, "Runs BPF programs on the interpreter, not the JIT");

@@ -11,6 +11,7 @@
 namespace uscx::sched {
 
 std::unique_ptr<SchedClass> make_stop_class(Kernel &kernel);
+std::unique_ptr<SchedClass> make_dl_class(Kernel &kernel);
 std::unique_ptr<SchedClass> make_rt_class(Kernel &kernel);
 std::unique_ptr<SchedClass> make_fair_class(Kernel &kernel);
 std::unique_ptr<SchedClass> make_idle_class(Kernel &kernel);

@@ -22,6 +22,7 @@ namespace {
 // Interrupts are off in a segment. A chain of steps and reschedules that goes on for longer than this is cut, so that
 // interrupts get through and other CPUs go on, as between the system calls of a real task.
 constexpr u64 kMaxSegmentNs = 10000;
+constexpr u64 kHardLockupNs = 10000000000;  // watchdog_thresh
 
 }  // namespace
 
@@ -57,6 +58,7 @@ void Kernel::add_nr_running(Rq &rq, u32 count) {
   if (rq.nr_running == 0) idle_cpus_.set_shared(rq.cpu, false);
   rq.nr_running += count;
   rq.shared->nr_running = rq.nr_running;
+  if (rq.nohz_full) update_tick(rq);
 }
 
 void Kernel::sub_nr_running(Rq &rq, u32 count) {
@@ -138,7 +140,8 @@ Task &Kernel::pick_next_task(Rq &rq, Task &prev) {
     bool retry = false;
     for (int rank = SchedClass::kStop; rank >= SchedClass::kIdle && !retry; rank--) {
       SchedClass *sched_class = classes_[rank].get();
-      if (!sched_class || (rank == SchedClass::kFair && ext_->switched_all())) continue;
+      if (rank == SchedClass::kFair && ext_->switched_all()) continue;
+      if (rank == SchedClass::kDl && !rq.nr_running_servers) continue;
       Task *next = sched_class->pick_task(rq, &prev, &retry);
       if (next && !retry) return *next;
     }
@@ -158,6 +161,9 @@ void Kernel::schedule(bool preempt) {
   Task &next = pick_next_task(rq, prev);
   rq.need_resched = false;
   rq.next_class = next.sched_class;
+  const int rank = next.sched_class->rank();
+  if (rank > SchedClass::kFair || rq.servers_armed || (rank == SchedClass::kFair && rq.shared->scx.nr_running))
+    dl_check_starving(rq, next);
   if (&next == &prev) {
     charge(Cost::schedule);
   } else {
@@ -231,12 +237,14 @@ void Kernel::on_segment_end() {
   } const quiescent{rcu_};
   stop_user(rq);
   const u64 limit_ns = exec().segment_start_ns + kMaxSegmentNs;
+  bool cut = false;
   for (;;) {
     // schedule() has not returned yet: it waits for other CPUs (SCX_KICK_WAIT). An irq_work ends that.
     if (ext_->cpu_held(rq)) break;
     Task &p = *rq.curr;
     const bool must_go_on = rq.need_resched || (&p != rq.idle && p.run_left_ns == 0);
-    if (must_go_on && now_ns() >= limit_ns) return leave_segment(rq);
+    cut = must_go_on && now_ns() >= limit_ns;
+    if (cut) break;
     if (rq.need_resched) {
       schedule(true);
     } else if (&p == rq.idle) {
@@ -249,7 +257,13 @@ void Kernel::on_segment_end() {
       break;
     }
   }
-  machine_.cancel_timer(rq.continuation);
+  cut ? leave_segment(rq) : machine_.cancel_timer(rq.continuation);
+  // The NMI watchdog finds a CPU that has had no interrupt for so long. FIDELITY: hard-lockup.
+  if (now_ns() >= limit_ns + kHardLockupNs && !machine_.threads()) ext_->hard_lockup(rq.cpu);
+  if (rq.nohz_full) {
+    RqGuard guard(rq);
+    update_tick(rq);
+  }
 }
 
 void Kernel::take_step(Rq &rq, Task &p) {

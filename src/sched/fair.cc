@@ -151,6 +151,7 @@ void FairClass::update_curr(Rq &rq) {
   if (!curr) return;
   const u64 delta = kernel_.update_curr_common(rq);
   if (delta == 0) return;
+  kernel_.dl_server_used(rq.fair_server, delta);
   curr->fair.vruntime_ns += to_virtual(delta, *curr);
   curr->ts.se.vruntime = curr->fair.vruntime_ns;
   if (!curr->fair.queued) return;
@@ -175,6 +176,7 @@ void FairClass::enqueue_task(Rq &rq, Task &p, u64 flags) {
   rq.fair.load += p.fair.weight;
   if (rq.fair.curr != &p) insert(rq, p);
   kernel_.add_nr_running(rq, 1);
+  if (rq.fair.nr_queued == 1) kernel_.dl_server_start(rq.fair_server);
   Task *curr = queued_curr(rq);
   if (curr && curr != &p && !rq.fair.slice_timer.queued()) arm_slice_timer(rq, *curr);
 }
@@ -218,6 +220,7 @@ void FairClass::wakeup_preempt(Rq &rq, Task &p, u64) {
 
 Task *FairClass::pick_task(Rq &rq, Task *, bool *retry) {
   if (rq.fair.nr_queued == 0) {
+    if (rq.picking_server) return nullptr;
     // Looking for work elsewhere may drop the lock; a task of a higher class may come meanwhile.
     if (rq.next_class->above(*this)) rq.next_class = this;
     balance_new_idle(rq);

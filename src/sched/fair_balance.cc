@@ -59,7 +59,7 @@ u32 FairClass::find_idlest_cpu(const Task &p, u32 near_cpu) const {
   u64 best_load = ~u64{0};
   for (u32 cpu = allowed.first(); cpu < kernel_.nr_cpus(); cpu = allowed.next(cpu + 1)) {
     const Rq &rq = kernel_.rq(cpu);
-    if (rq.fair.load >= best_load || !rq.active) continue;
+    if (rq.fair.load >= best_load || (!kernel_.attracts(rq) && cpu != near_cpu)) continue;
     best = cpu;
     best_load = rq.fair.load;
   }
@@ -117,7 +117,7 @@ bool FairClass::pull_from_domain(Rq &rq, MaskView domain, bool idle) {
   for (u32 cpu = waiting.next_and(domain, 0); cpu < kernel_.nr_cpus(); cpu = waiting.next_and(domain, cpu + 1)) {
     Rq &from = kernel_.rq(cpu);
     const u64 load = from.fair.load;
-    if (&from == &rq || (busiest && load <= busiest_load) || !can_give(from)) continue;
+    if (&from == &rq || from.isolated || (busiest && load <= busiest_load) || !can_give(from)) continue;
     busiest = &from;
     busiest_load = load;
   }
@@ -132,7 +132,7 @@ bool FairClass::pull_from_domain(Rq &rq, MaskView domain, bool idle) {
 }
 
 bool FairClass::balance_new_idle(Rq &rq) {
-  if (nr_waiting_cpus_ == 0 || !rq.active) return false;
+  if (nr_waiting_cpus_ == 0 || !kernel_.attracts(rq)) return false;
   const auto &topology = kernel_.machine().topology();
   if (pull_from_domain(rq, topology.llc_mask(topology.llc_of(rq.cpu)), true)) return true;
   if (topology.nr_llcs() == 1) return false;
@@ -141,7 +141,7 @@ bool FairClass::balance_new_idle(Rq &rq) {
 }
 
 void FairClass::balance_at_tick(Rq &rq) {
-  if (nr_waiting_cpus_ == 0 || !rq.active) return;
+  if (nr_waiting_cpus_ == 0 || !kernel_.attracts(rq)) return;
   if (waiting_.test(rq.cpu)) kick_idle_cpu_for_waiters(rq);
   // CPUs take turns, so that not all of them look at one tick.
   const auto &topology = kernel_.machine().topology();

@@ -68,7 +68,7 @@ Task &Kernel::alloc_task(TaskSpec &spec, SchedClass *fixed_class) {
   ts.prio = ts.normal_prio =
       is_rt_policy(spec.policy) ? MAX_RT_PRIO - 1 - static_cast<int>(spec.rt_priority) : ts.static_prio;
   std::memcpy(ts.comm, spec.comm.data(), std::min<size_t>(spec.comm.size(), TASK_COMM_LEN - 1));
-  p.cpus = spec.cpus ? intern_mask(*spec.cpus) : possible_mask_;
+  p.cpus = spec.cpus ? intern_mask(*spec.cpus) : spec.extra_flags & PF_KTHREAD ? housekeeping_mask_ : default_mask_;
   use_mask(p, p.cpus);
   ts.nr_cpus_allowed = static_cast<int>(mask_weight(p.cpus));
   ts.start_time = machine::now_ns();

@@ -196,6 +196,11 @@ void CpuHotplug::take_down(KthreadApi &self, u32 cpu) {
   while (!*done || rq.curr != rq.idle || machine.in_segment(cpu) || machine.interrupt_pending(cpu))
     self.sleep(machine.tick_ns());
   machine.cancel_timer(rq.continuation);
+  {
+    RqGuard guard(rq);
+    kernel_.dl_server_stop(rq.fair_server);
+    kernel_.dl_server_stop(rq.ext_server);
+  }
   const u32 heir = heir_of(cpu);
   machine.take_offline(cpu, heir);
   kernel_.rcu().cpu_dead(cpu, heir);

@@ -18,6 +18,7 @@ using machine::now_ns;
 namespace {
 
 constexpr u64 kRootCgroupId = 1;
+constexpr u64 kRemoteTickNs = 1000000000;
 
 // init and kthreadd have nothing to do once the machine is up.
 class SleepForever final : public Behavior {
@@ -39,8 +40,26 @@ Kernel::Kernel(machine::Machine &machine, ObjectSpace &objects, const KernelConf
   CHECK(!exec().on_cpu);
   for (u32 cpu = 0; cpu < machine_.nr_cpus(); cpu++) rqs_.push_back(std::make_unique<Rq>());
   single_masks_ = std::make_unique<machine::Shared<const machine::CpuMask *>[]>(nr_cpus());
-  possible_mask_ = intern_mask(machine_.topology().all());
+  possible_mask_ = default_mask_ = housekeeping_mask_ = intern_mask(machine_.topology().all());
+  if (config_.isolated.nr_cpus() && !config_.isolated.view().empty()) {
+    machine::CpuMask others = machine_.topology().all();
+    others.and_not(config_.isolated);
+    default_mask_ = housekeeping_mask_ = intern_mask(others);
+    has_isolated_cpus_ = true;
+  }
+  if (config_.nohz_full.nr_cpus()) {
+    machine::CpuMask others = *default_mask_;
+    others.and_not(config_.nohz_full);
+    housekeeping_mask_ = intern_mask(others);
+  }
+  CHECK(housekeeping_mask_->test(0), "CPU 0 keeps house");
+  for (u32 cpu = 0; cpu < nr_cpus(); cpu++) {
+    rqs_[cpu]->isolated = config_.isolated.test(cpu);
+    rqs_[cpu]->nohz_full = config_.nohz_full.test(cpu);
+    if (rqs_[cpu]->isolated) idle_cpus_.clear(cpu);
+  }
   classes_[SchedClass::kStop] = make_stop_class(*this);
+  classes_[SchedClass::kDl] = make_dl_class(*this);
   classes_[SchedClass::kRt] = make_rt_class(*this);
   classes_[SchedClass::kFair] = make_fair_class(*this);
   classes_[SchedClass::kExt] = make_ext_class(*this);
@@ -86,6 +105,7 @@ void Kernel::boot() {
     rq.continuation.cpu = cpu;
     rq.fair.slice_timer.cpu = cpu;
     rq.next_class = &idle_class();
+    init_dl_servers(rq);
     rq.idle = &make_idle_task(cpu);
     rq.curr = rq.idle;
     rq.shared->idle = rq.shared->curr = &rq.idle->ts;
@@ -103,6 +123,9 @@ void Kernel::boot() {
   if (config_.boot_kthreads) rcu_.boot();
   for (u32 cpu = 0; cpu < nr_cpus(); cpu++) rqs_[cpu]->stop = &make_stop_task(cpu);
   if (config_.boot_kthreads) works_->boot();
+  if (housekeeping_mask_ == default_mask_) return;
+  remote_tick_.work.fn = [this](KthreadApi &) { remote_ticks(); };
+  works_->queue_delayed_unbound(remote_tick_, kRemoteTickNs);
 }
 
 Kernel::~Kernel() {
@@ -116,10 +139,13 @@ Kernel::~Kernel() {
   for (auto &rq : rqs_) {
     machine_.cancel_timer(rq->continuation);
     machine_.cancel_timer(rq->fair.slice_timer);
+    machine_.cancel_timer(rq->fair_server.timer);
+    machine_.cancel_timer(rq->ext_server.timer);
     machine_.cancel_run(rq->cpu);
     machine_.stop_tick(rq->cpu);
   }
   rcu_.drain();
+  machine_.cancel_timer(remote_tick_.timer);
   hotplug_.reset();
   works_.reset();
   ext_.reset();
@@ -171,6 +197,32 @@ void Kernel::on_tick() {
   charge(Cost::tick);
   rcu_.tick(rq.cpu);
   ext_->tick_check();
+}
+
+// --- CPUs without a tick ---
+
+bool Kernel::can_stop_tick(const Rq &rq) const {
+  if (rq.nr_running_servers) return false;
+  if (!rq.rt.queue.empty()) return true;  // SCHED_FIFO has no slices.
+  return ext_->can_stop_tick(rq) && rq.fair.nr_queued <= 1;
+}
+
+void Kernel::update_tick(Rq &rq) {
+  if (rq.curr == rq.idle) return;
+  can_stop_tick(rq) ? machine_.stop_tick(rq.cpu) : machine_.start_tick(rq.cpu);
+}
+
+// Once a second somebody else makes the tick of each CPU that has stopped its own while it is busy.
+void Kernel::remote_ticks() {
+  for (u32 cpu = 0; cpu < nr_cpus(); cpu++) {
+    Rq &rq = *rqs_[cpu];
+    if (!rq.nohz_full || !online_.test(cpu)) continue;
+    RqGuard guard(rq);
+    if (rq.curr == rq.idle || machine_.tick_running(cpu)) continue;
+    update_rq_clock(rq);
+    rq.curr->sched_class->task_tick(rq, *rq.curr);
+  }
+  works_->queue_delayed_unbound(remote_tick_, kRemoteTickNs);
 }
 
 // The sender has set need_resched already, under the rq lock; only idle CPUs are asked for more.

@@ -44,6 +44,8 @@ struct TaskSpec {
 
 struct KernelConfig {
   bool boot_kthreads = true;  // kthreadd, rcu_preempt, workers. Tests of a single class may leave them out.
+  // isolcpus= and nohz_full=; a mask without CPUs (default) is none. CPU 0 is in neither.
+  machine::CpuMask isolated, nohz_full;
 };
 
 class Kernel final : public machine::MachineClient {
@@ -110,7 +112,24 @@ class Kernel final : public machine::MachineClient {
   void double_lock(Rq &rq, Rq &other);
   // CPUs that run their idle task and have nothing queued. A hint: read without locks.
   const machine::CpuMask &idle_cpus() const { return idle_cpus_; }
-  void set_cpu_idle(u32 cpu, bool idle) { idle_cpus_.set_shared(cpu, idle && cpu_active(cpu)); }
+  void set_cpu_idle(u32 cpu, bool idle) { idle_cpus_.set_shared(cpu, idle && attracts(*rqs_[cpu])); }
+  static bool attracts(const Rq &rq) { return rq.active && !rq.isolated; }
+  bool has_isolated_cpus() const { return has_isolated_cpus_; }
+  // A CPU without a tick that runs user code: nothing there holds up a grace period. Seen from any CPU.
+  bool in_quiet_user_code(u32 cpu) const {
+    return rqs_[cpu]->nohz_full && !machine_.tick_running(cpu) && rqs_[cpu]->user_running;
+  }
+
+  // --- deadline servers (dl_server.h); rq lock held, its clock up to date ---
+  void dl_server_attach(DlServer &server, bool attached);
+  void dl_server_start(DlServer &server);
+  void dl_server_stop(DlServer &server);
+  // Its class has run, whoever let it.
+  void dl_server_used(DlServer &server, u64 delta_ns) {
+    if (server.state == DlServer::State::kStopped) return;
+    if (server.state != DlServer::State::kThrottled && (server.left_ns -= static_cast<s64>(delta_ns)) > 0) return;
+    dl_server_exhausted(server, delta_ns);
+  }
   void kick_idle_balance(u32 cpu);  // Asks an idle CPU to look for work.
   // Dequeues, lets change() alter the task, and enqueues again: how every property of a queued task is changed.
   // Flags are DEQUEUE_SAVE | ...; calls put_prev/set_next for a running task. rq lock and pi_lock held.
@@ -142,6 +161,7 @@ class Kernel final : public machine::MachineClient {
   };
 
   SchedClass &stop_class() { return *classes_[SchedClass::kStop]; }
+  SchedClass &dl_class() { return *classes_[SchedClass::kDl]; }
   SchedClass &rt_class() { return *classes_[SchedClass::kRt]; }
   SchedClass &fair_class() { return *classes_[SchedClass::kFair]; }
   SchedClass &ext_class() { return *classes_[SchedClass::kExt]; }
@@ -235,6 +255,13 @@ class Kernel final : public machine::MachineClient {
   static void push_work(Kernel &kernel, StopWork &work);
   void change_mask(Rq &rq, Task &p, const machine::CpuMask *interned);  // Both locks held.
   void verify_rq(Rq &rq);
+  void init_dl_servers(Rq &rq);
+  void dl_server_exhausted(DlServer &server, u64 delta_ns);
+  void dl_check_starving(Rq &rq, const Task &curr);
+  static void dl_timer_fired(machine::SimEvent &event);
+  bool can_stop_tick(const Rq &rq) const;
+  void update_tick(Rq &rq);  // Starts or stops the tick of a nohz_full CPU that is not idle.
+  void remote_ticks();
   void verify_task(Task &p);
 
   machine::Machine &machine_;
@@ -242,7 +269,7 @@ class Kernel final : public machine::MachineClient {
   KernelConfig config_;
   Rcu rcu_;
   std::vector<std::unique_ptr<Rq>> rqs_;
-  std::unique_ptr<SchedClass> classes_[SchedClass::kStop + 1];  // By rank; kDl stays empty.
+  std::unique_ptr<SchedClass> classes_[SchedClass::kStop + 1];  // By rank.
   std::unique_ptr<Ext> ext_;
   std::unique_ptr<WorkQueues> works_;
   std::unique_ptr<CpuHotplug> hotplug_;
@@ -256,6 +283,10 @@ class Kernel final : public machine::MachineClient {
   machine::CpuMask online_, active_, dying_;  // Changed with CpuHotplug's lock held for writing.
   machine::Racy<u32> nr_inactive_;
   const machine::CpuMask *possible_mask_ = nullptr;
+  const machine::CpuMask *default_mask_ = nullptr;       // Of tasks that ask for no CPUs: not the isolated ones.
+  const machine::CpuMask *housekeeping_mask_ = nullptr;  // Of kernel threads: not those without a tick either.
+  bool has_isolated_cpus_ = false;
+  DelayedWork remote_tick_;
   struct Interned {
     machine::CpuMask mask;  // First: kernel_mask() relies on it.
     cpumask *kernel = nullptr;

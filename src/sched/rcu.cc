@@ -163,7 +163,8 @@ bool Rcu::reader_in_interrupt(u32 cpu) const { return cpu != this_cpu() && kerne
 bool Rcu::grace_period_over() {
   const machine::MaskView needed = impl_->needed;
   for (u32 cpu = needed.first(); cpu < needed.nr_cpus(); cpu = needed.next(cpu + 1))
-    if (kernel_.rq(cpu).curr == kernel_.rq(cpu).idle && !reader_in_interrupt(cpu)) quiescent(cpu);
+    if ((kernel_.rq(cpu).curr == kernel_.rq(cpu).idle || kernel_.in_quiet_user_code(cpu)) && !reader_in_interrupt(cpu))
+      quiescent(cpu);
   return impl_->nr_needed == 0;
 }
 

@@ -3,6 +3,7 @@
 #ifndef USCX_SCHED_RQ_H_
 #define USCX_SCHED_RQ_H_
 
+#include "sched/dl_server.h"
 #include "sched/ext/ext_rq.h"
 #include "sched/task.h"
 
@@ -85,6 +86,14 @@ struct Rq {
   FairRq fair;
   RtRq rt;
   ExtRq ext;
+  DlServer fair_server, ext_server;
+  u32 nr_running_servers = 0;
+  bool servers_armed = false;          // A server's timer waits for the end of its class's patience.
+  DlServer *picking_server = nullptr;  // Whose class is asked for a task just now.
+  // Constant. A CPU without balancing, that is chosen for nobody who does not ask for it; one without a tick while one
+  // task runs.
+  bool isolated = false;
+  bool nohz_full = false;
   std::unique_ptr<StopWork> push_work;  // Moves the current task away, while the CPU goes down.
   bi::list<StopWork, bi::member_hook<StopWork, ListHook, &StopWork::node>> stop_works;
   // shared->scx.flags, which others read without the lock.

@@ -2,7 +2,7 @@
 // The realtime class: SCHED_FIFO. Tasks wait by priority, then in order of arrival; the current one keeps its place in
 // the queue, so that it goes on after a higher one has run.
 //
-// FIDELITY: rt-in-place. Waiting tasks are not pushed to or pulled by other CPUs, and realtime tasks are not throttled.
+// FIDELITY: rt-in-place. Waiting tasks are not pushed to or pulled by other CPUs.
 #include "sched/classes.h"
 #include "sched/kernel.h"
 

@@ -34,10 +34,11 @@ void Kernel::verify_rq(Rq &rq) {
       rq.curr != rq.idle || rq.need_resched || (rq.fair.nr_queued == 0 && rq.rt.queue.empty()) || ext_->switched_all(),
       "CPU {} is idle with {} tasks", rq.cpu, rq.nr_running);
   const bool idle = rq.curr == rq.idle && rq.nr_running == 0;
-  CHECK(idle_cpus_.test(rq.cpu) == (idle && rq.active), "CPU {}", rq.cpu);
+  CHECK(idle_cpus_.test(rq.cpu) == (idle && attracts(rq)), "CPU {}", rq.cpu);
   CHECK(online_.test(rq.cpu) || (rq.nr_running == 0 && !rq.active && !rq.online), "CPU {} is offline", rq.cpu);
   CHECK(active_.test(rq.cpu) == rq.active, "CPU {}", rq.cpu);
-  CHECK(rq.curr == rq.idle || machine_.tick_running(rq.cpu), "CPU {} runs {} without a tick", rq.cpu, rq.curr->comm());
+  CHECK(rq.curr == rq.idle || machine_.tick_running(rq.cpu) || (rq.nohz_full && can_stop_tick(rq)),
+        "CPU {} runs {} without a tick", rq.cpu, rq.curr->comm());
   u64 load = 0;
   __int128 key_sum = 0;
   for (const Task &p : rq.fair.tree) {

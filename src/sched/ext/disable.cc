@@ -27,6 +27,7 @@ void Ext::Impl::disable_work(KthreadApi &self, ExtSched &s) {
   cgroup_inited = false;
   disable_tasks();
   s.dump_disabled = true;
+  attach_dl_servers(true, false);
   enabled = false;
   s.disarm_all();
   idle.disable();

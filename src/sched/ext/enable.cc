@@ -77,6 +77,10 @@ void Ext::begin_attach(Load &load) {
 int Ext::Impl::prepare_load(const ExtOps &ops) {
   const OpsConfig &config = ops.config();
   if (const int error = check_ops_config(config, machine.hz())) return error;
+  if (kernel.has_isolated_cpus()) {
+    kernel.log("sched_ext: Not compatible with \"isolcpus=\" domain isolation");
+    return -EINVAL;
+  }
   if (config.sub_cgroup_id > 1) return check_sub_attach(config);
   if (config.cid_form) {
     kernel.log("sched_ext: schedulers in cid form are not implemented");
@@ -190,7 +194,19 @@ ExtSched *Ext::Impl::alloc_for_load(ExtOps &ops) {
   if (s.ops.has(Op::cpu_acquire) || s.ops.has(Op::cpu_release))
     kernel.log("sched_ext: ops->cpu_acquire/release() are deprecated, use sched_switch TP instead");
   start_watchdog(s);
+  attach_dl_servers(true, true);
   return true;
+}
+
+// Which classes have a reservation on each CPU (dl_server.h).
+void Ext::Impl::attach_dl_servers(bool fair, bool ext_too) {
+  for (u32 cpu = 0; cpu < kernel.nr_cpus(); cpu++) {
+    Rq &rq = kernel.rq(cpu);
+    RqGuard guard(rq);
+    kernel.update_rq_clock(rq);
+    kernel.dl_server_attach(rq.fair_server, fair);
+    kernel.dl_server_attach(rq.ext_server, ext_too);
+  }
 }
 
 // What is wrong with the table as a whole, or null.
@@ -257,6 +273,7 @@ void Ext::Impl::switch_tasks(ExtSched &s) {
   set_state(SCX_ENABLED);
   const bool partial = s.flag(SCX_OPS_SWITCH_PARTIAL);
   switched_all = !partial;
+  if (!partial) attach_dl_servers(false, true);
   kernel.log(fmt::format("sched_ext: BPF scheduler \"{}\" enabled{}", s.name, partial ? " (partial)" : ""));
   enable_seq++;
   return true;

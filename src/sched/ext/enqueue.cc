@@ -159,6 +159,7 @@ void Ext::Impl::enqueue_task(Rq &rq, Task &p, u64 core_flags) {
     p.set_scx_flags(SCX_TASK_QUEUED);
     rq.shared->scx.nr_running++;
     kernel.add_nr_running(rq, 1);
+    if (rq.shared->scx.nr_running == 1) kernel.dl_server_start(rq.ext_server);
     ExtSched &s = *p.ext_sched;
     if (s.has(Op::runnable) && p.on_rq_state() != kOnRqMigrating)
       call(Op::runnable, &rq, &p, [&] { s.ops.runnable(&p.ts, enq_flags); });

@@ -103,8 +103,9 @@ class Ext {
   // This CPU is still inside schedule(), waiting for others (SCX_KICK_WAIT): its task has not started yet and no other
   // may be picked. Whoever ends the wait raises an irq_work there.
   bool cpu_held(const Rq &rq) const { return rq.ext.sync_spinning; }
-  void rq_online(Rq &rq);   // rq lock held, as for
-  void rq_offline(Rq &rq);  // this one.
+  bool can_stop_tick(const Rq &rq) const;  // As far as ext goes.
+  void rq_online(Rq &rq);                  // rq lock held, as for
+  void rq_offline(Rq &rq);                 // this one.
   // The CPU comes (before its rq is online) or goes (after it is offline): ops.cpu_online, ops.cpu_offline, or an exit.
   // On that CPU, with CpusLock held for writing.
   void cpu_hotplug(u32 cpu, bool online);
@@ -119,7 +120,8 @@ class Ext {
   // A callback on this CPU does not end: takes the CPU's time to where the soft-lockup watchdog steps in, and returns
   // that watchdog's message.
   std::string soft_lockup();
-  void rcu_cpu_stall();  // A grace period does not end.
+  void hard_lockup(u32 cpu);  // Interrupts were off there for too long.
+  void rcu_cpu_stall();       // A grace period does not end.
 
   // --- the callback now running on this CPU ---
   CallContext *context();  // nullptr outside of callbacks.

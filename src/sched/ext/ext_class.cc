@@ -18,7 +18,9 @@ Task *Ext::Impl::pick_task(Rq &rq, Task *, bool *retry) {
   Task *const prev = rq.curr;
   const u32 verdict = dispatch_pick(rq, prev);
   if (rq.ext.kick_sync_pending || rq.ext.deferred_pending) queue_balance_callback(rq);
-  if (rq.next_class->above(kernel.ext_class())) {
+  // For its deadline server only what is above that one counts.
+  const SchedClass &own = rq.picking_server ? kernel.dl_class() : kernel.ext_class();
+  if (rq.next_class->above(own)) {
     *retry = true;
     return nullptr;
   }
@@ -126,6 +128,7 @@ void Ext::Impl::set_next(Rq &rq, Task &p) {
 void Ext::Impl::update_curr(Rq &rq) {
   Task &p = *rq.curr;
   const u64 delta_ns = kernel.update_curr_common(rq);
+  kernel.dl_server_used(rq.ext_server, delta_ns);
   if (p.slice() != SCX_SLICE_INF) p.set_slice(p.slice() - std::min<u64>(p.slice(), delta_ns));
 }
 
@@ -137,6 +140,13 @@ void Ext::Impl::tick(Rq &rq, Task &p) {
   else if (s.has(Op::tick))
     call(Op::tick, &rq, &p, [&] { s.ops.tick(&p.ts); });
   if (!p.slice()) kernel.resched_curr(rq);
+}
+
+bool Ext::can_stop_tick(const Rq &rq) const {
+  const Task &curr = *rq.curr;
+  if (curr.sched_class != &impl_->kernel.ext_class() || !rq.shared->scx.nr_running) return true;
+  const ExtSched *s = impl_->root;
+  return s && !s->bypassing(rq.cpu) && (rq.scx_flags() & SCX_RQ_CAN_STOP_TICK);
 }
 
 // --- choosing a CPU ---

@@ -231,6 +231,7 @@ struct Ext::Impl {
   ExtSched *alloc_for_load(ExtOps &ops);
   ExtSched *make_sched(ExtOps &ops);
   bool enable_prepare(ExtSched &s);
+  void attach_dl_servers(bool fair, bool ext_too);
   bool enable_tasks(ExtSched &s);
   void enable_switch(ExtSched &s);
   void switch_tasks(ExtSched &s);

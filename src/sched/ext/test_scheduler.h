@@ -242,7 +242,7 @@ class TestScheduler : public ExtOps {
 
 // A machine with a scheduler on it, its kernel log, and a check of everything after each stretch of time.
 struct ExtMachine : TestMachine {
-  explicit ExtMachine(machine::Topology topology) : TestMachine(topology) {
+  explicit ExtMachine(machine::Topology topology, KernelConfig config = {}) : TestMachine(topology, config) {
     kernel.set_log_listener([this](u64, const std::string &line) { log.push_back(line); });
   }
   explicit ExtMachine(u32 nr_cpus) : ExtMachine(machine::Topology::flat(nr_cpus)) {}

@@ -72,6 +72,12 @@ std::string Ext::soft_lockup() {
   return fmt::format("soft lockup - CPU {} stuck for {}s", this_cpu(), kSoftLockupNs / kNsPerSec);
 }
 
+void Ext::hard_lockup(u32 cpu) {
+  Impl &impl = *impl_;
+  if (!impl.root || (state() != SCX_ENABLING && state() != SCX_ENABLED)) return;
+  impl.claim_exit(*impl.root, SCX_EXIT_ERROR, 0, fmt::format("hard lockup - CPU {}", cpu), static_cast<s32>(cpu));
+}
+
 void Ext::rcu_cpu_stall() {
   ExtSched *s = impl_->root;
   if (!s || (state() != SCX_ENABLING && state() != SCX_ENABLED)) return;
