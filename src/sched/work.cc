@@ -141,6 +141,7 @@ void WorkQueues::boot() {
 }
 
 void WorkQueues::queue_on(u32 cpu, Work &work) {
+  // FIDELITY: lazy-kworkers.
   KthreadWorker *worker = per_cpu_[cpu].load_acquire();
   if (!worker) {
     auto made = KthreadWorker::create(kernel_, fmt::format("kworker/{}:0", cpu), SCHED_NORMAL, 0,
