@@ -10,7 +10,8 @@ RUN_SECONDS ?= 10
 TEST_TIMEOUT ?= 300
 
 .NOTPARALLEL:
-.PHONY: help setup build debug asan tsan run test objects own-btf bench lint format check-format tidy clean distclean
+.PHONY: help setup build debug asan tsan run test test-threads objects own-btf bench
+.PHONY: lint format check-format tidy clean distclean
 
 help: ## This list
 	@echo "uscx: sched_ext schedulers on a simulated machine. Targets:"
@@ -36,9 +37,14 @@ run: build ## Run scx_qmap on 16 simulated CPUs: a report, and a trace to open i
 	@echo "The trace is build/qmap.perfetto-trace; open it at https://ui.perfetto.dev"
 
 # The release tests come last, so that their summary is the last thing on the screen; they include the style checks.
-test: build asan objects ## Run all tests: the sanitizer build's, then the release build's
+test: build asan objects test-threads ## Run all tests: the sanitizer builds', then the release build's
 	@ctest --preset asan -j$(JOBS) --timeout $(TEST_TIMEOUT)
 	@ctest --preset release -j$(JOBS) --timeout $(TEST_TIMEOUT)
+
+# Only what runs on real threads is built and run with ThreadSanitizer.
+test-threads: setup build/tsan/build.ninja ## Run the threaded machine's tests with ThreadSanitizer
+	@cmake --build --preset tsan -j$(JOBS) --target machine_test sched_test torture_test
+	@ctest --preset tsan -L threads --timeout $(TEST_TIMEOUT)
 
 objects: build ## Build unmodified kernel schedulers into build/linux-source-VERSION/
 	@scripts/kernel-sources

@@ -4,7 +4,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <boost/context/fiber.hpp>
+#include <boost/context/detail/fcontext.hpp>
 #include <mutex>
 #include <vector>
 
@@ -22,7 +22,11 @@
 namespace uscx::machine {
 namespace {
 
-namespace ctx = boost::context;
+namespace ctx = boost::context::detail;
+
+struct Stack {
+  char *top = nullptr;
+};
 
 // Free stacks. Sanitizers and the guard page see each stack's whole life through here.
 class StackPool {
@@ -30,7 +34,7 @@ class StackPool {
   ~StackPool() {
     for (char *base : free_) munmap(base, mapping_bytes());
   }
-  ctx::stack_context take() {
+  Stack take() {
     char *base = take_free();
     if (!base) {
       void *mapping = mmap(nullptr, mapping_bytes(), PROT_READ | PROT_WRITE,
@@ -39,18 +43,14 @@ class StackPool {
       CHECK(mprotect(mapping, guard_bytes(), PROT_NONE) == 0);
       base = static_cast<char *>(mapping);
     }
-    ctx::stack_context stack;
-    stack.size = Fiber::kStackBytes;
-    stack.sp = base + mapping_bytes();
-    return stack;
+    return {base + mapping_bytes()};
   }
-  void give_back(const ctx::stack_context &stack) {
-    char *top = static_cast<char *>(stack.sp);
+  void give_back(const Stack &stack) {
 #if defined(__SANITIZE_ADDRESS__)
-    __asan_unpoison_memory_region(top - Fiber::kStackBytes, Fiber::kStackBytes);
+    __asan_unpoison_memory_region(stack.top - Fiber::kStackBytes, Fiber::kStackBytes);
 #endif
     const std::lock_guard<std::mutex> lock(mutex_);
-    free_.push_back(top - mapping_bytes());
+    free_.push_back(stack.top - mapping_bytes());
   }
 
  private:
@@ -72,14 +72,6 @@ thread_local Fiber *current_fiber = nullptr;
 // A segment that stops in the middle, in explore mode, goes on in its own fiber.
 const ContextLocal current_fiber_local([]() -> void * { return &current_fiber; }, sizeof current_fiber);
 
-// The stack allocator that Boost.Context wants: the fiber's stack is taken and returned by its owner instead, so that
-// it is returned only when nothing runs on it any more.
-struct BorrowedStack {
-  ctx::stack_context stack;
-  ctx::stack_context allocate() { return stack; }
-  void deallocate(ctx::stack_context &) {}
-};
-
 struct Unwind {};
 
 // Tells AddressSanitizer that execution moves to another stack, and that it has arrived there. The `fake` slot belongs
@@ -97,65 +89,68 @@ void arrived_on_stack([[maybe_unused]] void *fake, [[maybe_unused]] const void *
 #endif
 }
 
+// The switch itself. Nothing that ThreadSanitizer instruments may run between its switch and ours: the entry of a
+// function would be noted for one stack, and its end for the other.
+[[gnu::noinline, gnu::no_sanitize_thread]] ctx::transfer_t switch_stacks(ctx::fcontext_t to, void *argument,
+                                                                         [[maybe_unused]] void *tsan_to) {
+#if defined(__SANITIZE_THREAD__)
+  __tsan_switch_to_fiber(tsan_to, 0);
+#endif
+  return ctx::jump_fcontext(to, argument);
+}
+
 }  // namespace
 
 struct Fiber::Impl {
+  Fiber *self = nullptr;
   std::function<void(Fiber &)> body;
-  ctx::stack_context stack;
-  ctx::fiber inside;   // The fiber while it is suspended.
-  ctx::fiber resumer;  // The resumer while the fiber runs.
+  Stack stack;
+  ctx::fcontext_t inside = nullptr;   // The fiber while it is suspended.
+  ctx::fcontext_t resumer = nullptr;  // The resumer while the fiber runs.
   Fiber *outer = nullptr;
-  bool started = false, running = false, done = false, unwinding = false;
+  bool running = false, done = false, unwinding = false;
   // AddressSanitizer's view of both stacks.
   void *fake_inside = nullptr, *fake_resumer = nullptr;
   const void *resumer_bottom = nullptr;
   size_t resumer_size = 0;
-#if defined(__SANITIZE_THREAD__)
   void *tsan_inside = nullptr, *tsan_resumer = nullptr;
-#endif
 
-  ctx::fiber enter(Fiber &self, ctx::fiber &&from);
+  [[noreturn]] static void enter(ctx::transfer_t from);
   void switch_in();
 };
 
 Fiber::Fiber(std::function<void(Fiber &)> body) : impl_(std::make_unique<Impl>()) {
+  impl_->self = this;
   impl_->body = std::move(body);
   impl_->stack = stack_pool.take();
 #if defined(__SANITIZE_THREAD__)
   impl_->tsan_inside = __tsan_create_fiber(0);
 #endif
-  Impl *impl = impl_.get();
-  impl_->inside = ctx::fiber(std::allocator_arg, BorrowedStack{impl->stack},
-                             [this, impl](ctx::fiber &&from) { return impl->enter(*this, std::move(from)); });
+  impl_->inside = ctx::make_fcontext(impl_->stack.top, kStackBytes, Impl::enter);
 }
 
-ctx::fiber Fiber::Impl::enter(Fiber &self, ctx::fiber &&from) {
-  resumer = std::move(from);
-  arrived_on_stack(nullptr, &resumer_bottom, &resumer_size);
-  if (!unwinding) {
-    try {
-      body(self);
-    } catch (const Unwind &) {
-      CHECK(unwinding);
-    }
+void Fiber::Impl::enter(ctx::transfer_t from) {
+  Impl &impl = *static_cast<Impl *>(from.data);
+  impl.resumer = from.fctx;
+  arrived_on_stack(nullptr, &impl.resumer_bottom, &impl.resumer_size);
+  try {
+    impl.body(*impl.self);
+  } catch (const Unwind &) {
+    CHECK(impl.unwinding);
   }
-  done = true;
-  leaving_stack(nullptr, resumer_bottom, resumer_size);
-#if defined(__SANITIZE_THREAD__)
-  __tsan_switch_to_fiber(tsan_resumer, 0);
-#endif
-  return std::move(resumer);
+  impl.done = true;
+  leaving_stack(nullptr, impl.resumer_bottom, impl.resumer_size);
+  switch_stacks(impl.resumer, nullptr, impl.tsan_resumer);
+  __builtin_unreachable();
 }
 
 void Fiber::Impl::switch_in() {
   running = true;
-  started = true;
-  leaving_stack(&fake_resumer, static_cast<char *>(stack.sp) - stack.size, stack.size);
+  leaving_stack(&fake_resumer, stack.top - kStackBytes, kStackBytes);
 #if defined(__SANITIZE_THREAD__)
   tsan_resumer = __tsan_get_current_fiber();
-  __tsan_switch_to_fiber(tsan_inside, 0);
 #endif
-  inside = std::move(inside).resume();
+  inside = switch_stacks(inside, this, tsan_inside).fctx;
   arrived_on_stack(fake_resumer, nullptr, nullptr);
   running = false;
 }
@@ -174,10 +169,7 @@ void Fiber::suspend() {
   CHECK(current_fiber == this, "suspend() is called from outside of the fiber");
   CHECK(!impl.unwinding, "a fiber suspends while it is unwound");
   leaving_stack(&impl.fake_inside, impl.resumer_bottom, impl.resumer_size);
-#if defined(__SANITIZE_THREAD__)
-  __tsan_switch_to_fiber(impl.tsan_resumer, 0);
-#endif
-  impl.resumer = std::move(impl.resumer).resume();
+  impl.resumer = switch_stacks(impl.resumer, nullptr, impl.tsan_resumer).fctx;
   arrived_on_stack(impl.fake_inside, &impl.resumer_bottom, &impl.resumer_size);
   if (impl.unwinding) throw Unwind();
 }
@@ -188,8 +180,8 @@ Fiber *Fiber::current() { return current_fiber; }
 
 Fiber::~Fiber() {
   CHECK(!impl_->running, "a fiber is destroyed while it runs");
-  if (!impl_->done) {
-    // Also for one that never started: Boost.Context keeps its record on the stack, which must end normally.
+  const bool started = impl_->resumer;
+  if (started && !impl_->done) {
     impl_->unwinding = true;
     resume();
     CHECK(impl_->done);

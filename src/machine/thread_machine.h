@@ -5,7 +5,8 @@
 // its host; then CPUs wait for each other in ways that no scheduler of ours sees.
 //
 // Host context and the CPUs never run at the same time: run_until() and its kin let the CPUs go, and return when all of
-// them have stopped between two segments. The machine's clock is the host's monotonic clock without these pauses.
+// them have stopped between two segments. So a segment may wait only for what others finish in the segments that they
+// are in, as everywhere in the core. The machine's clock is the host's monotonic clock without these pauses.
 //
 // Threading: "for the core" on a CPU or in host context, raise_irq_work() from any thread; "for the host" on the thread
 // that made the machine. Locks: a CPU's mutex guards its event queue; two are taken together only by std::scoped_lock;

@@ -64,7 +64,7 @@ struct Rq {
   rq *shared = nullptr;  // The BPF-visible struct rq of this CPU (curr, clock, scx.*): written by the core only.
   u32 cpu = 0;
   machine::SpinLock lock{machine::SpinLock::Kind::kPrivate, "rq"};
-  machine::Racy<Task *> curr;
+  machine::Published<Task *> curr;
   Task *idle = nullptr;
   Task *stop = nullptr;  // migration/N
   machine::Racy<u32> nr_running;

@@ -60,7 +60,7 @@ struct Task {
 
   Kernel *kernel = nullptr;
   TaskKind kind = TaskKind::kWorkload;
-  machine::Racy<SchedClass *> sched_class;
+  machine::Published<SchedClass *> sched_class;
   machine::Racy<u32> cpu;  // task_cpu(); valid also while sleeping.
   machine::Racy<u32> wake_cpu;
   u64 serial = 0;  // Creation order; the tie-breaker everywhere.
@@ -93,8 +93,8 @@ struct Task {
   SetHook dsq_priq_node;        // In a DSQ's tree, ordered by vtime.
   ListHook runnable_node;       // Rq::ext.runnable_list.
   ListHook ddsp_deferred_node;  // Rq::ext.ddsp_deferred_locals.
-  machine::Racy<struct Dsq *> dsq;
-  machine::Racy<struct ExtSched *> ext_sched;  // p->scx.sched: whose task this is while a scheduler is loaded.
+  machine::Published<struct Dsq *> dsq;
+  machine::Published<struct ExtSched *> ext_sched;  // p->scx.sched: whose task this is while a scheduler is loaded.
 
   ListHook tasks_node;  // Kernel's list of all tasks, in creation order.
 

@@ -256,7 +256,7 @@ Task *Ext::iter_next(void *storage) {
   Dsq &dsq = *iter->dsq;
   const bool reverse = iter->flags & SCX_DSQ_ITER_REV;
   impl.lock_dsq(dsq);
-  const bool started = iter->cursor.hook.is_linked();
+  const bool started = iter->in_list;
   auto it = started ? dsq.list.iterator_to(iter->cursor) : dsq.list.end();
   Task *found = nullptr;
   for (;;) {
@@ -277,6 +277,7 @@ Task *Ext::iter_next(void *storage) {
     if (started) dsq.list.erase(dsq.list.iterator_to(iter->cursor));
     auto at = dsq.list.iterator_to(found->dsq_node);
     dsq.list.insert(reverse ? at : std::next(at), iter->cursor);
+    iter->in_list = true;
   }
   impl.unlock_dsq(dsq);
   return found;
@@ -289,7 +290,7 @@ void Ext::iter_destroy(void *storage) {
   std::memcpy(&handle, storage, sizeof(handle));
   write_handle(storage, {});
   if (!iter) return;
-  if (iter->cursor.hook.is_linked()) {
+  if (std::exchange(iter->in_list, false)) {
     impl.lock_dsq(*iter->dsq);
     iter->dsq->list.erase(iter->dsq->list.iterator_to(iter->cursor));
     impl.unlock_dsq(*iter->dsq);

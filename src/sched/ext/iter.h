@@ -15,6 +15,7 @@ struct DsqIter {
   Dsq *dsq = nullptr;  // Null: free.
   ExtSched *sched = nullptr;
   u32 generation = 1;
+  bool in_list = false;  // The cursor is: its neighbours are not looked at without the DSQ's lock.
   u32 snapshot_seq = 0;  // Tasks that were queued later are not seen.
   u64 flags = 0;
   u64 slice = 0, vtime = 0;  // For the next move, if flags say so.
