@@ -174,6 +174,7 @@ report::RunInfo describe(const RunOptions &options, bridge::Host &host, double w
   info.cpus = options.topology.nr_cpus();
   info.hz = options.hz;
   info.seed = options.seed;
+  info.threads = options.threads;
   info.wall_ns = static_cast<u64>(wall_s * 1e9);
   info.events = host.tracer().nr_events();
   info.trace_hash = host.tracer().hash();
@@ -197,7 +198,7 @@ Result<RunResult> run(const RunOptions &options) {
     perfetto = sink.take();
   }
   bridge::HostConfig config;
-  config.machine = {.topology = options.topology, .hz = options.hz, .seed = options.seed};
+  config.machine = {.topology = options.topology, .hz = options.hz, .seed = options.seed, .threads = options.threads};
   config.use_jit = options.use_jit;
   config.kernel.nohz_full = mask_of(options.nohz_full, options.topology.nr_cpus());
   config.kernel.isolated = mask_of(options.isolated, options.topology.nr_cpus());

@@ -76,8 +76,9 @@ struct RunOptions {
   std::vector<HotplugAction> hotplugs;
   std::vector<AllocFailure> alloc_failures;
   std::vector<u32> nohz_full, isolated;  // CPUs.
-  std::string trace_path;  // Empty: none.
+  std::string trace_path;                // Empty: none.
   bool use_jit = true;
+  bool threads = false;  // The threaded machine: real work for real time, never twice the same.
   RunHooks hooks;
 };
 

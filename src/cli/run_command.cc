@@ -13,7 +13,7 @@
 #include "cli/run.h"
 #include "cli/scheduler.h"
 #include "cli/terminal.h"
-#include "machine/machine.h"
+#include "machine/thread_machine.h"
 #include "report/report.h"
 
 namespace uscx::cli {
@@ -46,6 +46,7 @@ constexpr const char *kFooter =
 struct RunArguments {
   std::vector<std::string> sets, ops, workloads;
   std::vector<std::string> sysrqs, hotplugs, alloc_failures;
+  std::string machine = "simulated";
   std::string cpus, topology, hz = "250", duration, seed = "1", nohz_full, isolcpus, trace, report = "text", recipe;
   bool interpreter = false;
 };
@@ -204,6 +205,18 @@ Status parse_isolation(const RunArguments &arguments, RunOptions *options) {
   return Status::ok_status();
 }
 
+Status check_machine(const RunArguments &arguments, RunOptions *options) {
+  options->threads = arguments.machine == "threads";
+  if (!options->threads && arguments.machine != "simulated")
+    return Status::error("--machine: '{}' is unknown; it takes simulated or threads", arguments.machine);
+  if (options->threads && options->topology.nr_cpus() > machine::ThreadMachine::kMaxCpus)
+    return Status::error("--machine threads has at most {} CPUs, not {}", machine::ThreadMachine::kMaxCpus,
+                         options->topology.nr_cpus());
+  if (options->threads && !options->hotplugs.empty())
+    return Status::error("--hotplug needs the simulated machine: CPUs of --machine threads do not go offline");
+  return Status::ok_status();
+}
+
 Result<RunOptions> parse_options(const RunArguments &arguments, const std::vector<std::string> &rest) {
   RunOptions options;
   if (!rest.empty() && rest[0].starts_with("-"))
@@ -242,6 +255,7 @@ Result<RunOptions> parse_options(const RunArguments &arguments, const std::vecto
   if (Status status = parse_hotplugs(arguments.hotplugs, &options); !status.ok()) return status;
   if (Status status = parse_alloc_failures(arguments.alloc_failures, &options); !status.ok()) return status;
   if (Status status = parse_isolation(arguments, &options); !status.ok()) return status;
+  if (Status status = check_machine(arguments, &options); !status.ok()) return status;
   options.trace_path = arguments.trace;
   options.use_jit = !arguments.interpreter;
   return options;
@@ -290,6 +304,10 @@ int do_run(const RunArguments &arguments, const std::vector<std::string> &rest) 
 }
 
 void add_options(CLI::App *run, RunArguments &a) {
+  run->add_option(
+         "--machine", a.machine,
+         "simulated (default), or threads: one thread a CPU,\nin real time; more CPUs than the host has share it")
+      ->type_name("KIND");
   run->add_option("--cpus", a.cpus, "Number of CPUs, 1 to 8192 (default 8)")->type_name("N");
   run->add_option("--topology", a.topology,
                   "Nodes, LLCs per node, cores per LLC and threads\nper core: 2n:4l:8c:2t has 128 CPUs")

@@ -2,7 +2,7 @@
 // ThreadMachine: the machine on real threads and in real time, one thread a CPU. A CPU's thread runs its segments as
 // they become due; while its current task runs user code the thread really works (it spins, and looks at its attention
 // flag), and while the CPU idles it sleeps until its next event. Charges are no-ops. A machine may have more CPUs than
-// its host; then CPUs wait for each other in ways that no scheduler of ours sees.
+// its host; then CPUs wait for each other in ways that no scheduler of ours sees. FIDELITY: threads-shared-host.
 //
 // Host context and the CPUs never run at the same time: run_until() and its kin let the CPUs go, and return when all of
 // them have stopped between two segments. So a segment may wait only for what others finish in the segments that they

@@ -17,7 +17,8 @@ struct RunInfo {
   u32 cpus = 0;
   u32 hz = 0;
   u64 seed = 0;
-  u64 duration_ns = 0;  // Virtual.
+  bool threads = false;  // On the threaded machine: times are real, and the trace has no hash.
+  u64 duration_ns = 0;   // The machine's.
   u64 wall_ns = 0;
   u64 events = 0;
   u64 trace_hash = 0;
@@ -25,8 +26,8 @@ struct RunInfo {
 
 // One JSON object, indented, with a final newline. Fractions are rounded to six decimals. Of a task, `share` is its CPU
 // time over what all CPUs had to give (1 is the whole machine for the whole run). trace_hash is 16 hexadecimal digits,
-// since many readers of JSON lose the low bits of large numbers. Log lines have the virtual time in front, as dmesg
-// prints them.
+// since many readers of JSON lose the low bits of large numbers; on threads it is null. Log lines have the time in
+// front, as dmesg prints them.
 std::string report_json(const RunInfo &run, const Metrics &metrics);
 
 // At most 80 columns. With many tasks, the table has those with most CPU time, after one row for each group of tasks

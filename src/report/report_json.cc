@@ -99,13 +99,17 @@ std::string report_json(const RunInfo &run, const Metrics &metrics) {
   json["scheduler"] = run.scheduler;
   json["workload"] = run.workload;
   json["cpus"] = run.cpus;
+  json["machine"] = run.threads ? "threads" : "simulated";
   json["topology"] = run.topology;
   json["hz"] = run.hz;
   json["seed"] = run.seed;
   json["duration_ns"] = run.duration_ns;
   json["events"] = run.events;
   json["wall_s"] = fraction(run.wall_ns, kNsPerSec);
-  json["trace_hash"] = fmt::format("{:016x}", run.trace_hash);
+  if (run.threads)
+    json["trace_hash"] = nullptr;
+  else
+    json["trace_hash"] = fmt::format("{:016x}", run.trace_hash);
   json["exit"] = exit_json(metrics.exit());
   const KickSyncsMetrics &syncs = metrics.kick_syncs();
   json["memory"]["kick_syncs_bytes"] = {{"before", syncs.before}, {"loaded", syncs.loaded}, {"after", syncs.after}};

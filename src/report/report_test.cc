@@ -101,6 +101,7 @@ TEST_F(ReportTest, JsonOfAnErrorExit) {
   "scheduler": "scx_qmap",
   "workload": "mixed",
   "cpus": 2,
+  "machine": "simulated",
   "topology": "1n:1l:2c:1t",
   "hz": 250,
   "seed": 7,

@@ -260,12 +260,16 @@ std::string report_text(const RunInfo &run, const Metrics &metrics, bool colour)
   const Style &style = colour ? kColour : kNoColour;
   std::string out = labelled("Scheduler", run.scheduler);
   if (colour) out = style.bold + out.substr(0, out.size() - 1) + style.plain + "\n";
-  out += labelled("Machine",
-                  fmt::format("{} {} ({}), {} Hz", run.cpus, run.cpus == 1 ? "CPU" : "CPUs", run.topology, run.hz));
+  out += labelled("Machine", fmt::format("{} {} ({}), {} Hz{}", run.cpus, run.cpus == 1 ? "CPU" : "CPUs", run.topology,
+                                         run.hz, run.threads ? ", on threads" : ""));
   out += labelled("Workload", fmt::format("{}, seed {}", run.workload, run.seed));
-  out += labelled("Run",
-                  fmt::format("{} of virtual time in {}, {} events, trace {:016x}", format_duration(run.duration_ns),
-                              short_duration(run.wall_ns), run.events, run.trace_hash));
+  if (run.threads)
+    out += labelled("Run", fmt::format("{} of real time, {} events; no two runs are the same",
+                                       format_duration(run.duration_ns), run.events));
+  else
+    out += labelled("Run",
+                    fmt::format("{} of virtual time in {}, {} events, trace {:016x}", format_duration(run.duration_ns),
+                                short_duration(run.wall_ns), run.events, run.trace_hash));
   out += exit_text(metrics, style) + machine_text(metrics) + offline_text(metrics) + kthreads_text(metrics) +
          memory_text(metrics) + findings_text(metrics);
   return out + tasks_text(metrics, style);

@@ -135,7 +135,8 @@ TEST_F(Threads, PropertiesChangeUnderWay) {
 }
 
 TEST_F(Threads, WorksRunAndAreWaitedFor) {
-  KthreadWorker worker(m.kernel, "worker", SCHED_FIFO, 10);
+  const std::unique_ptr<KthreadWorker> owned = KthreadWorker::create(m.kernel, "worker", SCHED_FIFO, 10);
+  KthreadWorker &worker = *owned;
   std::atomic<u32> ran = 0, synchronized = 0, flushed = 0;
   struct Job {
     Work work;
