@@ -15,10 +15,12 @@
 #include "bpf/cpumask.h"
 #include "bpf/exec.h"
 #include "bpf/fault.h"
+#include "bpf/hooks.h"
 #include "bpf/maps/task_storage_map.h"
 #include "bpf/prog.h"
 #include "bpf/region.h"
 #include "bpf/timers.h"
+#include "bpf/user_memory.h"
 #include "machine/explore.h"
 
 namespace uscx::bpf {
@@ -75,7 +77,9 @@ BpfSystem::~BpfSystem() {
   for (int fd : fds_of_kind(ObjectKind::kLink)) drop_fd(fd);
   for (int fd : fds_of_kind(ObjectKind::kProg)) drop_fd(fd);
   while (!user_fds_.empty()) drop_fd(user_fds_.begin()->first);
+  HookTable::of(*this).clear();
   quiescent();
+  HookTable::forget(*this);
   for (const auto &objects : objects_) CHECK(objects.empty(), "an object of the emulated bpf(2) outlives its system");
 }
 
@@ -319,8 +323,6 @@ const BpfSystem::CommandEntry *BpfSystem::find_command(int cmd) {
   return nullptr;
 }
 
-#undef USCX_ATTR_END
-
 namespace {
 
 bool tail_is_zero(const void *data, size_t from, size_t to) {
@@ -329,6 +331,33 @@ bool tail_is_zero(const void *data, size_t from, size_t to) {
 }
 
 }  // namespace
+
+namespace {
+
+long raw_tracepoint_open(const BpfSystem &system, const union bpf_attr &attr) {
+  if (!tail_is_zero(&attr, USCX_ATTR_END(raw_tracepoint.cookie), sizeof(attr))) return -EINVAL;
+  const std::shared_ptr<Object> object = system.object_of_fd(static_cast<int>(attr.raw_tracepoint.prog_fd));
+  if (object == nullptr) return -EBADF;
+  const auto prog = std::dynamic_pointer_cast<Prog>(object);
+  if (prog == nullptr) return -EINVAL;
+  if (prog->type() == BPF_PROG_TYPE_TRACING) {
+    // Where it goes was said when it was loaded.
+    if (attr.raw_tracepoint.name != 0 || prog->attr().expected_attach_type == BPF_TRACE_ITER) return -EINVAL;
+    return attach_tracing(prog);
+  }
+  if (prog->type() != BPF_PROG_TYPE_RAW_TRACEPOINT) return -EINVAL;
+  char name[128] = {};
+  for (size_t i = 0; i < sizeof(name) - 1; i++) {
+    if (copy_from_user(&name[i], attr.raw_tracepoint.name + i, 1) != 0) return -EFAULT;
+    if (name[i] == 0) break;
+  }
+  const s32 hook = find_hook(HookKind::kTracepoint, name);
+  return hook < 0 ? -ENOENT : attach_tracing(prog, hook);
+}
+
+}  // namespace
+
+#undef USCX_ATTR_END
 
 long BpfSystem::bpf(int cmd, union bpf_attr *user_attr, u32 size) {
   constexpr u32 kMaxAttrBytes = 4096;
@@ -340,6 +369,10 @@ long BpfSystem::bpf(int cmd, union bpf_attr *user_attr, u32 size) {
   const u32 known = std::min<u32>(size, sizeof(attr));
   std::memcpy(&attr, user_attr, known);
 
+  if (cmd == BPF_RAW_TRACEPOINT_OPEN) {
+    Scope scope(*this);
+    return raw_tracepoint_open(*this, attr);
+  }
   const CommandEntry *entry = find_command(cmd);
   if (entry == nullptr) {
     log(fmt::format("bpf: command {} is not implemented", cmd));

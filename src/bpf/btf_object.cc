@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "bpf/hooks.h"
 #include "bpf/kfunc.h"
 
 namespace uscx::bpf {
@@ -241,6 +242,58 @@ class PrototypeTypes {
 
 }  // namespace
 
+namespace {
+
+// Adds a prototype, with `first` in front of its parameters unless that is empty.
+Result<u32> add_prototype(struct btf *btf, PrototypeTypes *types, const char *returns, const char *params_text,
+                          const ParsedArg &first) {
+  Result<u32> result = types->type_of(returns);
+  if (!result.ok()) return result;
+  std::vector<ParsedArg> args = parse_kfunc_params(params_text);
+  if (!first.type.empty()) args.insert(args.begin(), first);
+  // Argument types first: adding a type ends the list of parameters.
+  std::vector<std::pair<std::string, u32>> params;
+  for (const ParsedArg &arg : args) {
+    Result<u32> type = types->type_of(arg.type);
+    if (!type.ok()) return type.status().at(fmt::format("argument {}", arg.name));
+    params.emplace_back(arg.name, *type);
+  }
+  const s32 proto = btf__add_func_proto(btf, static_cast<int>(*result));
+  for (const auto &[name, type] : params) btf__add_func_param(btf, name.c_str(), static_cast<int>(type));
+  if (proto < 0) return Status::error("its prototype cannot be added");
+  return static_cast<u32>(proto);
+}
+
+// A tracepoint is known by the type of its handlers, which get a word of their own first.
+Status add_hooks(struct btf *btf) {
+  PrototypeTypes types(btf);
+  for (const Hook &hook : list_hooks()) {
+    const bool tracepoint = hook.kind == HookKind::kTracepoint;
+    Result<u32> proto =
+        add_prototype(btf, &types, hook.returns, hook.params, tracepoint ? ParsedArg{"void *", "__data"} : ParsedArg{});
+    if (!proto.ok()) return proto.status().at(fmt::format("hook {}", hook.name));
+    const int id = static_cast<int>(*proto);
+    const s32 added =
+        tracepoint ? btf__add_typedef(btf, (std::string(kTracepointPrefix) + hook.name).c_str(), btf__add_ptr(btf, id))
+                   : btf__add_func(btf, hook.name, BTF_FUNC_STATIC, id);
+    if (added < 0) return Status::error("hook {} cannot be added to the kernel BTF", hook.name);
+  }
+  return Status::ok_status();
+}
+
+Status add_variables(struct btf *btf) {
+  PrototypeTypes types(btf);
+  for (const KernelVariable &variable : list_kernel_variables()) {
+    Result<u32> type = types.type_of(variable.type);
+    if (!type.ok()) return type.status().at(fmt::format("variable {}", variable.name));
+    if (btf__add_var(btf, variable.name, BTF_VAR_GLOBAL_ALLOCATED, static_cast<int>(*type)) < 0)
+      return Status::error("variable {} cannot be added to the kernel BTF", variable.name);
+  }
+  return Status::ok_status();
+}
+
+}  // namespace
+
 Result<std::unique_ptr<KernelBtf>> KernelBtf::build(std::span<const u8> base,
                                                     const std::vector<std::string> &struct_ops) {
   struct btf *btf = btf__new(base.data(), static_cast<u32>(base.size()));
@@ -250,6 +303,8 @@ Result<std::unique_ptr<KernelBtf>> KernelBtf::build(std::span<const u8> base,
     if (Status status = kernel->add_struct_ops(name); !status.ok()) return status;
   }
   if (Status status = kernel->add_kfuncs(); !status.ok()) return status;
+  if (Status status = add_hooks(btf); !status.ok()) return status;
+  if (Status status = add_variables(btf); !status.ok()) return status;
   u32 size = 0;
   const void *raw = btf__raw_data(btf, &size);
   if (raw == nullptr) return Status::error("the kernel BTF cannot be written (errno {})", errno);
@@ -285,17 +340,9 @@ Status KernelBtf::add_struct_ops(const std::string &name) {
 Status KernelBtf::add_kfuncs() {
   PrototypeTypes types(btf_);
   for (const KfuncEntry *entry : list_kfuncs()) {
-    Result<u32> returns = types.type_of(entry->return_text);
-    if (!returns.ok()) return returns.status().at(fmt::format("kfunc {}", entry->name));
-    // Argument types first: adding a type ends the list of parameters.
-    std::vector<std::pair<std::string, u32>> params;
-    for (const ParsedArg &arg : parse_kfunc_params(entry->params_text)) {
-      Result<u32> type = types.type_of(arg.type);
-      if (!type.ok()) return type.status().at(fmt::format("kfunc {}: argument {}", entry->name, arg.name));
-      params.emplace_back(arg.name, *type);
-    }
-    const s32 proto = btf__add_func_proto(btf_, static_cast<int>(*returns));
-    for (const auto &[name, type] : params) btf__add_func_param(btf_, name.c_str(), static_cast<int>(type));
+    Result<u32> added = add_prototype(btf_, &types, entry->return_text, entry->params_text, {});
+    if (!added.ok()) return added.status().at(fmt::format("kfunc {}", entry->name));
+    const s32 proto = static_cast<s32>(*added);
     const s32 func = btf__add_func(btf_, entry->name, BTF_FUNC_STATIC, proto);
     if (func < 0) return Status::error("kfunc {} cannot be added to the kernel BTF", entry->name);
     kfuncs_[static_cast<u32>(func)] = entry;

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "bpf/bpf_system.h"
+#include "bpf/hooks.h"
 #include "bpf/prog.h"
 #include "bpf/region.h"
 #include "bpf/user_memory.h"
@@ -93,6 +94,9 @@ long BpfSystem::cmd_link_create(union bpf_attr *attr) {
   if (create.attach_type == BPF_PERF_EVENT) return -EBADF;
   if (create.attach_type == BPF_TRACE_UPROBE_MULTI)
     return static_cast<s32>(create.uprobe_multi.pid) < 0 ? -EINVAL : -EBADF;
+  if (prog->type() == BPF_PROG_TYPE_TRACING && create.attach_type == prog->attr().expected_attach_type &&
+      create.attach_type != BPF_TRACE_ITER)
+    return create.flags != 0 || create.target_fd != 0 ? -EINVAL : attach_tracing(prog);
   log(fmt::format("bpf: LINK_CREATE of program {}: attach type {} is not implemented", prog->name(),
                   u32{create.attach_type}));
   return -EINVAL;
@@ -109,8 +113,9 @@ long BpfSystem::cmd_link_update(union bpf_attr *attr) {
 long BpfSystem::cmd_link_detach(union bpf_attr *attr) {
   const std::shared_ptr<Object> object = object_of_fd(static_cast<int>(attr->link_detach.link_fd));
   if (object == nullptr) return -EBADF;
+  if (object->kind() != ObjectKind::kLink) return -EINVAL;
   const auto link = std::dynamic_pointer_cast<StructOpsLink>(object);
-  return link == nullptr ? -EINVAL : link->detach();
+  return link == nullptr ? -EOPNOTSUPP : link->detach();
 }
 
 // --- Ids ---
@@ -243,10 +248,21 @@ int link_info(const Object &link, union bpf_attr *attr) {
   InfoBuffer<bpf_link_info> buffer;
   if (int err = buffer.read(attr); err != 0) return err;
   bpf_link_info info{};
-  info.type = BPF_LINK_TYPE_STRUCT_OPS;
   info.id = link.id();
-  const StructOpsMap *map = static_cast<const StructOpsLink &>(link).map();
-  info.struct_ops.map_id = map != nullptr ? map->id() : 0;
+  if (const auto *tracing = dynamic_cast<const TracingLink *>(&link)) {
+    const Prog::Attr &attr = tracing->prog()->attr();
+    info.type = attr.type == BPF_PROG_TYPE_TRACING ? BPF_LINK_TYPE_TRACING : BPF_LINK_TYPE_RAW_TRACEPOINT;
+    info.prog_id = tracing->prog()->id();
+    if (attr.type == BPF_PROG_TYPE_TRACING) {
+      info.tracing.attach_type = attr.expected_attach_type;
+      info.tracing.target_obj_id = 1;  // the kernel's BTF
+      info.tracing.target_btf_id = attr.attach_btf_id;
+    }
+  } else {
+    info.type = BPF_LINK_TYPE_STRUCT_OPS;
+    const StructOpsMap *map = static_cast<const StructOpsLink &>(link).map();
+    info.struct_ops.map_id = map != nullptr ? map->id() : 0;
+  }
   buffer.info = info;
   return buffer.write(attr);
 }

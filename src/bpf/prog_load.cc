@@ -12,6 +12,7 @@
 #include "bpf/bpf_system.h"
 #include "bpf/exec.h"
 #include "bpf/helper.h"
+#include "bpf/hooks.h"
 #include "bpf/kfunc.h"
 #include "bpf/prog.h"
 #include "bpf/program.h"
@@ -38,7 +39,8 @@ constexpr u32 kKnownFlags = BPF_F_STRICT_ALIGNMENT | BPF_F_ANY_ALIGNMENT | BPF_F
 
 // Types that something here runs. Programs of the others load (feature probes do it) and can be attached to nothing.
 bool type_runs(u32 type) {
-  return type == BPF_PROG_TYPE_STRUCT_OPS || type == BPF_PROG_TYPE_SYSCALL || type == BPF_PROG_TYPE_TRACING;
+  return type == BPF_PROG_TYPE_STRUCT_OPS || type == BPF_PROG_TYPE_SYSCALL || type == BPF_PROG_TYPE_TRACING ||
+         type == BPF_PROG_TYPE_RAW_TRACEPOINT;
 }
 
 bool type_loads(u32 type) {
@@ -46,7 +48,6 @@ bool type_loads(u32 type) {
     case BPF_PROG_TYPE_SOCKET_FILTER:
     case BPF_PROG_TYPE_KPROBE:
     case BPF_PROG_TYPE_TRACEPOINT:
-    case BPF_PROG_TYPE_RAW_TRACEPOINT:
     case BPF_PROG_TYPE_PERF_EVENT:
     case BPF_PROG_TYPE_CGROUP_SOCK: return true;
     default: return type_runs(type);
@@ -135,8 +136,13 @@ int ProgLoader::read_attr(Prog::Attr *out) {
     return fail(-EINVAL, "Syscall programs can only be sleepable");
   if (out->type == BPF_PROG_TYPE_TRACING) {
     const btf_type *target = system_.kernel_btf().type(out->attach_btf_id);
-    if (out->attach_btf_id == 0 || target == nullptr || !btf_is_func(target))
-      return fail(-EINVAL, fmt::format("attach_btf_id {} is not a function", out->attach_btf_id));
+    const bool tracepoint = out->expected_attach_type == BPF_TRACE_RAW_TP;
+    if (out->attach_btf_id == 0 || target == nullptr || !(tracepoint ? btf_is_typedef(target) : btf_is_func(target)))
+      return fail(-EINVAL,
+                  fmt::format("attach_btf_id {} is not a {}", out->attach_btf_id, tracepoint ? "typedef" : "function"));
+    const std::string_view name = system_.kernel_btf().type_name(out->attach_btf_id);
+    if (tracepoint && !name.starts_with(kTracepointPrefix))
+      return fail(-EINVAL, fmt::format("attach_btf_id {} points to wrong type name {}", out->attach_btf_id, name));
   }
   return out->type == BPF_PROG_TYPE_STRUCT_OPS ? read_struct_ops(out) : 0;
 }

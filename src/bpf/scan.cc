@@ -159,7 +159,8 @@ Result<ScanResult> scan(std::span<const u8> elf, const ScanTarget &target) {
   result.tables = tables->tables();
   result.maps = tables->maps();
   for (const ObjectTables::Program &program : tables->programs())
-    result.programs.push_back({program.name, program.section, program.loaded, ""});
+    result.programs.push_back({program.name, program.section, program.loaded,
+                               target.note_of == nullptr ? "" : target.note_of(program.section)});
   return result;
 }
 

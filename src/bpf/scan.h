@@ -47,6 +47,8 @@ struct ScanTarget {
   std::map<std::string, bool> loads;
   // SEC() names up to the slash.
   std::set<std::string> programs = {"struct_ops", "struct_ops.s", "syscall"};
+  // What is to be said of a program's section; "cannot be loaded: ..." is a complaint.
+  std::function<std::string(std::string_view section)> note_of;
   // Whether a kernel variable has an address; null: none has. (Typed ones must also be in the BTF.)
   std::function<bool(std::string_view)> has_variable;
   std::string kernel_config;      // lines of "CONFIG_X=y"

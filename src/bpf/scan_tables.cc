@@ -27,6 +27,9 @@ bool is_kernel_owned(std::string_view name) {
   return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
 }
 
+// How the note of a section begins that has nowhere to go.
+constexpr std::string_view kCannotLoad = "cannot be loaded: ";
+
 bool is_kptr_tag(std::string_view tag) {
   return tag == "kptr" || tag == "kptr_untrusted" || tag == "percpu_kptr" || tag == "uptr";
 }
@@ -100,6 +103,10 @@ void ObjectTables::complain_of_programs() {
     if (reference != referenced_.end()) program.loaded = reference->second;
     if (const auto told = target_.loads.find(program.name); told != target_.loads.end()) program.loaded = told->second;
     const std::string kind = program.section.substr(0, program.section.find('/'));
+    const std::string note = target_.note_of == nullptr ? "" : target_.note_of(program.section);
+    if (program.loaded && note.starts_with(kCannotLoad))
+      complaints_->add(Complaints::kProgram, fmt::format("program {} (SEC(\"{}\")): {}", program.name, program.section,
+                                                         note.substr(kCannotLoad.size())));
     if (program.loaded && !target_.programs.contains(kind))
       complaints_->add(Complaints::kProgram, fmt::format("program type {} (SEC(\"{}\") {}) is not implemented", kind,
                                                          program.section, program.name));

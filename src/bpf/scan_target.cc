@@ -3,6 +3,7 @@
 
 #include "bpf/bpf_system.h"
 #include "bpf/helper.h"
+#include "bpf/hooks.h"
 #include "bpf/kfunc.h"
 #include "bpf/map.h"
 #include "bpf/scan.h"
@@ -25,6 +26,9 @@ ScanTarget ScanTarget::of_system(BpfSystem &system) {
       if (type->is_implemented(member)) target.ops_members->insert(member);
     }
   }
+  for (const char *section : {"tp_btf", "fentry", "fentry.s", "fexit", "fexit.s", "raw_tp", "raw_tracepoint"})
+    target.programs.insert(section);
+  target.note_of = section_note;
   target.has_variable = [&system](std::string_view name) { return system.env().ksym_address(name) != nullptr; };
   target.kernel_config = kernel_config_text(system.options().hz);
   target.release = system.options().release;

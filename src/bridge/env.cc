@@ -4,12 +4,18 @@
 #include "bpf/exec.h"
 #include "bpf/prog.h"
 #include "bridge/host.h"
+#include "bridge/kernel_variables.h"
 #include "bridge/scx_ops.h"
+#include "bridge/trace_hooks.h"
 #include "machine/explore_hooks.h"
 
 namespace uscx::bridge {
 
-KernelEnv::KernelEnv(Host &host) : host_(host), random_(host.machine().seed(), "bpf_get_prandom_u32") {}
+KernelEnv::KernelEnv(Host &host)
+    : host_(host),
+      variables_(std::make_unique<KernelVariables>(host.kernel())),
+      trace_hooks_(std::make_unique<TraceHookRunner>(host)),
+      random_(host.machine().seed(), "bpf_get_prandom_u32") {}
 
 KernelEnv::~KernelEnv() {
   for (auto &[id, timer] : timers_) host_.machine().cancel_timer(timer->event);
@@ -63,6 +69,9 @@ void KernelEnv::trace_print(std::string_view text) {
 void KernelEnv::kernel_log(std::string_view line) { host_.kernel().log(std::string(line)); }
 
 bool KernelEnv::alloc_fails(machine::AllocSite site) { return host_.ext().alloc_faults().strikes(site); }
+void KernelEnv::watch_hooks() { trace_hooks_->watch(bpf::HookTable::of(host_.system())); }
+void *KernelEnv::ksym_address(std::string_view name) { return variables_->address(name); }
+void *KernelEnv::per_cpu_address(void *variable, u32 cpu) { return variables_->per_cpu(variable, cpu); }
 
 void KernelEnv::timer_event(machine::SimEvent &event) {
   Timer &timer = *static_cast<Timer *>(event.owner);

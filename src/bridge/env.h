@@ -17,6 +17,8 @@
 namespace uscx::bridge {
 
 class Host;
+class KernelVariables;
+class TraceHookRunner;
 
 class KernelEnv final : public bpf::Env {
  public:
@@ -40,10 +42,15 @@ class KernelEnv final : public bpf::Env {
   void timer_arm(bpf::TimerId id, u64 expires_ns, s32 cpu) override;
   bool timer_cancel(bpf::TimerId id) override;
   bool defer_free(bpf::Deferred &item) override;
+  void *ksym_address(std::string_view name) override;
+  void *per_cpu_address(void *variable, u32 cpu) override;
   // A scheduler's timer callback went wrong: the scheduler is ejected, as for its operations.
   void program_aborted(bpf::Prog &prog, const bpf::Abort &abort) override;
 
   std::function<void(u64, const std::string &)> on_print;
+  TraceHookRunner &trace_hooks() { return *trace_hooks_; }
+  // From when there is a system.
+  void watch_hooks();
   // The CPU that calls from outside of the machine come from.
   void set_user_cpu(u32 cpu) { user_cpu_ = cpu; }
 
@@ -57,6 +64,8 @@ class KernelEnv final : public bpf::Env {
   sched::Task &current();
 
   Host &host_;
+  const std::unique_ptr<KernelVariables> variables_;
+  const std::unique_ptr<TraceHookRunner> trace_hooks_;
   std::mutex random_lock_;                                 // a leaf
   Rng random_;                                             // guarded by random_lock_
   std::map<bpf::TimerId, std::unique_ptr<Timer>> timers_;  // under the lock of the table of timers

@@ -2,6 +2,7 @@
 #include "bridge/host.h"
 
 #include "abi/btf.h"
+#include "bpf/hooks.h"
 #include "bpf/prog.h"
 #include "bpf/program.h"
 #include "bridge/env.h"
@@ -47,6 +48,7 @@ Status Host::init() {
   Result<std::unique_ptr<bpf::BpfSystem>> system = bpf::BpfSystem::create(*env_, std::move(options));
   if (!system.ok()) return system.status();
   system_ = system.take();
+  env_->watch_hooks();
   system_->files().add("/sys/kernel/sched_ext/hotplug_seq",
                        [this] { return fmt::format("{}\n", ext().hotplug_seq()); });
   system_->files().add("/sys/devices/system/cpu/online",
@@ -56,6 +58,8 @@ Status Host::init() {
 }
 
 Host::~Host() {
+  // What programs are attached to goes first, as long as grace periods end.
+  if (system_) bpf::HookTable::of(*system_).clear();
   // Objects go before the kernel they refer to; tasks that the kernel frees afterwards have no storage left.
   kernel_.rcu().drain();
   objects_.set_task_freed_listener(nullptr);
@@ -67,7 +71,8 @@ void Host::set_print_listener(std::function<void(u64, const std::string &)> list
 }
 
 void Host::set_user_cpu(u32 cpu) {
-  CHECK(cpu < exec_envs_.size());
+  CHECK(cpu + 1 < exec_envs_.size());
+  exec_envs_.back().cpu = cpu;
   env_->set_user_cpu(cpu);
 }
 

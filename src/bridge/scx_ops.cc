@@ -9,8 +9,10 @@
 
 #include "abi/scx.h"
 #include "bpf/prog.h"
+#include "bridge/env.h"
 #include "bridge/host.h"
 #include "bridge/scx_contexts.h"
+#include "bridge/trace_hooks.h"
 
 namespace uscx::bridge {
 namespace {
@@ -77,7 +79,48 @@ int SchedExtType::init_member(const bpf::StructOpsMember &member, const void *us
 
 int SchedExtType::validate(bpf::StructOpsMap &) { return 0; }
 
+namespace {
+
+// The table as tracing programs see it that are attached to the kernel's functions of registration.
+// FIDELITY: traced-registration.
+class TracedTable {
+ public:
+  TracedTable(Host &host, bpf::StructOpsMap &map, const char *function) : host_(host), function_(function) {
+    if (!bpf::HookTable::of(host.system()).any()) return;
+    copy_ = bpf::Region::get().alloc_pages(bpf::Half::kReadOnly, sizeof(sched_ext_ops), true);
+    std::memcpy(copy_, map.table(), sizeof(sched_ext_ops));
+    static_cast<KernelEnv &>(host_.system().env())
+        .trace_hooks()
+        .fire_function(function_, false, {reinterpret_cast<u64>(copy_), 0});
+  }
+  void returns(s64 result) {
+    if (copy_)
+      static_cast<KernelEnv &>(host_.system().env())
+          .trace_hooks()
+          .fire_function(function_, true, {reinterpret_cast<u64>(copy_), 0, static_cast<u64>(result)});
+  }
+  ~TracedTable() {
+    if (copy_) bpf::Region::get().free_pages(copy_);
+  }
+  TracedTable(const TracedTable &) = delete;
+  TracedTable &operator=(const TracedTable &) = delete;
+
+ private:
+  Host &host_;
+  const char *const function_;
+  void *copy_ = nullptr;
+};
+
+}  // namespace
+
 int SchedExtType::reg(bpf::StructOpsMap &map) {
+  TracedTable traced(host_, map, "bpf_scx_reg");
+  const int error = attach(map);
+  traced.returns(error);
+  return error;
+}
+
+int SchedExtType::attach(bpf::StructOpsMap &map) {
   BpfOps *ops;
   {
     std::lock_guard hold(lock_);
@@ -93,6 +136,7 @@ int SchedExtType::reg(bpf::StructOpsMap &map) {
 }
 
 void SchedExtType::unreg(bpf::StructOpsMap &map) {
+  TracedTable traced(host_, map, "bpf_scx_unreg");
   BpfOps *ops;
   {
     std::lock_guard hold(lock_);
@@ -102,6 +146,7 @@ void SchedExtType::unreg(bpf::StructOpsMap &map) {
   }
   host_.ext().detach(*ops);
   forget(map);
+  traced.returns(0);
 }
 
 void SchedExtType::forget(bpf::StructOpsMap &map) {

@@ -31,6 +31,17 @@ class BpfOps final : public sched::ExtOps {
   Host &host() { return host_; }
   // The table whose program runs now on this CPU; nullptr in programs of other types (timers, syscall programs).
   static BpfOps *current() { return current_; }
+  // While programs of another kind run in the middle of a callback.
+  class Outside {
+   public:
+    Outside() : outer_(current_) { current_ = nullptr; }
+    ~Outside() { current_ = outer_; }
+    Outside(const Outside &) = delete;
+    Outside &operator=(const Outside &) = delete;
+
+   private:
+    BpfOps *const outer_;
+  };
 
   s32 select_cpu(task_struct *p, s32 prev_cpu, u64 wake_flags) override;
   void enqueue(task_struct *p, u64 enq_flags) override;
@@ -90,6 +101,7 @@ class SchedExtType final : public bpf::StructOpsType {
   sched::ExtSched *sched_of(bpf::StructOpsMap *map);
 
  private:
+  int attach(bpf::StructOpsMap &map);
   void forget(bpf::StructOpsMap &map);
 
   Host &host_;

@@ -9,6 +9,7 @@
 
 #include "sched/ext/ext.h"
 #include "sched/kernel.h"
+#include "sched/trace_hooks.h"
 
 namespace uscx::sched {
 
@@ -103,6 +104,7 @@ void Kernel::set_task_cpu(Task &p, u32 cpu) {
   if (cpu != p.cpu) {
     CHECK(!p.migration_disabled(), "{} [{}] migrates from CPU {} with migration disabled", p.comm(), p.pid(), p.cpu);
     machine_.trace(EventType::sched_migrate_task, static_cast<u64>(p.pid()), p.cpu, cpu);
+    trace_point(*this, TracePoint::sched_migrate_task, task_arg(p), cpu);
     p.cpu = cpu;
   }
   p.wake_cpu = cpu;
@@ -197,6 +199,9 @@ void Kernel::context_switch(Rq &rq, Task &prev, Task &next) {
   const bool prev_runnable = prev.on_rq_state() == kOnRqQueued || &prev == rq.idle;
   machine_.trace(EventType::sched_switch, static_cast<u64>(prev.pid()), prev_runnable ? TASK_RUNNING : prev.state(),
                  static_cast<u64>(next.pid()), prev_runnable);
+  // FIDELITY: switch-preempt.
+  trace_point(*this, TracePoint::sched_switch, prev_runnable && &prev != rq.idle, task_arg(prev), task_arg(next),
+              prev_runnable ? TASK_RUNNING : prev.ts.__state);
   rq.curr = &next;
   rq.shared->curr = &next.ts;
   // From here on a waker may put prev on another CPU; it waits for this in wake().
@@ -306,6 +311,7 @@ void Kernel::yield_current(Rq &rq, Task &p) {
 void Kernel::exit_current(Task &p) {
   p.add_flags(PF_EXITING);
   machine_.trace(EventType::task_exit, static_cast<u64>(p.pid()));
+  trace_point(*this, TracePoint::sched_process_exit, task_arg(p), true);
   {
     machine::SpinGuard guard(p.pi_lock);
     p.set_state(TASK_DEAD);

@@ -12,6 +12,7 @@
 #include "sched/ext/ext.h"
 #include "sched/kernel.h"
 #include "sched/mutation.h"
+#include "sched/trace_hooks.h"
 
 namespace uscx::sched {
 
@@ -120,6 +121,7 @@ int Kernel::register_task(Task &p, const TaskSpec &spec) {
   }
   machine_.trace(EventType::task_new, static_cast<u64>(p.pid()), machine_.tracer().text(p.comm()),
                  static_cast<u64>(static_cast<s64>(spec.nice)), static_cast<u64>(spec.kind));
+  trace_point(*this, TracePoint::task_newtask, task_arg(p));
   ext_->post_fork(p);
   return 0;
 }

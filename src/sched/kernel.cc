@@ -8,6 +8,7 @@
 #include "sched/classes.h"
 #include "sched/ext/ext.h"
 #include "sched/hotplug.h"
+#include "sched/trace_hooks.h"
 
 namespace uscx::sched {
 
@@ -196,7 +197,9 @@ void Kernel::on_tick() {
   // slice of whole ticks has not quite run out that many ticks later.
   charge(Cost::tick);
   rcu_.tick(rq.cpu);
+  trace_point(*this, TracePoint::scx_tick, reinterpret_cast<u64>(rq.shared));
   ext_->tick_check();
+  trace_point(*this, TracePoint::scx_tick_exit, reinterpret_cast<u64>(rq.shared));
 }
 
 // --- CPUs without a tick ---

@@ -5,6 +5,7 @@
 // its affinity and state do not change; the rq lock of its new CPU is taken after the CPU is chosen.
 #include "sched/kernel.h"
 #include "sched/mutation.h"
+#include "sched/trace_hooks.h"
 
 namespace uscx::sched {
 
@@ -66,6 +67,7 @@ bool Kernel::wake_locked(Task &p, u64 wake_flags) {
   machine_.cancel_timer(p.sleep_timer);
   const u64 waker_pid = exec().on_cpu ? static_cast<u64>(this_rq().curr->pid()) : 0;
   machine_.trace(EventType::sched_waking, static_cast<u64>(p.pid()), p.cpu, wake_flags, waker_pid);
+  trace_point(*this, TracePoint::sched_waking, task_arg(p));
   if (p.on_rq() && wake_before_sleep(p)) return true;
   // Only then is it off its CPU, whose code may still use it. Pairs with context_switch().
   while (p.on_cpu() && !mutated(Mutation::no_on_cpu_wait)) machine::spin_wait("a task that goes to sleep");
@@ -88,6 +90,7 @@ bool Kernel::wake_before_sleep(Task &p) {
   if (queued && !mutated(Mutation::lost_wakeup)) {
     p.set_state(TASK_RUNNING);
     machine_.trace(EventType::sched_wakeup, static_cast<u64>(p.pid()), rq.cpu);
+    trace_point(*this, TracePoint::sched_wakeup, task_arg(p));
   }
   rq_unlock(rq);
   return queued;
@@ -101,6 +104,7 @@ void Kernel::ttwu_activate(Rq &rq, Task &p, u64 wake_flags) {
   wakeup_preempt(rq, p, wake_flags);
   p.set_state(TASK_RUNNING);
   machine_.trace(EventType::sched_wakeup, static_cast<u64>(p.pid()), rq.cpu);
+  trace_point(*this, TracePoint::sched_wakeup, task_arg(p));
   p.sched_class->task_woken(rq, p);
 }
 
@@ -116,6 +120,7 @@ void Kernel::wake_up_new_task(Task &p) {
   update_rq_clock(rq);
   activate_task(rq, p, ENQUEUE_NOCLOCK | ENQUEUE_INITIAL);
   machine_.trace(EventType::sched_wakeup, static_cast<u64>(p.pid()), cpu);
+  trace_point(*this, TracePoint::sched_wakeup_new, task_arg(p));
   wakeup_preempt(rq, p, wake_flags);
   p.sched_class->task_woken(rq, p);
 }

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Tracing programs on points of the kernel, beside a scheduler: each counts, and looks at its arguments.
+#include "uscx_scx.bpf.h"
+
+// Our types have none.
+struct bpf_link;
+
+struct count {
+  u64 calls;
+  u64 wrong;
+};
+struct count on_switch, on_waking, on_wakeup, on_wakeup_new, on_migrate, on_exit, on_new, on_tick, on_tick_exit, on_reg,
+    on_reg_exit, on_unreg, on_raw_switch, on_futex, on_rename;
+u64 last_next_pid, tick_cpus, tick_kicks, nested;
+u32 llc_of[64], preempt_count, rq_cpu[64];
+bool has_core_priority;
+
+extern const struct rq runqueues __ksym;
+extern int sd_llc_id __ksym __weak;
+extern int __preempt_count __ksym __weak;
+extern int sched_core_priority __ksym __weak;
+extern const unsigned long hw_pressure __ksym __weak;
+extern unsigned long CONFIG_HZ __kconfig;
+extern bool CONFIG_PREEMPT_RCU __kconfig __weak;
+extern unsigned long CONFIG_NR_CPUS __kconfig __weak;
+u64 config_hz, config_nr_cpus;
+bool preempt_rcu;
+
+#define COUNT(where, right)                                \
+  do {                                                     \
+    __sync_fetch_and_add(&(where).calls, 1);               \
+    if (!(right)) __sync_fetch_and_add(&(where).wrong, 1); \
+  } while (0)
+
+SEC("tp_btf/sched_switch")
+int BPF_PROG(see_switch, bool preempt, struct task_struct *prev, struct task_struct *next, unsigned int prev_state) {
+  struct task_struct *current = bpf_get_current_task_btf();
+  COUNT(on_switch, prev != next && current == prev && !(preempt && prev_state));
+  last_next_pid = next->pid;
+  return 0;
+}
+
+SEC("raw_tp/sched_switch")
+int see_raw_switch(u64 *ctx) {
+  COUNT(on_raw_switch, ctx[1] != ctx[2]);
+  return 0;
+}
+
+SEC("tp_btf/sched_waking")
+int BPF_PROG(see_waking, struct task_struct *p) {
+  COUNT(on_waking, p->pid > 0);
+  return 0;
+}
+
+SEC("tp_btf/sched_wakeup")
+int BPF_PROG(see_wakeup, struct task_struct *p) {
+  COUNT(on_wakeup, p->__state == 0);
+  return 0;
+}
+
+SEC("tp_btf/sched_wakeup_new")
+int BPF_PROG(see_wakeup_new, struct task_struct *p) {
+  COUNT(on_wakeup_new, p->pid > 0);
+  return 0;
+}
+
+SEC("tp_btf/sched_migrate_task")
+int BPF_PROG(see_migrate, struct task_struct *p, int dest_cpu) {
+  COUNT(on_migrate, scx_bpf_task_cpu(p) != dest_cpu);
+  return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(see_exit, struct task_struct *p) {
+  COUNT(on_exit, p->pid > 0);
+  return 0;
+}
+
+SEC("tp_btf/task_newtask")
+int BPF_PROG(see_new, struct task_struct *p, u64 clone_flags) {
+  COUNT(on_new, p->pid > 0 && clone_flags == 0);
+  return 0;
+}
+
+SEC("fentry/scx_tick")
+int BPF_PROG(see_tick, struct rq *rq) {
+  s32 cpu = bpf_get_smp_processor_id();
+  COUNT(on_tick, rq->cpu == cpu);
+  __sync_fetch_and_or(&tick_cpus, 1ULL << (cpu & 63));
+  // Kfuncs for all programs act for the scheduler that this program is associated with.
+  if (scx_bpf_nr_cpu_ids() > 1) scx_bpf_kick_cpu(0, 0);
+  return 0;
+}
+
+SEC("fexit/scx_tick")
+int BPF_PROG(see_tick_exit, struct rq *rq) {
+  COUNT(on_tick_exit, on_tick.calls >= on_tick_exit.calls);
+  return 0;
+}
+
+SEC("fentry/bpf_scx_reg")
+int BPF_PROG(see_reg, void *kdata, struct bpf_link *link) {
+  struct sched_ext_ops *ops = kdata;
+  char name[4] = {};
+  bpf_core_read(name, sizeof(name), &ops->name);
+  COUNT(on_reg, name[0] == 'h' && name[1] == 'o');
+  return 0;
+}
+
+SEC("fexit/bpf_scx_reg")
+int BPF_PROG(see_reg_exit, void *kdata, struct bpf_link *link, int ret) {
+  COUNT(on_reg_exit, ret == 0);
+  return 0;
+}
+
+SEC("fentry/bpf_scx_unreg")
+int BPF_PROG(see_unreg, void *kdata, struct bpf_link *link) {
+  COUNT(on_unreg, true);
+  return 0;
+}
+
+SEC("fexit/futex_wake")
+int BPF_PROG(see_futex, u32 *uaddr, unsigned int flags, int nr_wake, u32 bitset, int ret) {
+  COUNT(on_futex, false);
+  return 0;
+}
+
+SEC("tp_btf/task_rename")
+int BPF_PROG(see_rename, struct task_struct *task, const char *comm) {
+  COUNT(on_rename, false);
+  return 0;
+}
+
+// --- Kernel variables ---
+
+SEC("syscall")
+int read_variables(void *ctx) {
+  u32 i, nr = scx_bpf_nr_cpu_ids();
+  bpf_for(i, 0, nr) {
+    const struct rq *rq = bpf_per_cpu_ptr(&runqueues, i);
+    const int *llc = &sd_llc_id ? bpf_per_cpu_ptr(&sd_llc_id, i) : NULL;
+    if (i >= 64) break;
+    if (rq) rq_cpu[i & 63] = rq->cpu + 1;
+    if (llc) llc_of[i & 63] = *llc + 1;
+  }
+  if (&__preempt_count) preempt_count = *(int *)bpf_this_cpu_ptr(&__preempt_count);
+  has_core_priority = &sched_core_priority != NULL;
+  config_hz = CONFIG_HZ;
+  config_nr_cpus = CONFIG_NR_CPUS;
+  preempt_rcu = CONFIG_PREEMPT_RCU;
+  return 0;
+}
+
+void BPF_STRUCT_OPS(hooks_enqueue, struct task_struct *p, u64 enq_flags) {
+  scx_bpf_dsq_insert(p, SCX_DSQ_GLOBAL, SCX_SLICE_DFL, enq_flags);
+}
+
+SCX_OPS_DEFINE(hooks_ops, .enqueue = (void *)hooks_enqueue, .name = "hooks");

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Tracing programs fire where the machine has what they are attached to, with the right arguments and as often as the
+// trace says; the others load, attach and never fire. Kernel variables have the values of the machine.
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <gtest/gtest.h>
+
+#include "bridge/host.h"
+#include "schedulers/common/scx_user.h"
+#include "workload/workload.h"
+
+namespace uscx {
+namespace {
+
+using schedulers::ScxObject;
+
+class Counter : public trace::Sink {
+ public:
+  void on_event(const trace::Event &event, const trace::Tracer &) override {
+    if (counting) counts[static_cast<size_t>(event.type)]++;
+  }
+  u64 of(trace::EventType type) const { return counts.at(static_cast<size_t>(type)); }
+  bool counting = false;
+  std::vector<u64> counts = std::vector<u64>(256);
+};
+
+class HooksTest : public testing::Test {
+ protected:
+  void start(bool use_jit) {
+    bridge::HostConfig config;
+    config.machine.topology = machine::Topology::parse("2n:2l:2c:1t").take();
+    config.use_jit = use_jit;
+    auto host = bridge::Host::create(config);
+    ASSERT_TRUE(host.ok()) << host.message();
+    host_ = host.take();
+    host_->tracer().add_sink(&counter_);
+    host_->kernel().set_log_listener([this](u64, const std::string &line) { log_ += line + "\n"; });
+    schedulers::Environment environment;
+    environment.kernel_btf = host_->system().kernel_btf().parsed();
+    environment.nr_possible_cpus = host_->kernel().nr_cpus();
+    scope_ = std::make_unique<bpf::BpfSystem::Scope>(host_->system());
+    auto object = ScxObject::open_file(HOOKS_OBJECT, environment);
+    ASSERT_TRUE(object.ok()) << object.message();
+    object_ = object.take();
+    const Status loaded = object_->load();
+    ASSERT_TRUE(loaded.ok()) << loaded.message() << schedulers::libbpf_log();
+  }
+  // Attaches, runs some tasks that come and go, detaches; counts what happens in between.
+  void run() {
+    counter_.counting = true;
+    const Status attached = object_->attach();
+    ASSERT_TRUE(attached.ok()) << attached.message() << schedulers::libbpf_log();
+    auto workload = workload::open_workload("mixed");
+    auto plan = (*workload)->plan({.nr_cpus = 8, .seed = 1, .index = 0});
+    ASSERT_TRUE(plan.ok()) << plan.message();
+    workload::Launcher launcher(host_->kernel(), [](const workload::RefusedTask &task) { FAIL() << task.comm; });
+    launcher.launch(plan.take());
+    host_->machine().run_until(300 * kNsPerMs);
+    counter_.counting = false;
+  }
+  u64 calls(const std::string &name) { return static_cast<u64>(object_->variable(name + ".calls")); }
+  void TearDown() override {
+    object_.reset();
+    scope_.reset();
+  }
+
+  Counter counter_;
+  std::unique_ptr<bridge::Host> host_;
+  std::unique_ptr<bpf::BpfSystem::Scope> scope_;
+  std::unique_ptr<ScxObject> object_;
+  std::string log_;
+};
+
+TEST_F(HooksTest, ProgramsFireAsOftenAsTheTraceSaysWithTheRightArguments) {
+  start(true);
+  run();
+  using trace::EventType;
+  EXPECT_EQ(calls("on_switch"), counter_.of(EventType::sched_switch));
+  EXPECT_EQ(calls("on_raw_switch"), counter_.of(EventType::sched_switch));
+  EXPECT_EQ(calls("on_waking"), counter_.of(EventType::sched_waking));
+  EXPECT_EQ(calls("on_wakeup") + calls("on_wakeup_new"), counter_.of(EventType::sched_wakeup));
+  EXPECT_EQ(calls("on_migrate"), counter_.of(EventType::sched_migrate_task));
+  EXPECT_EQ(calls("on_new"), counter_.of(EventType::task_new));
+  EXPECT_EQ(calls("on_exit"), counter_.of(EventType::task_exit));
+  EXPECT_GT(calls("on_switch"), 100u);
+  EXPECT_GT(calls("on_new"), 1u);
+  EXPECT_EQ(object_->variable("tick_cpus"), 0xff);
+  EXPECT_EQ(calls("on_tick"), calls("on_tick_exit"));
+  EXPECT_EQ(calls("on_reg"), 1u);
+  EXPECT_EQ(calls("on_reg_exit"), 1u);
+  for (const char *name : {"on_switch", "on_raw_switch", "on_waking", "on_wakeup", "on_wakeup_new", "on_migrate",
+                           "on_exit", "on_new", "on_tick", "on_tick_exit", "on_reg", "on_reg_exit"})
+    EXPECT_EQ(object_->variable(std::string(name) + ".wrong"), 0) << name;
+}
+
+TEST_F(HooksTest, WhatIsNotThereLoadsAttachesAndSaysThatItNeverFires) {
+  start(true);
+  run();
+  EXPECT_EQ(calls("on_futex"), 0u);
+  EXPECT_EQ(calls("on_rename"), 0u);
+  EXPECT_NE(log_.find("see_futex is attached and never fires: tasks make no system calls"), std::string::npos) << log_;
+  EXPECT_NE(log_.find("see_rename is attached and never fires"), std::string::npos) << log_;
+  EXPECT_EQ(log_.find("see_switch"), std::string::npos);
+}
+
+TEST_F(HooksTest, TheInterpreterSeesTheSame) {
+  start(true);
+  run();
+  const u64 hash = host_->tracer().hash(), switches = calls("on_switch");
+  TearDown();
+  host_.reset();
+  counter_ = Counter();
+  start(false);
+  run();
+  EXPECT_EQ(host_->tracer().hash(), hash);
+  EXPECT_EQ(calls("on_switch"), switches);
+}
+
+TEST_F(HooksTest, NothingFiresAfterTheLinksAreGone) {
+  start(true);
+  run();
+  object_->detach();
+  EXPECT_EQ(host_->system().find_object(bpf::ObjectKind::kLink, 1), nullptr);
+  const u64 before = calls("on_switch");
+  host_->machine().run_until(400 * kNsPerMs);
+  EXPECT_EQ(calls("on_switch"), before);
+}
+
+TEST_F(HooksTest, LinksAreListedAndAProgramIsAttachedOnce) {
+  start(true);
+  bpf_program *program = bpf_object__find_program_by_name(object_->object(), "see_switch");
+  bpf_link *link = bpf_program__attach(program);
+  ASSERT_NE(link, nullptr);
+  bpf_link_info info = {};
+  u32 size = sizeof(info);
+  ASSERT_EQ(bpf_obj_get_info_by_fd(bpf_link__fd(link), &info, &size), 0);
+  EXPECT_EQ(info.type, u32{BPF_LINK_TYPE_TRACING});
+  EXPECT_EQ(info.tracing.attach_type, u32{BPF_TRACE_RAW_TP});
+  EXPECT_EQ(bpf_program__attach(program), nullptr);
+  EXPECT_EQ(errno, EBUSY);
+  EXPECT_EQ(bpf_link_detach(bpf_link__fd(link)), -EOPNOTSUPP);
+  bpf_link__destroy(link);
+  link = bpf_program__attach(program);
+  EXPECT_NE(link, nullptr);
+  bpf_link__destroy(link);
+}
+
+TEST_F(HooksTest, KernelVariablesAreTheMachines) {
+  start(true);
+  LIBBPF_OPTS(bpf_test_run_opts, opts);
+  const bpf_program *program = bpf_object__find_program_by_name(object_->object(), "read_variables");
+  ASSERT_EQ(bpf_prog_test_run_opts(bpf_program__fd(program), &opts), 0);
+  for (u32 cpu = 0; cpu < 8; cpu++) {
+    EXPECT_EQ(object_->variable(fmt::format("rq_cpu[{}]", cpu)), cpu + 1);
+    EXPECT_EQ(object_->variable(fmt::format("llc_of[{}]", cpu)), cpu / 2 * 2 + 1);  // the LLC's first CPU
+  }
+  EXPECT_EQ(static_cast<u32>(object_->variable("preempt_count")), 0x80000001u);
+  EXPECT_EQ(object_->variable("has_core_priority"), 1);
+  EXPECT_EQ(object_->variable("config_hz"), 250);
+  EXPECT_EQ(object_->variable("config_nr_cpus"), 8192);
+  EXPECT_EQ(object_->variable("preempt_rcu"), 1);
+}
+
+}  // namespace
+}  // namespace uscx
