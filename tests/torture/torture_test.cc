@@ -127,6 +127,76 @@ TEST_F(Torture, LoadsAndUnloads) {
   EXPECT_EQ(settled(before.nr_tasks), before);
 }
 
+// Two kernel threads load a scheduler each, again and again, and the loser of each race is refused. What uses
+// thread-local variables is not inlined into the code that suspends (machine/fiber.h).
+class Loader {
+ public:
+  Loader(sched::Kernel &kernel, Policy policy, std::atomic<u32> &rounds_left)
+      : kernel_(kernel), policy_(policy), rounds_left_(rounds_left) {}
+  void run(sched::KthreadApi &self) {
+    while (begin()) {
+      while (!loaded()) self.sleep(kLookNs);
+      if (won()) {
+        self.sleep(kLookNs);
+        end();
+        while (!ended()) self.sleep(kLookNs);
+        release();
+      }
+    }
+    over_.complete();
+  }
+  bool over() const { return over_.is_complete(); }
+  u32 nr_won() const { return nr_won_; }
+  u32 nr_refused() const { return nr_refused_; }
+
+ private:
+  static constexpr u64 kLookNs = 50'000;
+  [[gnu::noinline]] bool begin() {
+    u32 left = rounds_left_;
+    while (left && !rounds_left_.compare_exchange_weak(left, left - 1)) {
+    }
+    if (!left) return false;
+    schedulers_.push_back(make_scheduler(policy_, kernel_));
+    load_ = std::make_unique<sched::Ext::Load>(*schedulers_.back());
+    kernel_.ext().begin_attach(*load_);
+    return true;
+  }
+  [[gnu::noinline]] bool loaded() { return load_->done.load_acquire(); }
+  [[gnu::noinline]] bool won() {
+    CHECK(load_->result == 0 || load_->result == -EBUSY, "error {}", load_->result);
+    (load_->result ? nr_refused_ : nr_won_)++;
+    return load_->result == 0;
+  }
+  [[gnu::noinline]] void end() { kernel_.ext().begin_detach(*schedulers_.back()); }
+  [[gnu::noinline]] bool ended() { return kernel_.ext().detached(*schedulers_.back()); }
+  [[gnu::noinline]] void release() { kernel_.ext().release(*schedulers_.back()); }
+
+  sched::Kernel &kernel_;
+  const Policy policy_;
+  std::atomic<u32> &rounds_left_;
+  std::unique_ptr<sched::Ext::Load> load_;
+  std::vector<std::unique_ptr<TortureScheduler>> schedulers_;  // Until the end: their grace periods are over then.
+  machine::Completion over_;
+  u32 nr_won_ = 0, nr_refused_ = 0;
+};
+
+TEST_F(Torture, TwoLoadersRace) {
+  const Holdings before = settled();
+  std::atomic<u32> rounds_left = nr_rounds();
+  Loader one(m.kernel, Policy::fifo, rounds_left), other(m.kernel, Policy::kicks, rounds_left);
+  {
+    Load load(m.kernel);
+    for (Loader *loader : {&one, &other})
+      m.kernel.create_kthread("loader", [loader](sched::KthreadApi &self) { loader->run(self); });
+    run_until_true([&] { return one.over() && other.over(); });
+    load.stop();
+    run_until_true([&] { return load.stopped(); });
+  }
+  EXPECT_GT(one.nr_won() + other.nr_won(), 0u);
+  EXPECT_EQ(one.nr_won() + other.nr_won() + one.nr_refused() + other.nr_refused(), nr_rounds());
+  EXPECT_EQ(settled(before.nr_tasks), before);
+}
+
 struct WideTorture : Torture {
   WideTorture() : Torture(8) {}
 };
