@@ -21,7 +21,7 @@
 #include "bpf/region.h"
 #include "bpf/timers.h"
 #include "bpf/user_memory.h"
-#include "machine/explore.h"
+#include "machine/context_local.h"
 
 namespace uscx::bpf {
 

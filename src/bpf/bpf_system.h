@@ -54,6 +54,7 @@ class BpfSystem {
     std::string release = "7.2.12-uscx";
     std::vector<std::unique_ptr<StructOpsType>> struct_ops;
     bool use_jit = true;
+    bool explore = false;  // programs tell explore mode what they do
   };
   static Result<std::unique_ptr<BpfSystem>> create(Env &env, Options options);
   ~BpfSystem();
@@ -103,6 +104,11 @@ class BpfSystem {
   // All live programs and maps in id order, for reports and for tests.
   std::vector<std::shared_ptr<Prog>> programs() const;
   std::vector<std::shared_ptr<Map>> maps() const;
+
+  // "variable dispatched", "map queue, value.head": what a program has at an address; hexadecimal if nothing.
+  std::string address_text(u64 address) const;
+  // For a forked process: from here on no map's memory is shared with the process that it came from.
+  void unshare_maps();
 
   // --- What the bridge tells us ---
   void timer_fired(TimerId id);

@@ -4,12 +4,15 @@
 
 #include <algorithm>
 #include <array>
+#include <mutex>
+#include <vector>
 
 #include "bpf/exec_runtime.h"
 #include "bpf/jit.h"
 #include "bpf/region.h"
 #include "bpf/value_lock.h"
-#include "machine/explore.h"
+#include "machine/context_local.h"
+#include "machine/explore_hooks.h"
 
 namespace uscx::bpf {
 namespace {
@@ -28,12 +31,24 @@ struct FreeStack {
 thread_local constinit FreeStack *t_free_stacks = nullptr;
 const machine::ContextLocal free_stacks_local([]() -> void * { return &t_free_stacks; }, sizeof(t_free_stacks));
 
+// All stacks' pages, for telling them from memory that CPUs share.
+std::mutex g_stack_pages_lock;  // a leaf
+std::vector<u64> &stack_pages() {
+  static std::vector<u64> &pages = *new std::vector<u64>();  // sorted; guarded by g_stack_pages_lock
+  return pages;
+}
+static_assert(kStackBytes == kPageBytes);
+
 // Gives a thread's stacks back when it ends.
 struct StackReturner {
   bool armed = false;
   ~StackReturner() {
     while (FreeStack *spare = t_free_stacks) {
       t_free_stacks = spare->next;
+      {
+        std::lock_guard hold(g_stack_pages_lock);
+        std::erase(stack_pages(), reinterpret_cast<u64>(spare->stack) / kPageBytes);
+      }
       Region::get().free_pages(spare->stack);
       delete spare;
     }
@@ -44,6 +59,9 @@ struct StackReturner {
   static thread_local StackReturner returner;
   returner.armed = true;
   char *stack = static_cast<char *>(Region::get().alloc_pages(Half::kReadWrite, kStackBytes, true));
+  const u64 page = reinterpret_cast<u64>(stack) / kPageBytes;
+  std::lock_guard hold(g_stack_pages_lock);
+  stack_pages().insert(std::lower_bound(stack_pages().begin(), stack_pages().end(), page), page);
   return new FreeStack{stack, nullptr};
 }
 
@@ -228,6 +246,20 @@ RunResult run(const Program &program, u32 subprog, std::initializer_list<u64> ar
   return ExecAccess::run(program, subprog, all, invocation, mode);
 }
 
+bool is_shared_memory(u64 address) {
+  if (!Region::in_rw(address)) return false;
+  std::lock_guard hold(g_stack_pages_lock);
+  return !std::binary_search(stack_pages().begin(), stack_pages().end(), address / kPageBytes);
+}
+
+void note_helper_access(const void *memory, u64 size, bool write) {
+  const u64 address = reinterpret_cast<u64>(memory);
+  const Invocation *invocation = Invocation::current();
+  if (size == 0 || !machine::exploring() || invocation == nullptr || !is_shared_memory(address)) return;
+  machine::program_access(
+      {.address = address, .size = size, .write = write, .program = invocation->program(), .insn = invocation->insn()});
+}
+
 AbortReason store_refusal(u64 address, unsigned size) {
   const u64 last = address + size - 1;
   if (Region::in_rw(address) && Region::in_rw(last)) return AbortReason::kNone;
@@ -263,6 +295,20 @@ u64 uscx_bpf_slow_store(ExecState *state, u64 address, u32 index) {
   }
   const u64 base = address - u64(s64{insn.off});
   return Region::contains(base) ? 1 : 2;
+}
+
+void uscx_bpf_access(ExecState *state, u64 address, u32 index) {
+  if (!uscx::machine::exploring()) return;
+  const uscx::bpf::Program *program = state->owner->program();
+  const uscx::bpf::OpInfo &op = *program->insns()[index].info;
+  if (op.kind == uscx::bpf::OpKind::kCall) return uscx::machine::explore_point();
+  if (!uscx::bpf::is_shared_memory(address)) return;
+  uscx::machine::program_access({.address = address,
+                                 .size = op.size,
+                                 .write = op.writes_memory(),
+                                 .atomic = op.is_atomic(),
+                                 .program = program,
+                                 .insn = index});
 }
 
 u64 uscx_bpf_deopt(ExecState *state, u64 *regs, u32 insn, s64 may_goto_left) {

@@ -170,6 +170,10 @@ RunResult run(const Program &program, u64 ctx, Invocation &invocation, ExecMode 
 RunResult run(const Program &program, u32 subprog, std::initializer_list<u64> args, Invocation &invocation,
               ExecMode mode = ExecMode::kJit);
 
+// A helper is about to read or write memory of the program that calls it, for explore mode. Memory that is no
+// program's, and stacks, do not count.
+void note_helper_access(const void *memory, u64 size, bool write);
+
 // A process-wide choice for callers that do not choose themselves (the command's --interp).
 ExecMode default_exec_mode();
 void set_default_exec_mode(ExecMode mode);

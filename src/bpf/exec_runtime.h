@@ -5,13 +5,15 @@
 #define USCX_BPF_EXEC_RUNTIME_H_
 
 #include "bpf/exec.h"
-#include "machine/explore.h"
+#include "machine/context_local.h"
 
 extern "C" {
 // Records an abort. The caller then unwinds.
 void uscx_bpf_abort(uscx::bpf::ExecState *state, u32 insn, u32 reason, u64 address);
 // A store whose base failed the range check: 0 aborts, 1 stores, 2 goes on in the interpreter.
 u64 uscx_bpf_slow_store(uscx::bpf::ExecState *state, u64 address, u32 insn);
+// Before an access to memory, or a call (then the address is 0), of a program that is explored.
+void uscx_bpf_access(uscx::bpf::ExecState *state, u64 address, u32 insn);
 // Goes on at `insn` in the interpreter until the function returns; its r0 is the result.
 u64 uscx_bpf_deopt(uscx::bpf::ExecState *state, u64 *regs, u32 insn, s64 may_goto_left);
 }
@@ -28,6 +30,9 @@ struct ExecAccess {
  private:
   static const machine::ContextLocal current_local_;
 };
+
+// Whether CPUs may share what lies there: memory that programs can write, other than their stacks.
+bool is_shared_memory(u64 address);
 
 // Why a store of `size` bytes at `address` may not be done; kNone when it may be tried.
 AbortReason store_refusal(u64 address, unsigned size);

@@ -79,6 +79,9 @@ struct OpInfo {
     return kind == OpKind::kStore || kind == OpKind::kStoreImm || kind == OpKind::kAtomic ||
            kind == OpKind::kStoreRelease;
   }
+  bool is_atomic() const {
+    return kind == OpKind::kAtomic || kind == OpKind::kLoadAcquire || kind == OpKind::kStoreRelease;
+  }
   bool reads_memory() const { return kind == OpKind::kLoad || kind == OpKind::kLoadAcquire; }
 };
 

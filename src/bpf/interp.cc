@@ -163,6 +163,7 @@ class Frame {
   void load(const Insn &insn) {
     const OpInfo &op = *insn.info;
     const u64 address = r_[insn.src] + u64(s64{insn.off});
+    if (program_.hooks_access(pc_)) uscx_bpf_access(&state_, address, pc_);
     u64 value = 0;
     const bool inside = Region::contains(address) && Region::contains(address + op.size - 1);
     if (!inside || !probe_load(address, op.size, &value)) {
@@ -174,6 +175,7 @@ class Frame {
 
   u64 writable_address(const Insn &insn) {
     const u64 address = r_[insn.dst] + u64(s64{insn.off});
+    if (program_.hooks_access(pc_)) uscx_bpf_access(&state_, address, pc_);
     const AbortReason refusal = store_refusal(address, insn.info->size);
     if (refusal != AbortReason::kNone) abort(refusal, address);
     return address;
@@ -201,6 +203,7 @@ class Frame {
   void call_function() {
     const CallTarget &target = program_.call_target(pc_);
     state_.insn = pc_;
+    if (program_.hooks_call(pc_)) uscx_bpf_access(&state_, 0, pc_);
     after_call(reinterpret_cast<HelperFn>(target.fn)(r_[1], r_[2], r_[3], r_[4], r_[5]));
   }
 

@@ -79,8 +79,8 @@ class CodeArena {
     build_stubs(&code, &stubs_);
     used_[0] = (code.code.size() + kCodePage - 1) / kCodePage * kCodePage;
     write(0, code);
-    for (u64 *stub : {&stubs_.enter, &stubs_.unwind, &stubs_.slow_store, &stubs_.deopt, &stubs_.store_fault,
-                      &stubs_.abort_budget, &stubs_.abort_depth, &stubs_.abort_trap})
+    for (u64 *stub : {&stubs_.enter, &stubs_.unwind, &stubs_.slow_store, &stubs_.deopt, &stubs_.access,
+                      &stubs_.store_fault, &stubs_.abort_budget, &stubs_.abort_depth, &stubs_.abort_trap})
       *stub += exec_;
   }
 

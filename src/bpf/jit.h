@@ -56,6 +56,7 @@ struct JitStubs {
   u64 unwind = 0;       // void(u64 entry_rsp), does not return: leaves run_jit() with 0
   u64 slow_store = 0;   // reached from failing store checks
   u64 deopt = 0;        // goes on in the interpreter until the function returns
+  u64 access = 0;       // tells explore mode of an access (r10: instruction, r11: address)
   u64 store_fault = 0;  // where the fault handler sends a store
   u64 abort_budget = 0;
   u64 abort_depth = 0;

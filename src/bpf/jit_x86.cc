@@ -320,6 +320,13 @@ class Translator {
 
   // ---- memory ----
 
+  // For programs that are explored: all registers are as before.
+  void hook(u32 index, Mem mem) {
+    e_.mov_imm32(r10, index);
+    e_.lea(r11, mem);
+    e_.call_external(JitCode::stubs().access);
+  }
+
   u32 range_check(Reg base, bool for_store) {
     e_.mov(true, r11, base);
     e_.shift_imm(true, kShr, r11, u8(for_store ? kHalfShift : kRegionShift));
@@ -332,6 +339,7 @@ class Translator {
     const OpInfo &op = *insn.info;
     const Mem mem{kMap[insn.src], insn.off};
     const Reg dst = kMap[insn.dst];
+    if (program_.hooks_access(index)) hook(index, mem);
     std::optional<u32> fails;
     if (program_.access(index) == Access::kChecked) fails = range_check(mem.base, false);
     const u32 pc = e_.pos();
@@ -352,6 +360,7 @@ class Translator {
   void store(u32 index) {
     const Insn &insn = insns_[index];
     const Mem mem{kMap[insn.dst], insn.off};
+    if (program_.hooks_access(index)) hook(index, mem);
     std::optional<u32> fails;
     if (program_.access(index) == Access::kChecked) fails = range_check(mem.base, true);
     const u32 pc = e_.pos();
@@ -366,6 +375,7 @@ class Translator {
   void atomic(u32 index) {
     const Insn &insn = insns_[index];
     const Mem mem{kMap[insn.dst], insn.off};
+    if (program_.hooks_access(index)) hook(index, mem);
     std::optional<u32> fails;
     if (program_.access(index) == Access::kChecked) fails = range_check(mem.base, true);
     const u32 pc = e_.pos();
@@ -523,6 +533,11 @@ class Translator {
 
   void call_out(u32 index) {
     e_.store_imm(STATE(insn), s32(index), 4);
+    if (program_.hooks_call(index)) {
+      e_.mov_imm32(r10, index);
+      e_.alu(false, kXor, r11, r11);
+      e_.call_external(JitCode::stubs().access);
+    }
     if (counts_) store_budget();
     const u64 function = reinterpret_cast<u64>(program_.call_target(index).fn);
     if (reachable_from_code(function))
@@ -676,16 +691,28 @@ u32 build_abort(Emitter &e, AbortReason reason, u32 leave) {
   return at;
 }
 
-u32 build_slow_store(Emitter &e, u32 leave) {
+// function(state, r11, r10), with all registers but r10 and r11 as they were; its result is in r11.
+void call_with_registers_kept(Emitter &e, const void *function) {
   constexpr Reg kKept[] = {rax, rdi, rsi, rdx, rcx, r8, r9};
-  const u32 at = e.pos();
   for (Reg r : kKept) e.push(r);
   e.mov(true, rdi, kState);
   e.mov(true, rsi, r11);
   e.mov(false, rdx, r10);
-  call_absolute(e, reinterpret_cast<const void *>(&uscx_bpf_slow_store));
+  call_absolute(e, function);
   e.mov(true, r11, rax);
   for (size_t i = std::size(kKept); i-- > 0;) e.pop(kKept[i]);
+}
+
+u32 build_access(Emitter &e) {
+  const u32 at = e.pos();
+  call_with_registers_kept(e, reinterpret_cast<const void *>(&uscx_bpf_access));
+  e.ret();
+  return at;
+}
+
+u32 build_slow_store(Emitter &e, u32 leave) {
+  const u32 at = e.pos();
+  call_with_registers_kept(e, reinterpret_cast<const void *>(&uscx_bpf_slow_store));
   e.test(false, r11, r11);
   const u32 refused = e.jcc8(kEqual);
   e.ret();
@@ -724,6 +751,7 @@ void build_stubs(Translation *out, JitStubs *offsets) {
   e.jmp_to(leave);
   offsets->slow_store = build_slow_store(e, leave);
   offsets->deopt = build_deopt(e);
+  offsets->access = build_access(e);
   offsets->store_fault = build_abort(e, AbortReason::kStoreFault, leave);
   offsets->abort_budget = build_abort(e, AbortReason::kBudget, leave);
   offsets->abort_depth = build_abort(e, AbortReason::kCallDepth, leave);

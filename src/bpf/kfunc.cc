@@ -213,6 +213,7 @@ void check_kfunc_args(const KfuncEntry &entry, const u64 (&regs)[kMaxArgs]) {
 void Guard::readable(const char *who, int arg, const void *address, u64 size) {
   if (!readable_range(reinterpret_cast<u64>(address), size))
     violate("helper", who, arg, "readable memory", reinterpret_cast<u64>(address));
+  note_helper_access(address, size, false);
 }
 
 void Guard::writable(const char *who, int arg, const void *address, u64 size) {

@@ -119,6 +119,10 @@ class Map : public Object {
 
   // A pointer into a value of this map, as found by its timers: the value's start, or null if it is not one of ours.
   virtual void *value_of(const void *) { return nullptr; }
+  // The same for any address and any type, as far as it can be found out; slow.
+  virtual void *value_around(const void *address) { return value_of(address); }
+  // See BpfSystem::unshare_maps().
+  virtual void unshare() {}
   // The key of a value for a timer's callback, as an address that programs can read.
   virtual void *key_of(void *) { return nullptr; }
 

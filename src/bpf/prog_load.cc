@@ -481,6 +481,7 @@ long ProgLoader::load(std::shared_ptr<Prog> *out) {
   if (type_runs(prog_->type())) {
     if (system_.env().alloc_fails(machine::AllocSite::prog_code)) return -ENOMEM;
     options_.name = prog_->name();
+    options_.explore = system_.options().explore;
     options_.jit = system_.options().use_jit;
     Result<std::unique_ptr<Program>> program = Program::prepare(insns_, std::move(options_));
     if (!program.ok()) return fail(-EINVAL, program.message());

@@ -125,6 +125,16 @@ const CallTarget &Program::call_target(u32 insn) const {
   return it->second;
 }
 
+bool Program::hooks_access(u32 insn) const {
+  constexpr u8 kFramePointer = 10;
+  const Insn &access = insns_[insn];
+  return options_.explore && (access.info->writes_memory() ? access.dst : access.src) != kFramePointer;
+}
+
+bool Program::hooks_call(u32 insn) const {
+  return options_.explore && call_target(insn).inline_op.kind == InlineOp::Kind::kNone;
+}
+
 std::optional<u32> Program::callback_subprog(u64 value) const {
   const u64 offset = value - kCallbackBase;
   if (value < kCallbackBase || offset % 16 != 0 || offset / 16 >= subprogs_.size()) return std::nullopt;

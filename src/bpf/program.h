@@ -110,6 +110,7 @@ struct ProgramOptions {
   u64 arena_user_base = 0;              // base of the same arena as user space sees it
   bool ctx_is_region_ptr = true;        // r1 at entry points into the region: loads through it need no check
   u32 ctx_pointer_words = 0;            // bit i: 64-bit word i of the context is NULL or points into the region
+  bool explore = false;                 // shared memory accesses and calls tell explore mode
   bool jit = true;                      // translate now; else the program runs on the interpreter alone
 };
 
@@ -140,6 +141,10 @@ class Program {
   const CallTarget &call_target(u32 insn) const;
   u64 arena_base() const { return options_.arena_base; }
   u64 arena_user_base() const { return options_.arena_user_base; }
+  // Whether execution calls uscx_bpf_access() at each of these. Both ways of execution agree on which they are:
+  // accesses that are not straight to the stack, and calls that the JIT does not do itself.
+  bool hooks_access(u32 insn) const;
+  bool hooks_call(u32 insn) const;
 
   // The value that ld_imm64 gives for the address of a subprogram. It is no address that can be read: helpers that take
   // a callback turn it back with callback_subprog().

@@ -125,6 +125,14 @@ void *Region::alloc_at_end(Half half, size_t bytes) {
   return remember(start + kPageBytes + size - object, start, size + 2 * kPageBytes, half, size);
 }
 
+void Region::unshare(void *address, int fd) {
+  std::lock_guard hold(lock_);
+  const auto it = blocks_.find(reinterpret_cast<u64>(address));
+  CHECK(it != blocks_.end(), "{} was not allocated here", fmt::ptr(address));
+  void *got = map_at(it->first, it->second.mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, fd);
+  CHECK(got != MAP_FAILED, "mmap of {} bytes: errno {}", it->second.mapped, errno);
+}
+
 void Region::free_pages(void *address) {
   std::lock_guard hold(lock_);
   auto it = blocks_.find(reinterpret_cast<u64>(address));

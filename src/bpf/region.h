@@ -56,6 +56,8 @@ class Region {
   // An object of exactly `bytes` bytes whose end, rounded up to 8, touches an unmapped page.
   // FIDELITY: far-store. A store that reaches another map is not seen.
   void *alloc_at_end(Half half, size_t bytes);
+  // Puts a private copy, made as it is written to, in the place of what map_fd() returned.
+  void unshare(void *address, int fd);
   // Gives back what one of the above returned. The addresses are used again for requests of the same size.
   void free_pages(void *address);
 

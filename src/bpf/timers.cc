@@ -11,7 +11,7 @@
 #include "bpf/bpf_system.h"
 #include "bpf/map.h"
 #include "bpf/prog.h"
-#include "machine/explore.h"
+#include "machine/context_local.h"
 
 namespace uscx::bpf {
 

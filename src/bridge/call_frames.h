@@ -10,7 +10,7 @@
 
 #include "base/check.h"
 #include "bpf/region.h"
-#include "machine/explore.h"
+#include "machine/context_local.h"
 
 namespace uscx::bridge {
 

@@ -41,6 +41,7 @@ Status Host::init() {
   options.nr_possible_cpus = kernel_.nr_cpus();
   options.hz = machine_->hz();
   options.use_jit = config_.use_jit;
+  options.explore = config_.explore;
   auto type = std::make_unique<SchedExtType>(*this);
   sched_ext_type_ = type.get();
   options.struct_ops.push_back(std::move(type));

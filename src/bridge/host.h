@@ -31,6 +31,7 @@ struct HostConfig {
   machine::MachineConfig machine;
   bool use_jit = true;
   sched::KernelConfig kernel;
+  bool explore = false;              // Programs yield and tell of their memory accesses in explore mode.
   std::vector<trace::Sink *> sinks;  // Not owned; from the first event on, the kernel's boot included.
 };
 

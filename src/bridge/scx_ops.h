@@ -12,7 +12,7 @@
 #include "bpf/exec.h"
 #include "bpf/program.h"
 #include "bpf/struct_ops.h"
-#include "machine/explore.h"
+#include "machine/context_local.h"
 #include "sched/ext/ops.h"
 
 namespace uscx::sched {

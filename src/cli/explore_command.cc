@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// `uscx explore`, `uscx replay`, `uscx minimize`: interleavings of the core on small scenarios (docs/EXPLORE.md). A
-// schedule that fails is a JSON file with the scenario, the mutation and the choices that differ from the default.
+// `uscx explore`, `uscx replay`, `uscx minimize`: interleavings of the core on small scenarios, and of schedulers in
+// BPF with it (docs/EXPLORE.md). A schedule that fails is a JSON file with what was run and the choices that differ
+// from the default.
 #include <nlohmann/json.hpp>
 
 #include <fstream>
 
 #include "cli/command.h"
-#include "cli/run.h"
+#include "cli/explore_scheduler.h"
+#include "cli/run_arguments.h"
+#include "cli/scheduler.h"
 #include "scenario/scenario.h"
+#include "schedulers/user_half.h"
 
 namespace uscx::cli {
 namespace {
@@ -15,21 +19,34 @@ namespace {
 using machine::ExploreOptions;
 using machine::ExploreResult;
 using machine::Failure;
+using machine::ScenarioFn;
 using machine::ScheduleResult;
 using nlohmann::json;
 using scenario::Scenario;
 using sched::Mutation;
 
-constexpr int kFormatVersion = 1;
+constexpr int kFormatVersion = 2;
+
+// A scheduler that is explored, as text.
+struct SchedulerSubject {
+  std::vector<std::string> command;  // The scheduler and its arguments; empty: a scenario is explored.
+  RunArguments run{.cpus = "4", .duration = "20ms"};
+  std::string patience = "2s";
+  bool with_load = false;
+  // Of a saved schedule, to be the same again.
+  u64 input_hash = 0, start_hash = 0;
+};
 
 struct ExploreArgs {
-  std::string scenario, strategy = "random", mutation = "none", save;
+  std::string subject, strategy = "random", mutation = "none", save, races = "report";
   u32 depth = 3, bound = 2;
-  u64 schedules = 1000, seed = 1, window_us = 20, steps = 400000;
+  u64 schedules = 1000, seed = 1, window_us = 20, steps = 0;
+  SchedulerSubject scheduler;
 };
 
 struct Saved {
-  const Scenario *scenario = nullptr;
+  const Scenario *scenario = nullptr;  // Null: `scheduler` says what.
+  SchedulerSubject scheduler;
   Mutation mutation = Mutation::none;
   Failure failure = Failure::kNone;
   machine::ExploreLimits limits;
@@ -39,24 +56,88 @@ struct Saved {
 // A CHECK is our own bug, unless a bug was put in on purpose; the rest is the scheduler's, or of the order of locks.
 int status_of(Failure failure) {
   if (failure == Failure::kNone) return kExitOk;
-  return failure == Failure::kScheduler ? static_cast<int>(kExitSchedulerError) : kExitOurBug;
+  const bool of_scheduler = failure == Failure::kScheduler || failure == Failure::kProgramRace;
+  return of_scheduler ? static_cast<int>(kExitSchedulerError) : kExitOurBug;
+}
+
+// --- files ---
+
+json to_json(const SchedulerSubject &subject) {
+  return {{"command", subject.command},
+          {"set", subject.run.sets},
+          {"ops", subject.run.ops},
+          {"recipe", subject.run.recipe},
+          {"workload", subject.run.workloads},
+          {"cpus", subject.run.cpus},
+          {"topology", subject.run.topology},
+          {"hz", subject.run.hz},
+          {"seed", subject.run.seed},
+          {"duration", subject.run.duration},
+          {"patience", subject.patience},
+          {"interp", subject.run.interpreter},
+          {"with_load", subject.with_load},
+          {"input_hash", subject.input_hash},
+          {"start_hash", subject.start_hash}};
+}
+
+Status from_json(const json &tree, SchedulerSubject *subject) {
+  struct Text {
+    const char *key;
+    std::string *value;
+  };
+  struct Texts {
+    const char *key;
+    std::vector<std::string> *value;
+  };
+  RunArguments &run = subject->run;
+  auto is_text = [](const json &value) { return value.is_string(); };
+  for (const Texts &texts :
+       {Texts{"command", &subject->command}, {"set", &run.sets}, {"ops", &run.ops}, {"workload", &run.workloads}}) {
+    const json list = tree.value(texts.key, json());
+    if (!list.is_array() || !std::all_of(list.begin(), list.end(), is_text))
+      return Status::error("scheduler: no list of texts '{}'", texts.key);
+    *texts.value = list.get<std::vector<std::string>>();
+  }
+  if (subject->command.empty()) return Status::error("scheduler: no command");
+  for (const Text &text : {Text{"cpus", &run.cpus},
+                           {"topology", &run.topology},
+                           {"hz", &run.hz},
+                           {"seed", &run.seed},
+                           {"duration", &run.duration},
+                           {"patience", &subject->patience},
+                           {"recipe", &run.recipe}}) {
+    const json value = tree.value(text.key, json());
+    if (!value.is_string()) return Status::error("scheduler: no text '{}'", text.key);
+    *text.value = value.get<std::string>();
+  }
+  const json interp = tree.value("interp", json()), with_load = tree.value("with_load", json());
+  const json input = tree.value("input_hash", json()), start = tree.value("start_hash", json());
+  if (!interp.is_boolean() || !with_load.is_boolean() || !input.is_number_unsigned() || !start.is_number_unsigned())
+    return Status::error("scheduler: 'interp', 'with_load', 'input_hash' or 'start_hash' is missing");
+  run.interpreter = interp.get<bool>();
+  subject->with_load = with_load.get<bool>();
+  subject->input_hash = input.get<u64>();
+  subject->start_hash = start.get<u64>();
+  return Status::ok_status();
 }
 
 json to_json(const Saved &saved, const ScheduleResult &result) {
   json deviations = json::array();
   for (const auto &d : result.schedule) deviations.push_back({d.default_cpu, d.steps, d.visit, d.cpu});
   return {{"version", kFormatVersion},
-          {"scenario", saved.scenario->name},
+          {saved.scenario ? "scenario" : "scheduler",
+           saved.scenario ? json(saved.scenario->name) : to_json(saved.scheduler)},
           {"mutation", sched::mutation_name(saved.mutation)},
           {"failure", machine::failure_name(result.failure)},
           {"text", result.text},
           {"window_ns", saved.limits.window_ns},
           {"max_steps", saved.limits.max_steps},
+          {"races_fail", saved.limits.races_fail},
           {"deviations", std::move(deviations)}};
 }
 
 Failure failure_named(const std::string &name) {
-  for (u32 i = 0; i <= static_cast<u32>(Failure::kCrash); i++)
+  for (u32 i = 0; i <= static_cast<u32>(Failure::kProgramRace); i++)
     if (name == machine::failure_name(static_cast<Failure>(i))) return static_cast<Failure>(i);
   return Failure::kNone;
 }
@@ -68,10 +149,19 @@ Result<Saved> load(const std::string &path) {
   if (!tree.is_object() || tree.value("version", json()) != kFormatVersion)
     return Status::error("{}: not a schedule of version {}", path, kFormatVersion);
   Saved saved;
-  for (const char *key : {"scenario", "mutation", "failure"})
+  for (const char *key : {"mutation", "failure"})
     if (!tree.contains(key) || !tree[key].is_string()) return Status::error("{}: no text '{}'", path, key);
-  saved.scenario = scenario::find_scenario(tree["scenario"].get<std::string>());
-  if (!saved.scenario) return Status::error("{}: there is no scenario {}", path, tree["scenario"].dump());
+  if (tree.contains("scheduler")) {
+    if (Status status = from_json(tree["scheduler"], &saved.scheduler); !status.ok()) return status.at(path);
+  } else {
+    if (!tree.contains("scenario") || !tree["scenario"].is_string())
+      return Status::error("{}: no text 'scenario'", path);
+    saved.scenario = scenario::find_scenario(tree["scenario"].get<std::string>());
+    if (!saved.scenario) return Status::error("{}: there is no scenario {}", path, tree["scenario"].dump());
+  }
+  if (!tree.contains("races_fail") || !tree["races_fail"].is_boolean())
+    return Status::error("{}: 'races_fail' is missing", path);
+  saved.limits.races_fail = tree["races_fail"].get<bool>();
   saved.mutation = sched::mutation_named(tree["mutation"].get<std::string>());
   if (saved.mutation == Mutation::count)
     return Status::error("{}: there is no mutation {}", path, tree["mutation"].dump());
@@ -101,6 +191,50 @@ void print_failure(const ScheduleResult &result) {
              result.schedule.size(), result.nr_switches);
 }
 
+// --- what is explored ---
+
+Result<SchedulerStage> stage_of(const SchedulerSubject &subject) {
+  SchedulerStage stage;
+  Result<RunOptions> options = parse_run_options(subject.run, subject.command);
+  if (!options.ok()) return options.status();
+  stage.options = options.take();
+  if (stage.options.topology.nr_cpus() > 64)
+    return Status::error("explore mode has at most 64 CPUs, not {}", stage.options.topology.nr_cpus());
+  Result<u64> patience = parse_duration(subject.patience);
+  if (!patience.ok()) return patience.status().at("--patience");
+  stage.patience_ns = *patience;
+  stage.with_load = subject.with_load;
+  return stage;
+}
+
+// Calls `use` with what was saved, or is to be. The hashes in *saved must be those of this time, or 0, and are set.
+Status with_subject(Saved *saved, const std::function<void(const ScenarioFn &)> &use) {
+  if (saved->scenario) {
+    use(saved->scenario->run);
+    return Status::ok_status();
+  }
+  SchedulerSubject &subject = saved->scheduler;
+  Result<SchedulerStage> stage = stage_of(subject);
+  if (!stage.ok()) return stage.status();
+  std::vector<std::string> files = subject.run.workloads;
+  files.push_back(subject.run.recipe);
+  Result<u64> input_hash = hash_of_inputs(stage->options, files);
+  if (!input_hash.ok()) return input_hash.status();
+  if (subject.input_hash != 0 && subject.input_hash != *input_hash)
+    return Status::error("{}, or a file that goes with it, is not what the schedule was saved for", subject.command[0]);
+  subject.input_hash = *input_hash;
+  Status result;
+  const Status loaded = with_scheduler(*stage, [&](const ScenarioFn &scenario, u64 start_hash) {
+    if (subject.start_hash != 0 && subject.start_hash != start_hash) {
+      result = Status::error("{}: starts from another state than when the schedule was saved", subject.command[0]);
+      return;
+    }
+    subject.start_hash = start_hash;
+    use(scenario);
+  });
+  return loaded.ok() ? result : loaded;
+}
+
 // --- explore ---
 
 Result<ExploreOptions> options_of(const ExploreArgs &args) {
@@ -117,13 +251,20 @@ Result<ExploreOptions> options_of(const ExploreArgs &args) {
   options.bound = args.bound;
   options.max_schedules = args.schedules;
   options.seed = args.seed;
-  options.limits = {.window_ns = args.window_us * kNsPerUs, .max_steps = args.steps};
+  options.limits.window_ns = args.window_us * kNsPerUs;
+  options.limits.max_steps = args.steps;
+  if (args.races != "report" && args.races != "fail")
+    return Status::error("option --races: report or fail, not {}", args.races);
+  options.limits.races_fail = args.races == "fail";
   return options;
 }
 
 int list() {
   fmt::print("Scenarios:\n");
   for (const Scenario &scenario : scenario::scenarios()) fmt::print("  {:<14} {}\n", scenario.name, scenario.text);
+  fmt::print("\nSchedulers, besides object files and fair:\n");
+  for (const schedulers::Scheduler &scheduler : schedulers::schedulers())
+    fmt::print("  {:<14} {}\n", scheduler.name, scheduler.help);
   fmt::print("\nMutations (--mutation), bugs on purpose:\n");
   for (u32 i = 1; i < static_cast<u32>(Mutation::count); i++)
     fmt::print("  {:<20} {}\n", sched::mutation_name(static_cast<Mutation>(i)),
@@ -131,31 +272,62 @@ int list() {
   return kExitOk;
 }
 
-int explore(const ExploreArgs &args) {
-  if (args.scenario.empty()) return list();
+// A name of a scenario, or a scheduler as `uscx run` takes it.
+Result<Saved> subject_of(const ExploreArgs &args, const std::vector<std::string> &rest) {
   Saved saved;
-  saved.scenario = scenario::find_scenario(args.scenario);
-  if (!saved.scenario)
-    return bad_input(Status::error("there is no scenario '{}' (uscx explore lists them); BPF objects are not explored",
-                                   args.scenario));
+  saved.scenario = scenario::find_scenario(args.subject);
   saved.mutation = sched::mutation_named(args.mutation);
   if (saved.mutation == Mutation::count)
-    return bad_input(Status::error("option --mutation: there is no '{}' (uscx explore lists them)", args.mutation));
+    return Status::error("option --mutation: there is no '{}' (uscx explore lists them)", args.mutation);
+  if (saved.scenario) {
+    if (!rest.empty()) return Status::error("a scenario takes no arguments ('{}')", rest[0]);
+    return saved;
+  }
+  const bool known =
+      args.subject == "fair" || is_scheduler_file(args.subject) || schedulers::find_scheduler(args.subject) != nullptr;
+  if (!known)
+    return Status::error(
+        "there is no scenario or scheduler '{}' (uscx explore lists them; a file has a slash or ends in "
+        ".bpf.o)",
+        args.subject);
+  saved.scheduler = args.scheduler;
+  saved.scheduler.command = {args.subject};
+  saved.scheduler.command.insert(saved.scheduler.command.end(), rest.begin(), rest.end());
+  return saved;
+}
+
+void print_races(const ExploreResult &result) {
+  if (result.races.empty()) return;
+  fmt::print("races in the program's memory (schedules in which they were seen):\n");
+  for (const ExploreResult::Race &race : result.races) fmt::print("  {:>6}  {}\n", race.schedules, race.text);
+}
+
+int explore(ExploreArgs args, const std::vector<std::string> &rest) {
+  if (args.subject.empty()) return list();
+  Result<Saved> subject = subject_of(args, rest);
+  if (!subject.ok()) return bad_input(subject.status());
+  Saved saved = subject.take();
+  // The accesses of programs are steps too.
+  if (args.steps == 0) args.steps = saved.scenario ? 400000 : 4000000;
   Result<ExploreOptions> options = options_of(args);
   if (!options.ok()) return bad_input(options.status());
   saved.limits = options->limits;
   sched::active_mutation = saved.mutation;
-  const ExploreResult result = machine::explore(saved.scenario->run, *options);
-  fmt::print("{}: {} schedules{}, {} steps\n", saved.scenario->name, result.schedules,
+  ExploreResult result;
+  Status status =
+      with_subject(&saved, [&](const ScenarioFn &scenario) { result = machine::explore(scenario, *options); });
+  if (!status.ok()) return bad_input(status);
+  fmt::print("{}: {} schedules{}, {} steps\n", args.subject, result.schedules,
              result.all ? fmt::format(" ({} of them equivalent to others), which are all", result.equivalent) : "",
              result.steps);
+  print_races(result);
   if (result.failing.failure == Failure::kNone) {
-    fmt::print("nothing found\n");
+    fmt::print("{}\n", result.races.empty() ? "nothing found" : "no failure found");
     return kExitOk;
   }
   print_failure(result.failing);
   if (!args.save.empty())
-    if (Status status = save(args.save, saved, result.failing); !status.ok()) return bad_input(status);
+    if (Status written = save(args.save, saved, result.failing); !written.ok()) return bad_input(written);
   return status_of(result.failing.failure);
 }
 
@@ -166,7 +338,11 @@ int replay(const std::string &path, u32 show_events) {
   if (!saved.ok()) return bad_input(saved.status());
   sched::active_mutation = saved->mutation;
   saved->limits.show_events = show_events;
-  const ScheduleResult result = machine::replay(saved->scenario->run, saved->schedule, saved->limits);
+  ScheduleResult result;
+  const Status status = with_subject(
+      &*saved, [&](const ScenarioFn &scenario) { result = machine::replay(scenario, saved->schedule, saved->limits); });
+  if (!status.ok()) return bad_input(status.at(path));
+  for (const std::string &race : result.races) fmt::print("race in the program's memory: {}\n", race);
   if (result.failure == Failure::kNone)
     fmt::print("the schedule ends without a failure\n");
   else
@@ -178,13 +354,16 @@ int minimize(const std::string &path, const std::string &to) {
   Result<Saved> saved = load(path);
   if (!saved.ok()) return bad_input(saved.status());
   sched::active_mutation = saved->mutation;
-  const machine::MinimizeResult best =
-      machine::minimize(saved->scenario->run, saved->schedule, saved->failure, saved->limits);
+  machine::MinimizeResult best;
+  const Status status = with_subject(&*saved, [&](const ScenarioFn &scenario) {
+    best = machine::minimize(scenario, saved->schedule, saved->failure, saved->limits);
+  });
+  if (!status.ok()) return bad_input(status.at(path));
   if (best.result.failure == Failure::kNone)
     return bad_input(Status::error("{}: the schedule does not fail as it says", path));
   fmt::print("{} choices became {}, in {} runs\n", saved->schedule.size(), best.result.schedule.size(), best.runs);
   print_failure(best.result);
-  if (Status status = save(to.empty() ? path : to, *saved, best.result); !status.ok()) return bad_input(status);
+  if (Status written = save(to.empty() ? path : to, *saved, best.result); !written.ok()) return bad_input(written);
   return kExitOk;
 }
 
@@ -203,20 +382,72 @@ void add_replay_commands(CLI::App &app, Action &action) {
 
 }  // namespace
 
+namespace {
+
+constexpr const char *kFooter =
+    "SCENARIO is a small machine with a native scheduler. SCHEDULER is what uscx run\n"
+    "takes: one of ours, fair, or an object file. Options come before it, its own\n"
+    "arguments behind it.\n"
+    "\n"
+    "Examples:\n"
+    "  uscx explore                    lists scenarios, schedulers and mutations\n"
+    "  uscx explore fifo --schedules 5000 --seed 7\n"
+    "  uscx explore --cpus 4 --schedules 300 scx_qmap -s 5000\n"
+    "  uscx explore --workload hogs --races fail --save race.json ./my.bpf.o\n"
+    "  uscx explore --strategy pct --depth 4 --with-load scx_central\n"
+    "\n"
+    "Exit status: 0 nothing failed; 2 bad input or a refused scheduler; 3 the\n"
+    "scheduler failed (ejected, a task starved, or a race with --races fail); 70 the\n"
+    "core failed.";
+
+void add_search_options(CLI::App *command, ExploreArgs &args) {
+  command->add_option("--strategy", args.strategy, "random (the default), pct or exhaustive")->type_name("NAME");
+  command->add_option("--depth", args.depth, "Of pct: 3 by default")->type_name("N")->check(CLI::Range(1, 100));
+  command->add_option("--bound", args.bound, "Of exhaustive: preemptions, 2 by default")->type_name("N");
+  command->add_option("--schedules", args.schedules, "At most so many, 1000 by default")->type_name("N");
+  command->add_option("--seed", args.seed, "Of the strategy, 1 by default")->type_name("N");
+  command->add_option("--window-us", args.window_us, "How far apart events overlap, 20 by default")->type_name("N");
+  command->add_option("--steps", args.steps, "A schedule that takes more makes no progress")->type_name("N");
+  command->add_option("--mutation", args.mutation, "A bug on purpose")->type_name("NAME");
+  command->add_option("--save", args.save, "Where a failing schedule goes")->type_name("FILE");
+}
+
+void add_scheduler_options(CLI::App *command, ExploreArgs &args) {
+  RunArguments &run = args.scheduler.run;
+  command->add_option("--races", args.races, "Races in a program's memory: report or fail")->type_name("HOW");
+  command->add_option("--cpus", run.cpus, "4 by default, at most 64")->type_name("N");
+  command->add_option("--topology", run.topology, "As of uscx run, instead of --cpus")->type_name("SHAPE");
+  command->add_option("--hz", run.hz, "Ticks per second, 250 by default")->type_name("N");
+  command->add_option("--workload", run.workloads, "What tasks do, as of uscx run")
+      ->type_name("WORKLOAD")
+      ->allow_extra_args(false);
+  command->add_option("--duration", run.duration, "Virtual time that is explored, 20ms by default")->type_name("TIME");
+  command->add_option("--machine-seed", run.seed, "Of the machine and the workload, 1 by default")->type_name("N");
+  command->add_option("--set", run.sets, "Sets a global variable of the BPF object")
+      ->type_name("VAR=VALUE")
+      ->allow_extra_args(false);
+  command->add_option("--ops", run.ops, "Sets a field of its sched_ext_ops")
+      ->type_name("FIELD=VALUE")
+      ->allow_extra_args(false);
+  command->add_option("--recipe", run.recipe, "As of uscx run")->type_name("FILE");
+  command->add_option("--patience", args.scheduler.patience, "How long a task may wait for a CPU, 2s by default")
+      ->type_name("TIME");
+  command->add_flag("--with-load", args.scheduler.with_load, "Loading and unloading are explored too");
+  command->add_flag("--interp", run.interpreter, "Runs BPF programs on the interpreter, not the JIT");
+}
+
+}  // namespace
+
 void add_explore_commands(CLI::App &app, Action &action) {
   const auto args = std::make_shared<ExploreArgs>();
-  CLI::App *command = app.add_subcommand("explore", "Runs a scenario in many orders of events.");
-  command->add_option("SCENARIO", args->scenario, "Without one: lists scenarios and mutations");
-  command->add_option("--strategy", args->strategy, "random (the default), pct or exhaustive")->type_name("NAME");
-  command->add_option("--depth", args->depth, "Of pct: 3 by default")->type_name("N")->check(CLI::Range(1, 100));
-  command->add_option("--bound", args->bound, "Of exhaustive: preemptions, 2 by default")->type_name("N");
-  command->add_option("--schedules", args->schedules, "At most so many, 1000 by default")->type_name("N");
-  command->add_option("--seed", args->seed, "1 by default")->type_name("N");
-  command->add_option("--window-us", args->window_us, "How far apart events overlap, 20 by default")->type_name("N");
-  command->add_option("--steps", args->steps, "A schedule that takes more makes no progress")->type_name("N");
-  command->add_option("--mutation", args->mutation, "A bug on purpose")->type_name("NAME");
-  command->add_option("--save", args->save, "Where a failing schedule goes")->type_name("FILE");
-  command->callback([&action, args] { action = [args] { return explore(*args); }; });
+  CLI::App *command = app.add_subcommand("explore", "Runs a scenario or a scheduler in many orders.");
+  command->add_option("SUBJECT", args->subject, "Without one: lists them")->type_name("SCENARIO | SCHEDULER");
+  add_search_options(command, *args);
+  add_scheduler_options(command, *args);
+  command->allow_extras();
+  command->footer(kFooter);
+  command->callback(
+      [&action, command, args] { action = [command, args] { return explore(*args, command->remaining()); }; });
   add_replay_commands(app, action);
 }
 

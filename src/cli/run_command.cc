@@ -10,7 +10,7 @@
 
 #include "cli/command.h"
 #include "cli/recipe.h"
-#include "cli/run.h"
+#include "cli/run_arguments.h"
 #include "cli/scheduler.h"
 #include "cli/terminal.h"
 #include "machine/thread_machine.h"
@@ -41,15 +41,6 @@ constexpr const char *kFooter =
     "Exit status: 0 the scheduler was detached or ended without error; 2 bad input\n"
     "or a refused scheduler; 3 the scheduler ended with an error; 4 a task stalled;\n"
     "70 a bug of uscx itself.";
-
-// The options as text, before they are checked.
-struct RunArguments {
-  std::vector<std::string> sets, ops, workloads;
-  std::vector<std::string> sysrqs, hotplugs, alloc_failures;
-  std::string machine = "simulated";
-  std::string cpus, topology, hz = "250", duration, seed = "1", nohz_full, isolcpus, trace, report = "text", recipe;
-  bool interpreter = false;
-};
 
 class RunFormatter final : public CLI::Formatter {
  public:
@@ -217,7 +208,9 @@ Status check_machine(const RunArguments &arguments, RunOptions *options) {
   return Status::ok_status();
 }
 
-Result<RunOptions> parse_options(const RunArguments &arguments, const std::vector<std::string> &rest) {
+}  // namespace
+
+Result<RunOptions> parse_run_options(const RunArguments &arguments, const std::vector<std::string> &rest) {
   RunOptions options;
   if (!rest.empty() && rest[0].starts_with("-"))
     return Status::error("unknown option {} (see uscx run --help)", rest[0]);
@@ -261,6 +254,8 @@ Result<RunOptions> parse_options(const RunArguments &arguments, const std::vecto
   return options;
 }
 
+namespace {
+
 RunHooks make_hooks(Terminal &terminal, const InterruptGuard &interrupt) {
   RunHooks hooks;
   hooks.log = [&terminal](u64 time_ns, const std::string &line) {
@@ -281,7 +276,7 @@ std::string describe_failure(void *) {
 }
 
 int do_run(const RunArguments &arguments, const std::vector<std::string> &rest) {
-  Result<RunOptions> options = parse_options(arguments, rest);
+  Result<RunOptions> options = parse_run_options(arguments, rest);
   if (!options.ok()) return bad_input(options.status());
   Result<std::optional<std::string>> usage = scheduler_usage(*options);
   if (!usage.ok()) return bad_input(usage.status());

@@ -57,7 +57,7 @@ void unmap_stack(const ctx::stack_context &stack) {
 
 const char *failure_name(Failure failure) {
   static constexpr const char *kNames[] = {"none",           "check",     "deadlock",  "lock order", "no progress",
-                                           "use after free", "data race", "scheduler", "crash"};
+                                           "use after free", "data race", "scheduler", "crash",      "program race"};
   return kNames[static_cast<u32>(failure)];
 }
 

@@ -22,9 +22,11 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <tuple>
 #include <unordered_map>
 #include <vector>
 
+#include "machine/context_local.h"
 #include "machine/sim_machine.h"
 #include "machine/sync.h"
 
@@ -40,6 +42,7 @@ enum class Failure : u32 {
   kDataRace,
   kScheduler,
   kCrash,
+  kProgramRace,  // Between accesses of programs to their own memory, where that was asked for.
 };
 const char *failure_name(Failure failure);
 
@@ -71,11 +74,17 @@ class Strategy {
   virtual void step_done(u32 cpu, const Footprint &footprint) { (void)cpu, (void)footprint; }
 };
 
+// Two accesses of programs that race, and the one that was first.
+struct ProgramRace {
+  ProgramAccess first, second;
+};
+
 // What one schedule was and led to. Lives in memory shared with the parent process.
 struct RunRecord {
-  static constexpr u32 kMaxDeviations = 1 << 16;
+  static constexpr u32 kMaxDeviations = 1 << 20;
   static constexpr u32 kMaxChoices = 1 << 20;
   static constexpr u32 kMaxFootprint = 1 << 22;
+  static constexpr u32 kMaxRaces = 64;
   struct Deviation {
     u32 default_cpu;  // Would go on, and
     u64 steps;        // (see ChoicePoint)
@@ -91,11 +100,11 @@ struct RunRecord {
   };
   Failure failure;
   bool complete;  // The scenario has ended by itself.
-  u64 nr_points, nr_steps, nr_switches, nr_races;
-  u32 nr_deviations, nr_choices;
+  u64 nr_points, nr_steps, nr_switches;
+  u32 nr_deviations, nr_choices, nr_races;
   bool keep_choices;
   char text[4096];
-  char race[512];  // The first race in a program's memory, which is not a failure.
+  char races[kMaxRaces][512];  // In programs' memory, each pair of places once; those beyond are left out.
   Deviation deviations[kMaxDeviations];
   Choice choices[kMaxChoices];
   u64 footprints[kMaxFootprint];
@@ -107,7 +116,8 @@ struct ExploreLimits {
   // If not 0, an irq_work that a CPU raises for itself is an interrupt of its own, so much later: some machines carry
   // it out at a tick or in a thread. Scenarios set it.
   u64 irq_work_delay_ns = 0;
-  u32 show_events = 0;  // On a failure, print that many of the last trace events on standard error.
+  bool races_fail = false;  // A race in a program's memory ends the schedule as a failure.
+  u32 show_events = 0;      // On a failure, print that many of the last trace events on standard error.
 };
 
 // What a scenario is given for one schedule.
@@ -120,12 +130,6 @@ struct ExploreRun {
   [[noreturn]] void fail(Failure failure, const std::string &text);
 };
 
-// A value of the thread that belongs to what runs on a CPU (the invocation in progress): kept apart for each CPU. Call
-// it at static initialisation; the value starts as zero bytes on each CPU.
-struct ContextLocal {
-  ContextLocal(void *(*address)(), size_t size);
-};
-
 class Explorer {
  public:
   Explorer(Machine &machine, ExploreRun &run);  // From here on the machine's segments interleave.
@@ -134,6 +138,8 @@ class Explorer {
   Explorer &operator=(const Explorer &) = delete;
 
   void set_quiet_check(std::function<void()> check) { quiet_check_ = std::move(check); }
+  // Says in words what races where; called once for each pair of places, while nothing yields.
+  void set_race_text(std::function<std::string(const ProgramRace &)> text) { race_text_ = std::move(text); }
   // Is this CPU in the middle of a segment?
   bool in_segment(u32 cpu) const;
   u64 irq_work_delay_ns() const { return run_.limits.irq_work_delay_ns; }
@@ -147,6 +153,7 @@ class Explorer {
   void atomic_access(const void *object, bool write);
   void atomic_done(const void *object);
   void plain_access(const void *object, bool write, const char *what);
+  void program_access(const ProgramAccess &access);
   void use(const void *memory, const char *what);
   void freed(const void *memory, size_t size, const char *what);
   void spin(const char *what);
@@ -164,6 +171,12 @@ class Explorer {
     const char *write_what = nullptr;
     Clock reads;
   };
+  // One access to a word of programs' memory, the latest of its kind by its CPU.
+  struct ProgramCell {
+    u32 cpu, clock;
+    u8 bytes;  // Of the word, as bits.
+    ProgramAccess access;
+  };
   friend struct ExploreSwitch;
 
   bool collect(u64 end_ns, bool starts);
@@ -174,6 +187,8 @@ class Explorer {
   void leave();  // From a CPU's code to the loop, until chosen again.
   u32 default_choice(bool *goes_on) const;
   void touch(const void *object, bool write);
+  void check_program_word(u64 word, u8 bytes, const ProgramAccess &access);
+  void report_program_race(const ProgramCell &before, const ProgramAccess &now);
   void check_wait_cycle();
   void note_order(const SpinLock &held, const SpinLock &taken);
   [[noreturn]] void stuck();
@@ -191,9 +206,12 @@ class Explorer {
   u64 progress_ = 0;
   Footprint footprint_;
   std::function<void()> quiet_check_;
+  std::function<std::string(const ProgramRace &)> race_text_;
   // Detectors. Looked up only, never iterated, but for the ordered ones.
   std::unordered_map<const void *, Clock> released_;
   std::unordered_map<const void *, Variable> variables_;
+  std::unordered_map<u64, std::vector<ProgramCell>> program_memory_;  // By address / 8.
+  std::set<std::tuple<const void *, u32, const void *, u32>> races_;  // Places of those that were reported.
   std::vector<Clock> event_clocks_;
   Clock host_clock_;
   std::map<std::string, std::set<std::string>> lock_order_;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <utility>
 
 #include "machine/explore_context.h"
 
@@ -18,6 +19,7 @@ void atomic_done(const void *object) { exec_context.explorer->atomic_done(object
 void plain_access(const void *object, bool write, const char *what) {
   exec_context.explorer->plain_access(object, write, what);
 }
+void program_access(const ProgramAccess &access) { exec_context.explorer->program_access(access); }
 void use(const void *memory, const char *what) { exec_context.explorer->use(memory, what); }
 void freed(const void *memory, size_t size, const char *what) { exec_context.explorer->freed(memory, size, what); }
 void spin_wait(const char *what) { exec_context.explorer->spin(what); }
@@ -203,6 +205,67 @@ void Explorer::plain_access(const void *object, bool write, const char *what) {
   } else {
     v.reads[c.cpu] = c.clock[c.cpu];
   }
+}
+
+// --- races in programs' memory ---
+
+// Every access yields before it, so that each is in a step of its own: what a CPU hands on afterwards covers it.
+void Explorer::program_access(const ProgramAccess &access) {
+  Context &c = current();
+  c.spinning = false;
+  if (access.write) progress_++;
+  leave();
+  const u64 first = access.address / 8, last = (access.address + access.size - 1) / 8;
+  if (access.atomic) {
+    Clock &released =
+        released_.try_emplace(reinterpret_cast<const void *>(access.address), c.clock.size(), 0).first->second;
+    join(c.clock, released);
+    if (access.write) join(released, c.clock);
+  }
+  for (u64 word = first; word <= last; word++) {
+    touch(reinterpret_cast<const void *>(word * 8), access.write);
+    const u64 begin = std::max(access.address, word * 8), end = std::min(access.address + access.size, word * 8 + 8);
+    const u32 bytes = ((1u << (end - begin)) - 1) << (begin - word * 8);
+    check_program_word(word, static_cast<u8>(bytes), access);
+  }
+}
+
+void Explorer::check_program_word(u64 word, u8 bytes, const ProgramAccess &access) {
+  const Context &c = current();
+  std::vector<ProgramCell> &cells = program_memory_[word];
+  for (const ProgramCell &cell : cells) {
+    const bool conflict = cell.cpu != c.cpu && cell.bytes & bytes && (cell.access.write || access.write) &&
+                          !(cell.access.atomic && access.atomic);
+    if (conflict && cell.clock > c.clock[cell.cpu]) report_program_race(cell, access);
+  }
+  // What races with an older access of this CPU races with this one too, if this one is no weaker.
+  std::erase_if(cells, [&](const ProgramCell &cell) {
+    return cell.cpu == c.cpu && (cell.bytes & ~bytes) == 0 && (access.write || !cell.access.write) &&
+           (!access.atomic || cell.access.atomic);
+  });
+  cells.push_back({c.cpu, c.clock[c.cpu], bytes, access});
+}
+
+void Explorer::report_program_race(const ProgramCell &before, const ProgramAccess &now) {
+  ProgramRace race{before.access, now};
+  if (!races_.emplace(race.first.program, race.first.insn, race.second.program, race.second.insn).second) return;
+  std::string text;
+  {
+    // Whoever finds the words looks at things that would yield.
+    const Mode mode = std::exchange(exec_context.mode, Mode::kRun);
+    text = race_text_ ? race_text_(race) : fmt::format("a race at {:#x}", now.address);
+    exec_context.mode = mode;
+  }
+  RunRecord &record = run_.record;
+  for (u32 i = 0; i < record.nr_races; i++)
+    if (text == record.races[i]) return;
+  if (record.nr_races < RunRecord::kMaxRaces) {
+    char *const place = record.races[record.nr_races++];
+    const size_t length = std::min(text.size(), sizeof(record.races[0]) - 1);
+    std::memcpy(place, text.data(), length);
+    place[length] = 0;
+  }
+  if (run_.limits.races_fail) fail(Failure::kProgramRace, text);
 }
 
 }  // namespace uscx::machine

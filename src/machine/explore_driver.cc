@@ -29,9 +29,9 @@ class SharedRecord {
   void clear() {
     record_->failure = Failure::kNone;
     record_->complete = record_->keep_choices = false;
-    record_->nr_points = record_->nr_steps = record_->nr_switches = record_->nr_races = 0;
-    record_->nr_deviations = record_->nr_choices = 0;
-    record_->text[0] = record_->race[0] = 0;
+    record_->nr_points = record_->nr_steps = record_->nr_switches = 0;
+    record_->nr_deviations = record_->nr_choices = record_->nr_races = 0;
+    record_->text[0] = 0;
   }
 
  private:
@@ -69,13 +69,23 @@ ScheduleResult result_of(const RunRecord &record) {
   ScheduleResult result;
   result.failure = record.failure;
   result.text = record.text;
-  result.race = record.race;
-  result.nr_races = record.nr_races;
+  for (u32 i = 0; i < record.nr_races; i++) result.races.emplace_back(record.races[i]);
   result.nr_points = record.nr_points;
   result.nr_steps = record.nr_steps;
   result.nr_switches = record.nr_switches;
   result.schedule.assign(record.deviations, record.deviations + record.nr_deviations);
   return result;
+}
+
+void count_races(const RunRecord &record, std::vector<ExploreResult::Race> *races) {
+  for (u32 i = 0; i < record.nr_races; i++) {
+    auto it =
+        std::find_if(races->begin(), races->end(), [&](const auto &race) { return race.text == record.races[i]; });
+    if (it == races->end())
+      races->push_back({record.races[i], 1});
+    else
+      it->schedules++;
+  }
 }
 
 std::unique_ptr<SearchStrategy> make_strategy(const ExploreOptions &options) {
@@ -99,7 +109,7 @@ ExploreResult explore(const ScenarioFn &scenario, const ExploreOptions &options)
     const RunRecord &record = shared.get();
     result.schedules++;
     result.steps += record.nr_steps;
-    if (record.nr_races && !result.racy_schedules++) result.first_race = record.race;
+    count_races(record, &result.races);
     if (record.failure != Failure::kNone) {
       result.failing = result_of(record);
       return result;

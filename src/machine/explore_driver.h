@@ -26,8 +26,7 @@ using Schedule = std::vector<RunRecord::Deviation>;
 struct ScheduleResult {
   Failure failure = Failure::kNone;
   std::string text;
-  std::string race;  // The first race in a program's own memory.
-  u64 nr_races = 0;
+  std::vector<std::string> races;  // In programs' own memory.
   u64 nr_points = 0, nr_steps = 0, nr_switches = 0;
   Schedule schedule;
 };
@@ -48,9 +47,13 @@ struct ExploreResult {
   u64 equivalent = 0;  // Exhaustive: of them, cut off because another one is equivalent.
   bool all = false;    // Exhaustive: there are no more within the bound.
   u64 steps = 0;
-  u64 racy_schedules = 0;
   ScheduleResult failing;  // With failure kNone if there is none.
-  std::string first_race;
+  // Races in programs' own memory, in the order in which they were found, and in how many schedules.
+  struct Race {
+    std::string text;
+    u64 schedules;
+  };
+  std::vector<Race> races;
 };
 
 ExploreResult explore(const ScenarioFn &scenario, const ExploreOptions &options);

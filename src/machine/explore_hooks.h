@@ -12,11 +12,21 @@ namespace uscx::machine {
 
 class SpinLock;
 
+// A program's access to memory that others may use too. `program` and `insn` name its place for whoever loaded it.
+struct ProgramAccess {
+  u64 address = 0;
+  u64 size = 0;
+  bool write = false, atomic = false;
+  const void *program = nullptr;
+  u32 insn = 0;
+};
+
 namespace explore_hook {
 // Out of line, called while exploring only.
 void atomic_access(const void *object, bool write);
 void atomic_done(const void *object);
 void plain_access(const void *object, bool write, const char *what);
+void program_access(const ProgramAccess &access);
 void use(const void *memory, const char *what);
 void freed(const void *memory, size_t size, const char *what);
 void spin_wait(const char *what);
@@ -46,6 +56,10 @@ inline void atomic_write(const void *object) {
 // The atomic access that was looked at with atomic_read() turned out to be a write (a lock was free). No yield.
 inline void atomic_done(const void *object) {
   if (exploring()) explore_hook::atomic_done(object);
+}
+// Before a program's access. A race is a finding about the program, not a failure of ours.
+inline void program_access(const ProgramAccess &access) {
+  if (exploring()) explore_hook::program_access(access);
 }
 // A plain access to memory that several CPUs use: a data race if nothing orders it.
 inline void plain_read(const void *object, const char *what) {

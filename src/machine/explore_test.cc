@@ -141,6 +141,63 @@ TEST(Explore, SpinningEnds) {
   EXPECT_TRUE(result.all);
 }
 
+// A program's accesses to one word by two CPUs, each with what it is: a race is a finding, once for each two places.
+std::vector<std::string> program_races(ProgramAccess one, ProgramAccess other) {
+  const ScenarioFn scenario = [&](ExploreRun &run) {
+    one.insn = 1;
+    other.insn = 2;
+    auto twice = [](const ProgramAccess &access) {
+      program_access(access);
+      program_access(access);
+    };
+    on_cpus(run, {[&] { twice(one); }, [&] { twice(other); }});
+  };
+  const ExploreResult result = random(scenario, 50);
+  EXPECT_EQ(result.failing.failure, Failure::kNone) << result.failing.text;
+  std::vector<std::string> texts;
+  for (const ExploreResult::Race &race : result.races) texts.push_back(race.text);
+  return texts;
+}
+
+TEST(Explore, RacesOfProgramsAreFindings) {
+  const ProgramAccess read{.address = 0x1000, .size = 8}, write{.address = 0x1000, .size = 8, .write = true};
+  const ProgramAccess atomic{.address = 0x1000, .size = 8, .write = true, .atomic = true};
+  const ProgramAccess other_half{.address = 0x1004, .size = 4, .write = true};
+  const ProgramAccess low_half{.address = 0x1000, .size = 4, .write = true};
+  const ProgramAccess across{.address = 0xffc, .size = 8, .write = true};
+  EXPECT_EQ(program_races(write, write).size(), 1u);
+  EXPECT_EQ(program_races(read, write).size(), 1u);
+  EXPECT_EQ(program_races(atomic, write).size(), 1u);
+  EXPECT_FALSE(program_races(other_half, write).empty());
+  EXPECT_FALSE(program_races(across, low_half).empty());
+  EXPECT_TRUE(program_races(read, read).empty());
+  EXPECT_TRUE(program_races(atomic, atomic).empty());
+  EXPECT_TRUE(program_races(low_half, other_half).empty());
+}
+
+TEST(Explore, RacesOfProgramsFailIfThatIsAskedFor) {
+  const ScenarioFn scenario = [](ExploreRun &run) {
+    auto write = [] { program_access({.address = 0x1000, .size = 8, .write = true}); };
+    on_cpus(run, {write, write});
+  };
+  ExploreOptions options{.max_schedules = 50};
+  options.limits.races_fail = true;
+  EXPECT_EQ(explore(scenario, options).failing.failure, Failure::kProgramRace);
+}
+
+// A lock orders programs too.
+TEST(Explore, LockedProgramsDoNotRace) {
+  const ScenarioFn scenario = [](ExploreRun &run) {
+    SpinLock lock;
+    auto write = [&] {
+      SpinGuard guard(lock);
+      program_access({.address = 0x1000, .size = 8, .write = true});
+    };
+    on_cpus(run, {write, write});
+  };
+  EXPECT_TRUE(random(scenario, 50).races.empty());
+}
+
 TEST(Explore, UseAfterFreeIsFound) {
   const ScenarioFn scenario = [](ExploreRun &run) {
     static u64 memory[4];

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/check.h"
-#include "machine/explore.h"
+#include "machine/context_local.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "bpf/bpf_system.h"
+#include "bpf/exec.h"
 #include "bpf/map.h"
 #include "bpf/region.h"
 
@@ -97,6 +98,7 @@ class ArrayMap final : public Map {
     if (int err = check_update_flags(flags); err != 0) return err;
     if (index >= max_entries()) return -E2BIG;
     if (flags & BPF_NOEXIST) return -EEXIST;
+    if (!(flags & BPF_F_LOCK)) note_helper_access(values_ + index * stride_, value_size(), true);
     copy_value(values_ + index * stride_, value, flags);
     return 0;
   }
@@ -112,6 +114,9 @@ class ArrayMap final : public Map {
   void *value_of(const void *address) override {
     const u64 offset = static_cast<const char *>(address) - values_;
     return offset < stride_ * max_entries() ? values_ + offset / stride_ * stride_ : nullptr;
+  }
+  void unshare() override {
+    if (attr().flags & BPF_F_MMAPABLE) Region::get().unshare(values_, memfd());
   }
   void *key_of(void *value) override { return key_.set((static_cast<char *>(value) - values_) / stride_); }
   s64 for_each(Visitor &visitor) override {
@@ -169,6 +174,7 @@ class PercpuArrayMap final : public Map {
   int update(const void *key, const void *value, u64 flags) override {
     const u32 index = *static_cast<const u32 *>(key);
     if (int err = check_index(index, flags); err != 0) return err;
+    note_helper_access(at(system().running_cpu(), index), value_size(), true);
     copy_shared(at(system().running_cpu(), index), value, value_size());
     return 0;
   }
@@ -190,6 +196,11 @@ class PercpuArrayMap final : public Map {
     for (u32 cpu = 0; cpu < system().nr_cpus(); cpu++)
       copy_shared(at(cpu, index), static_cast<const char *>(value) + cpu * stride_, value_size());
     return 0;
+  }
+  void *value_around(const void *address) override {
+    const u64 offset = static_cast<const char *>(address) - values_;
+    if (offset >= cpu_stride_ * system().nr_cpus()) return nullptr;
+    return values_ + offset / cpu_stride_ * cpu_stride_ + offset % cpu_stride_ / stride_ * stride_;
   }
   s64 for_each(Visitor &visitor) override {
     const u32 cpu = system().running_cpu();

@@ -118,6 +118,16 @@ int TaskStorageMap::remove(const void *task) {
   return 0;
 }
 
+void *TaskStorageMap::value_around(const void *address) {
+  for (const RcuList<Node> &bucket : table_.load(std::memory_order_acquire)->buckets) {
+    for (const Node *node = bucket.first(); node != nullptr; node = RcuList<Node>::next(node)) {
+      const u64 offset = static_cast<const char *>(address) - static_cast<const char *>(node->value);
+      if (offset < value_size()) return node->value;
+    }
+  }
+  return nullptr;
+}
+
 int TaskStorageMap::next_key(const void *, void *) { return -kENotSupp; }
 
 int TaskStorageMap::user_lookup(const void *key, void *value, u64 flags) {

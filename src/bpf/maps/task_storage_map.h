@@ -32,6 +32,7 @@ class TaskStorageMap final : public Map {
   int user_lookup(const void *key, void *value, u64 flags) override;
   int user_update(const void *key, const void *value, u64 flags) override;
   int user_erase(const void *key) override;
+  void *value_around(const void *address) override;
 
  private:
   // One task's value. It holds the map from when it is deferred on.
