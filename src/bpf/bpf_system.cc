@@ -8,15 +8,19 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstring>
 
 #include "base/check.h"
+#include "bpf/alloc.h"
 #include "bpf/cpumask.h"
 #include "bpf/exec.h"
 #include "bpf/fault.h"
 #include "bpf/hooks.h"
-#include "bpf/maps/task_storage_map.h"
+#include "bpf/graph.h"
+#include "bpf/maps/local_storage_map.h"
+#include "bpf/perf_event.h"
 #include "bpf/prog.h"
 #include "bpf/region.h"
 #include "bpf/timers.h"
@@ -39,7 +43,9 @@ BpfSystem::BpfSystem(Env &env, Options options)
     : env_(env),
       options_(std::move(options)),
       cpumasks_(std::make_unique<CpumaskPool>(*this, options_.nr_possible_cpus)),
-      timers_(std::make_unique<TimerTable>(*this)) {}
+      timers_(std::make_unique<TimerTable>(*this)),
+      allocs_(std::make_unique<AllocTable>(*this)),
+      graphs_(std::make_unique<GraphTable>(*this)) {}
 
 Result<std::unique_ptr<BpfSystem>> BpfSystem::create(Env &env, Options options) {
   std::vector<std::string> struct_ops;
@@ -134,15 +140,59 @@ void BpfSystem::fd_duplicated(int from, int to) {
   user_fds_[to] = object;
 }
 
-int BpfSystem::check_mmap(int fd, int prot, int flags, u64 offset, u64 size) const {
+int BpfSystem::check_mmap(int fd, Mmap *mapping) const {
   const std::shared_ptr<Object> object = object_of_fd(fd);
   if (object == nullptr) return 0;
+  if (const auto event = std::dynamic_pointer_cast<PerfEvent>(object)) {
+    if (!(mapping->flags & MAP_SHARED)) return -EINVAL;
+    if (int err = event->check_mmap(mapping->size, mapping->offset); err != 0) return err;
+    mapping->pieces = {{0, mapping->size}};
+    return 0;
+  }
   const auto map = std::dynamic_pointer_cast<Map>(object);
   if (map == nullptr) return -ENODEV;
-  if (map->mmap_size() == 0 || !map->fields().empty()) return -ENOTSUP;
-  if (!(flags & MAP_SHARED)) return -EINVAL;
-  if (prot & PROT_WRITE && (map->frozen() || map->attr().flags & BPF_F_RDONLY)) return -EPERM;
-  return offset + size > map->mmap_size() ? -EINVAL : 0;
+  if (map->mmap_size() == 0) return -ENOTSUP;
+  if (!(mapping->flags & MAP_SHARED)) return -EINVAL;
+  if (int err = map->check_mmap(&mapping->address, mapping->size, mapping->prot, mapping->offset, mapping->own_process);
+      err != 0)
+    return err;
+  mapping->pieces = map->mmap_pieces(mapping->offset, mapping->size);
+  return 0;
+}
+
+std::shared_ptr<Object> BpfSystem::pollable(int fd) const {
+  std::shared_ptr<Object> object = object_of_fd(fd);
+  return object != nullptr && object->can_poll() ? object : nullptr;
+}
+
+int BpfSystem::perf_event_open(const struct perf_event_attr *user_attr, int pid, int cpu, int group_fd,
+                               unsigned long flags) {
+  u32 size = 0;
+  if (copy_from_user(&size, reinterpret_cast<u64>(user_attr) + offsetof(perf_event_attr, size), sizeof(size)) != 0)
+    return -EFAULT;
+  if (size == 0) size = PERF_ATTR_SIZE_VER0;
+  if (size < PERF_ATTR_SIZE_VER0 || size > kPageBytes) return -E2BIG;
+  perf_event_attr attr = {};
+  if (copy_from_user(&attr, reinterpret_cast<u64>(user_attr), std::min<size_t>(size, sizeof(attr))) != 0)
+    return -EFAULT;
+  if (flags & ~(PERF_FLAG_FD_CLOEXEC | PERF_FLAG_FD_NO_GROUP) || group_fd != -1) {
+    log("bpf: perf_event_open: groups and cgroups of events are not implemented");
+    return -EINVAL;
+  }
+  std::shared_ptr<PerfEvent> event;
+  if (int err = PerfEvent::create(*this, attr, pid, cpu, &event); err != 0) return err;
+  return install_fd(event);
+}
+
+int BpfSystem::perf_event_ioctl(int fd, unsigned long request) {
+  const auto event = get<PerfEvent>(fd);
+  if (event == nullptr) return -ENOTTY;
+  switch (request) {
+    case PERF_EVENT_IOC_ENABLE: event->enable(true); return 0;
+    case PERF_EVENT_IOC_DISABLE: event->enable(false); return 0;
+    case PERF_EVENT_IOC_RESET: event->reset(); return 0;
+    default: log(fmt::format("bpf: ioctl {:#x} of a perf event is not implemented", request)); return -ENOTTY;
+  }
 }
 
 // --- Objects ---
@@ -206,16 +256,25 @@ void BpfSystem::task_freed(const void *task) {
   std::vector<std::shared_ptr<Object>> storages;
   {
     std::lock_guard hold(registry_lock_);
-    for (TaskStorageMap *storage : task_storages_)
+    for (LocalStorageMap *storage : local_storages_)
       if (std::shared_ptr<Object> object = storage->weak_from_this().lock()) storages.push_back(std::move(object));
   }
-  for (const auto &storage : storages) static_cast<TaskStorageMap &>(*storage).remove(task);
+  for (const auto &storage : storages) static_cast<LocalStorageMap &>(*storage).remove(task);
 }
 
 bool BpfSystem::is_live(ObjectType type, const void *object) const {
   if (type == ObjectType::kBpfCpumask) return cpumasks_->is_live(object);
   if (type == ObjectType::kCpumask && cpumasks_->is_live(object)) return true;
   return env_.is_live(type, object);
+}
+
+void BpfSystem::release_reference(void *object) {
+  if (object == nullptr) return;
+  if (is_live(ObjectType::kBpfCpumask, object)) return cpumasks_->release(static_cast<bpf_cpumask *>(object));
+  if (allocs_->is_live(object)) return allocs_->drop(object);
+  for (ObjectType type : {ObjectType::kTask, ObjectType::kCgroup}) {
+    if (env_.is_live(type, object)) return env_.release_object(type, object);
+  }
 }
 
 void BpfSystem::defer(Deferred &item) {
@@ -261,6 +320,18 @@ bool run_default(Env &env, Prog &prog, u32 subprog, std::initializer_list<u64> a
 
 }  // namespace
 
+void Env::arena_store_skipped(const Program &program, u32 insn, u64 address, u64 count) {
+  BpfSystem *system = BpfSystem::current();
+  if (system == nullptr) return;
+  // A program that does it all the time must not fill the log: a line for each doubling.
+  const u64 before = program.count_arena_skips(count);
+  if (std::bit_width(before) == std::bit_width(before + count)) return;
+  const std::string line = fmt::format("{} stores to arena pages that do not exist, the last to {:#x} at {}",
+                                       before + count, address, program.place(insn));
+  system->log(fmt::format("bpf: {}: {}", program.name(), line));
+  if (Prog *prog = running_prog()) prog->print_to(2, "ERROR: " + line + "\n");
+}
+
 bool Env::run_prog(Prog &prog, u64 ctx, u64 *r0) { return run_default(*this, prog, 0, {ctx}, r0); }
 
 void Env::program_aborted(Prog &prog, const Abort &abort) {
@@ -293,6 +364,13 @@ const BpfSystem::CommandEntry *BpfSystem::find_command(int cmd) {
       {BPF_MAP_GET_NEXT_KEY, "MAP_GET_NEXT_KEY", &BpfSystem::cmd_map_next_key, USCX_ATTR_END(next_key)},
       {BPF_MAP_LOOKUP_AND_DELETE_ELEM, "MAP_LOOKUP_AND_DELETE_ELEM", &BpfSystem::cmd_map_lookup_and_delete,
        USCX_ATTR_END(flags)},
+      {BPF_MAP_LOOKUP_BATCH, "MAP_LOOKUP_BATCH", &BpfSystem::cmd_lookup_batch, USCX_ATTR_END(batch.flags)},
+      {BPF_MAP_LOOKUP_AND_DELETE_BATCH, "MAP_LOOKUP_AND_DELETE_BATCH", &BpfSystem::cmd_lookup_and_delete_batch,
+       USCX_ATTR_END(batch.flags)},
+      {BPF_MAP_UPDATE_BATCH, "MAP_UPDATE_BATCH", &BpfSystem::cmd_update_batch, USCX_ATTR_END(batch.flags)},
+      {BPF_MAP_DELETE_BATCH, "MAP_DELETE_BATCH", &BpfSystem::cmd_delete_batch, USCX_ATTR_END(batch.flags)},
+      {BPF_PROG_STREAM_READ_BY_FD, "PROG_STREAM_READ_BY_FD", &BpfSystem::cmd_stream_read,
+       USCX_ATTR_END(prog_stream_read.prog_fd)},
       {BPF_MAP_FREEZE, "MAP_FREEZE", &BpfSystem::cmd_map_freeze, USCX_ATTR_END(map_fd)},
       {BPF_BTF_LOAD, "BTF_LOAD", &BpfSystem::cmd_btf_load, USCX_ATTR_END(btf_token_fd)},
       {BPF_PROG_LOAD, "PROG_LOAD", &BpfSystem::cmd_prog_load, USCX_ATTR_END(keyring_id)},

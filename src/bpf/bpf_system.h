@@ -34,15 +34,19 @@
 #include "bpf/struct_ops.h"
 #include "bpf/virtual_files.h"
 
+struct perf_event_attr;
+
 namespace uscx::bpf {
 
+class AllocTable;
 class CpumaskPool;
+class GraphTable;
 class Invocation;
 class Prog;
 class Program;
 class RegionHeap;
 class RegionPool;
-class TaskStorageMap;
+class LocalStorageMap;
 class TimerTable;
 
 class BpfSystem {
@@ -79,6 +83,8 @@ class BpfSystem {
   VirtualFiles &files() { return files_; }
   CpumaskPool &cpumasks() { return *cpumasks_; }
   TimerTable &timers() { return *timers_; }
+  AllocTable &allocs() { return *allocs_; }
+  GraphTable &graphs() { return *graphs_; }
   u32 nr_cpus() const { return options_.nr_possible_cpus; }
 
   // The CPU of the running program, or of the caller of bpf(2).
@@ -95,8 +101,26 @@ class BpfSystem {
   // What the redirected close(), dup3() and fcntl(F_DUPFD) tell us, after the real call.
   void fd_closed(int fd);
   void fd_duplicated(int from, int to);
-  // mmap() of one of our descriptors: 0 if the real call may go on, else -errno.
-  int check_mmap(int fd, int prot, int flags, u64 offset, u64 size) const;
+  // mmap() of one of our descriptors: 0 if the real calls may go on, one for each of `pieces` behind the other (none if
+  // the descriptor is not ours), else -errno. See Map::check_mmap().
+  struct Mmap {
+    u64 address = 0;
+    int prot = 0;
+    int flags = 0;
+    u64 offset = 0;
+    u64 size = 0;
+    bool own_process = true;
+    std::vector<Map::MmapPiece> pieces;
+  };
+  int check_mmap(int fd, Mmap *mapping) const;
+
+  // The object behind a descriptor that poll() and epoll know, or null. Its state is Object::poll_events(), and changes
+  // are announced through Env::map_wakeup().
+  std::shared_ptr<Object> pollable(int fd) const;
+
+  // perf_event_open(2) and ioctl(2) of what it gives: a result or -errno.
+  int perf_event_open(const struct perf_event_attr *attr, int pid, int cpu, int group_fd, unsigned long flags);
+  int perf_event_ioctl(int fd, unsigned long request);
 
   // --- Objects ---
   std::shared_ptr<Object> find_object(ObjectKind kind, u32 id) const;
@@ -114,12 +138,29 @@ class BpfSystem {
   void timer_fired(TimerId id);
   // The task's storage in all maps goes away. The address may be reused afterwards.
   void task_freed(const void *task);
+  void cgroup_freed(const void *cgroup) { task_freed(cgroup); }
   // True for live objects of our own kinds and those that Env vouches for.
   bool is_live(ObjectType type, const void *object) const;
+  // Drops the reference that a kptr field held, whatever it points to; nothing for what is no live object.
+  void release_reference(void *object);
 
   // Frees what programs may still be using: after a grace period where other CPUs may run programs now (Env), else when
   // no invocation is on the stack any more (at once, if none is).
   void defer(Deferred &item);
+  // The same for what is rarely deferred.
+  template <typename Fn>
+  void defer_call(Fn fn) {
+    struct Call : Deferred {
+      explicit Call(Fn call) : run(std::move(call)) {}
+      Fn run;
+    };
+    Call *call = new Call(std::move(fn));
+    call->free = [](Deferred &item) {
+      std::unique_ptr<Call> owned(static_cast<Call *>(&item));
+      owned->run();
+    };
+    defer(*call);
+  }
   // The outermost invocation has ended, or another quiescent state was reached.
   void quiescent() {
     if (deferred_first_ != nullptr) free_deferred();
@@ -138,7 +179,7 @@ class BpfSystem {
   void drop_fd(int fd);
 
   void free_deferred();
-  friend class TaskStorageMap;
+  friend class LocalStorageMap;
   friend class ProgLoader;
   using Command = long (BpfSystem::*)(union bpf_attr *attr);
   struct CommandEntry;
@@ -153,6 +194,12 @@ class BpfSystem {
   long cmd_map_next_key(union bpf_attr *attr);
   long cmd_map_lookup_and_delete(union bpf_attr *attr);
   long cmd_map_freeze(union bpf_attr *attr);
+  int batch_map(union bpf_attr *attr, bool reads, bool writes, std::shared_ptr<Map> *map) const;
+  long cmd_lookup_batch(union bpf_attr *attr);
+  long cmd_lookup_and_delete_batch(union bpf_attr *attr);
+  long cmd_update_batch(union bpf_attr *attr);
+  long cmd_delete_batch(union bpf_attr *attr);
+  long cmd_stream_read(union bpf_attr *attr);
   long cmd_btf_load(union bpf_attr *attr);
   long cmd_prog_load(union bpf_attr *attr);
   long cmd_prog_bind_map(union bpf_attr *attr);
@@ -173,12 +220,14 @@ class BpfSystem {
   VirtualFiles files_;
   std::unique_ptr<CpumaskPool> cpumasks_;
   std::unique_ptr<TimerTable> timers_;
+  std::unique_ptr<AllocTable> allocs_;
+  std::unique_ptr<GraphTable> graphs_;
 
-  mutable std::mutex registry_lock_;    // a leaf
-  u32 next_id_[4] = {1, 1, 1, 1};       // guarded by registry_lock_, as the next three are
-  std::map<u32, Object *> objects_[4];  // by kind, then id
+  mutable std::mutex registry_lock_;                 // a leaf
+  u32 next_id_[kNrObjectKinds] = {1, 1, 1, 1, 1};    // guarded by registry_lock_, as the next three are
+  std::map<u32, Object *> objects_[kNrObjectKinds];  // by kind, then id
   std::map<std::pair<dev_t, ino_t>, Object *> by_inode_;
-  std::vector<TaskStorageMap *> task_storages_;
+  std::vector<LocalStorageMap *> local_storages_;
   std::map<int, std::shared_ptr<Object>> user_fds_;
   // A queue, used only where segments are atomic.
   Deferred *deferred_first_ = nullptr;

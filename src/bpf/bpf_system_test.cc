@@ -203,9 +203,9 @@ TEST_F(BpfSystemTest, SyscallProgramSeesAndChangesItsContext) {
 }
 
 TEST_F(BpfSystemTest, MissingHelpersAreNamedAllAtOnce) {
-  EXPECT_EQ(load_syscall({call(BPF_FUNC_ringbuf_reserve), call(BPF_FUNC_dynptr_data), exit_insn()}), -EINVAL);
-  EXPECT_NE(std::strstr(log_, "bpf_ringbuf_reserve"), nullptr) << log_;
-  EXPECT_NE(std::strstr(log_, "bpf_dynptr_data"), nullptr) << log_;
+  EXPECT_EQ(load_syscall({call(BPF_FUNC_skb_load_bytes), call(BPF_FUNC_redirect), exit_insn()}), -EINVAL);
+  EXPECT_NE(std::strstr(log_, "bpf_skb_load_bytes"), nullptr) << log_;
+  EXPECT_NE(std::strstr(log_, "bpf_redirect"), nullptr) << log_;
   EXPECT_EQ(load_syscall({call(100000), exit_insn()}), -EINVAL);
   EXPECT_NE(std::strstr(log_, "invalid func unknown#100000"), nullptr) << log_;
 }
@@ -344,7 +344,7 @@ TEST_F(BpfSystemTest, DirectValuesOutOfRangeAreRefusedInTheKernelsWords) {
 
 TEST_F(BpfSystemTest, HelpersAndMapTypesAreListedOnce) {
   EXPECT_GE(list_helpers().size(), 30u);
-  EXPECT_EQ(list_map_types().size(), 9u);
+  EXPECT_GE(list_map_types().size(), 14u);
   for (const HelperEntry *entry : list_helpers()) EXPECT_STREQ(entry->name, helper_name(entry->id));
 }
 

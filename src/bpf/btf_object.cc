@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "bpf/hooks.h"
+#include "bpf/fields.h"
 #include "bpf/kfunc.h"
 
 namespace uscx::bpf {
@@ -138,6 +139,17 @@ Btf::Btf(BpfSystem &system, std::vector<u8> raw, struct btf *parsed)
     : Object(system, ObjectKind::kBtf, ""), raw_(std::move(raw)), parsed_(parsed) {}
 Btf::~Btf() { btf__free(parsed_); }
 
+std::shared_ptr<const AllocType> Btf::alloc_type(u64 type_id) const {
+  if (type_id >= btf__type_cnt(parsed_)) return nullptr;
+  const u32 id = static_cast<u32>(type_id);
+  std::lock_guard hold(lock_);
+  auto &type = alloc_types_[id];
+  const btf_type *found = btf__type_by_id(parsed_, id);
+  if (type == nullptr && btf_is_struct(found) && found->size != 0)
+    type = std::make_shared<AllocType>(AllocType{found->size, find_fields(parsed_, id)});
+  return type;
+}
+
 // --- The kernel's ---
 
 namespace {
@@ -176,6 +188,11 @@ class PrototypeTypes {
 
  private:
   Result<u32> base_type(const std::vector<std::string> &words) {
+    if (words.size() == 1) {
+      for (const Callback &callback : kCallbacks) {
+        if (words[0] == callback.name) return callback_type(callback);
+      }
+    }
     if (words.size() == 1 && words[0] == "void") return 0;
     if (words.size() == 2 && (words[0] == "struct" || words[0] == "union" || words[0] == "enum")) {
       const u32 kind = words[0] == "struct" ? BTF_KIND_STRUCT : words[0] == "union" ? BTF_KIND_UNION : BTF_KIND_ENUM;
@@ -225,6 +242,29 @@ class PrototypeTypes {
       return checked(id, text);
     }
     return Status::error("type '{}' is not in the kernel BTF", text);
+  }
+  // Pointers to functions of the program, which prototypes name by words of ours.
+  struct Callback {
+    const char *name;
+    const char *returns;
+    const char *params;
+  };
+  static constexpr Callback kCallbacks[] = {
+      {"bpf_rbtree_less_fn", "bool", "(struct bpf_rb_node *a, const struct bpf_rb_node *b)"},
+      {"bpf_wq_callback_fn", "int", "(void *map, int *key, void *value)"},
+  };
+  Result<u32> callback_type(const Callback &callback) {
+    Result<u32> returns = type_of(callback.returns);
+    if (!returns.ok()) return returns;
+    std::vector<std::pair<std::string, u32>> params;
+    for (const ParsedArg &arg : parse_kfunc_params(callback.params)) {
+      Result<u32> type = type_of(arg.type);
+      if (!type.ok()) return type;
+      params.emplace_back(arg.name, *type);
+    }
+    const s32 proto = btf__add_func_proto(btf_, static_cast<int>(*returns));
+    for (const auto &[name, type] : params) btf__add_func_param(btf_, name.c_str(), static_cast<int>(type));
+    return checked(btf__add_ptr(btf_, proto), callback.name);
   }
   static Result<u32> checked(s32 id, const std::string &name) {
     if (id < 0) return Status::error("type '{}' cannot be added to the kernel BTF", name);

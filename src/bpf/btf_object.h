@@ -8,6 +8,8 @@
 #define USCX_BPF_BTF_OBJECT_H_
 
 #include <map>
+#include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 #include <string_view>
@@ -21,6 +23,7 @@ struct btf_type;
 
 namespace uscx::bpf {
 
+struct AllocType;
 struct KfuncEntry;
 
 // Checks raw BTF as the kernel's loader does before a parser may walk it: 0 or -errno, the reason in *why.
@@ -32,10 +35,14 @@ class Btf final : public Object {
   ~Btf() override;
   const std::vector<u8> &raw() const { return raw_; }
   const struct btf *parsed() const { return parsed_; }
+  // Null for what is no struct.
+  std::shared_ptr<const AllocType> alloc_type(u64 type_id) const;
 
  private:
   const std::vector<u8> raw_;
   struct btf *parsed_;
+  mutable std::mutex lock_;
+  mutable std::map<u32, std::shared_ptr<const AllocType>> alloc_types_;  // guarded by lock_
 };
 
 class KernelBtf {

@@ -71,6 +71,11 @@ long BpfSystem::cmd_map_create(union bpf_attr *attr) {
     if (map.btf == nullptr) return object_of_fd(static_cast<int>(attr->btf_fd)) == nullptr ? -EBADF : -EINVAL;
     if (!btf_sizes_match(map)) return -EINVAL;
   }
+  if (map.type == BPF_MAP_TYPE_ARRAY_OF_MAPS || map.type == BPF_MAP_TYPE_HASH_OF_MAPS) {
+    std::shared_ptr<Map> inner;
+    if (int err = map_for_command(attr->inner_map_fd, &inner); err != 0) return err;
+    map.inner = std::make_shared<InnerPattern>(InnerPattern{inner->attr(), inner->fields()});
+  }
   if (env_.alloc_fails(machine::AllocSite::map)) return -ENOMEM;
   std::shared_ptr<Map> created;
   if (const int err = type->create(*this, map, &created); err != 0) return err;

@@ -71,6 +71,20 @@ long BpfSystem::cmd_prog_run(union bpf_attr *attr) {
   return err;
 }
 
+long BpfSystem::cmd_stream_read(union bpf_attr *attr) {
+  const auto &read = attr->prog_stream_read;
+  const std::shared_ptr<Object> object = object_of_fd(static_cast<int>(read.prog_fd));
+  if (object == nullptr) return -EBADF;
+  const auto prog = std::dynamic_pointer_cast<Prog>(object);
+  if (prog == nullptr) return -EINVAL;
+  std::string *stream = prog->stream(read.stream_id);
+  if (stream == nullptr) return -ENOENT;
+  const size_t bytes = std::min<size_t>(read.stream_buf_len, stream->size());
+  if (int err = copy_to_user(read.stream_buf, stream->data(), bytes); err != 0) return err;
+  stream->erase(0, bytes);
+  return static_cast<long>(bytes);
+}
+
 // --- Links ---
 
 long BpfSystem::cmd_link_create(union bpf_attr *attr) {
@@ -277,6 +291,7 @@ long BpfSystem::cmd_get_info(union bpf_attr *attr) {
     case ObjectKind::kProg: return prog_info(static_cast<Prog &>(*object), attr);
     case ObjectKind::kBtf: return btf_info(static_cast<Btf &>(*object), attr);
     case ObjectKind::kLink: return link_info(*object, attr);
+    case ObjectKind::kPerfEvent: break;
   }
   return -EINVAL;
 }

@@ -27,6 +27,8 @@ class CpumaskPool {
   void release(bpf_cpumask *mask);
   // Any address may be asked about.
   static bool is_live(const void *address);
+  // How many masks have not been freed yet.
+  size_t live() const { return pool_.live(); }
 
   // Where each CPU's rotating choice left off.
   u32 &rotor(u32 cpu) { return rotors_[cpu]; }

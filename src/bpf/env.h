@@ -33,7 +33,9 @@ class ObjectRegistry {
 };
 
 struct Abort;
+class Object;
 class Prog;
+class Program;
 
 // Memory that programs may still be using, to be given back later. Part of what is freed, so that deferring allocates
 // nothing.
@@ -55,6 +57,18 @@ class Env : public ObjectRegistry {
 
   virtual u32 cpu() = 0;
   virtual u32 nr_cpu_ids() = 0;
+  virtual u32 nr_node_ids() { return 1; }
+  virtual u32 node_of(u32 /*cpu*/) { return 0; }
+  // How long a CPU has not been idle.
+  virtual u64 busy_ns(u32 /*cpu*/) { return now_ns(); }
+
+  // Reads memory of the current task's user space; false if it is not there, or there is none.
+  virtual bool read_user(u64 /*address*/, void * /*to*/, u64 /*bytes*/) { return false; }
+
+  // The task after another in the order of creation, the first for null; null after the last.
+  virtual void *next_task(const void *) { return nullptr; }
+  // The cgroup state after `at` in a walk from `start` (BPF_CGROUP_ITER_*), the first for null; null after the last.
+  virtual void *next_css(void *start, void *at, u32 /*order*/) { return at == nullptr ? start : nullptr; }
 
   // The task that runs on this CPU, as programs see it; never null inside an invocation.
   virtual void *current_task() = 0;
@@ -74,6 +88,8 @@ class Env : public ObjectRegistry {
   // Calls BpfSystem::timer_fired(id) at expires_ns, on `cpu` or, if that is negative, on this one. Arming an armed
   // timer moves it.
   virtual void timer_arm(TimerId id, u64 expires_ns, s32 cpu) = 0;
+  // The same for a bpf_wq: calls timer_fired(id) soon from a context that may sleep. By default a timer that is due.
+  virtual void work_queue(TimerId id) { timer_arm(id, now_ns(), -1); }
   // True if the timer was armed.
   virtual bool timer_cancel(TimerId id) = 0;
 
@@ -89,8 +105,21 @@ class Env : public ObjectRegistry {
   // A program or callback that these ran was stopped by a violation. By default a line in the log.
   virtual void program_aborted(Prog &prog, const Abort &abort);
 
+  // Programs of the invocation that ends skipped `count` stores to arena pages that do not exist; the last was by
+  // `insn` of `program` to the user's address `address`. By default a line in the log.
+  virtual void arena_store_skipped(const Program &program, u32 insn, u64 address, u64 count);
+
+  // Drops a reference that a program's field held: of a task or cgroup.
+  virtual void release_object(ObjectType, void *) {}
+
+  // User space that polls this object's descriptor is woken (a program submitted a record, or took samples): what
+  // BpfSystem::poll_events() says of it may have changed.
+  virtual void map_wakeup(Object &) {}
+
   // The task behind a process file descriptor, the key of user space for task storage; null if there is none.
   virtual void *task_of_pidfd(int) { return nullptr; }
+  // The same for a directory's descriptor in the cgroup file system.
+  virtual void *cgroup_of_fd(int) { return nullptr; }
 
   // The address of a kernel variable that programs take as a ksym ("runqueues"), and of its copy for a CPU; null if it
   // is not modelled.

@@ -7,8 +7,11 @@
 #include <mutex>
 #include <vector>
 
+#include "bpf/arena_window.h"
+#include "bpf/bpf_system.h"
 #include "bpf/exec_runtime.h"
 #include "bpf/jit.h"
+#include "bpf/maps/ringbuf_map.h"
 #include "bpf/region.h"
 #include "bpf/value_lock.h"
 #include "machine/context_local.h"
@@ -115,9 +118,17 @@ Invocation::Invocation(const ExecEnv *env, s64 budget) : initial_budget_(budget)
 
 bool Invocation::release_holdings() {
   if (!holdings_.any()) return false;
+  bool left = holdings_.lock != nullptr || holdings_.rcu_depth != 0 || holdings_.preempt_depth != 0;
   if (holdings_.lock != nullptr) value_unlock(holdings_.lock);
+  if (const Holdings::Rare *rare = holdings_.rare.get()) {
+    left |= !rare->res_locks.empty() || !rare->ring_records.empty() || !rare->bit_iterators.empty();
+    for (u32 *lock : rare->res_locks) value_unlock(lock);
+    for (void *record : rare->ring_records) {
+      if (RingbufMap *ring = RingbufMap::find(record)) ring->commit(record, 0, true);
+    }
+  }
   holdings_ = {};
-  return true;
+  return left;
 }
 
 Invocation::~Invocation() { CHECK(nesting_ == 0, "an invocation ends while it runs"); }
@@ -146,6 +157,13 @@ void Invocation::charge(u64 insns) {
   if (state_.budget >= 0) return;
   raise(AbortReason::kBudget, state_.insn, 0, {});
   unwind();
+}
+
+void Invocation::report_arena_skips() {
+  const u64 address = (state_.arena_skip_address & 0xffffffff) + state_.arena_skip_program->arena_user_start_high();
+  if (BpfSystem *system = BpfSystem::current())
+    system->env().arena_store_skipped(*state_.arena_skip_program, state_.arena_skip_insn, address, state_.arena_skips);
+  state_.arena_skips = 0;
 }
 
 RunResult Invocation::call_back(u32 subprog, std::initializer_list<u64> args) {
@@ -217,6 +235,8 @@ RunResult ExecAccess::run(const Program &program, u32 subprog, const u64 args[5]
     give_back_stack(stack);
   }
   inv.nesting_--;
+  if (state.arena_skips != 0 && inv.nesting_ == 0) [[unlikely]]
+    inv.report_arena_skips();
   inv.landing_ = outer_landing;
   inv.mode_ = outer_mode;
   inv.program_ = outer_program;
@@ -288,12 +308,16 @@ void uscx_bpf_abort(ExecState *state, u32 insn, u32 reason, u64 address) {
 
 u64 uscx_bpf_slow_store(ExecState *state, u64 address, u32 index) {
   const uscx::bpf::Insn &insn = state->owner->program()->insns()[index];
+  // The low half of an arena pointer is one, as in the kernel: the interpreter adds the base.
+  const u64 base = address - u64(s64{insn.off});
+  const u64 arena_base = state->owner->program()->arena_base();
+  if (uscx::bpf::ArenaWindow::lost_base(arena_base, base) || uscx::bpf::ArenaWindow::is_access(arena_base, address))
+    return 2;
   const AbortReason refusal = uscx::bpf::store_refusal(address, insn.info->size);
   if (refusal != AbortReason::kNone) {
     ExecAccess::raise(*state->owner, refusal, index, address);
     return 0;
   }
-  const u64 base = address - u64(s64{insn.off});
   return Region::contains(base) ? 1 : 2;
 }
 

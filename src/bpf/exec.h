@@ -22,7 +22,10 @@
 #include <csetjmp>
 #include <cstddef>
 #include <initializer_list>
+#include <map>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "base/types.h"
 #include "bpf/program.h"
@@ -71,10 +74,22 @@ class Ledger {
 // What an invocation holds that only a verifier would have made it give back: a spin lock of a map value, RCU and
 // preemption depth. A program holds one lock at a time.
 struct Holdings {
+  // What few programs ever hold.
+  struct Rare {
+    std::vector<u32 *> res_locks;  // bpf_res_spin_lock, the last one taken last
+    std::vector<void *> ring_records;
+    std::map<const void *, std::vector<u64>> bit_iterators;  // by the iterator's address
+  };
   u32 *lock = nullptr;
   u32 rcu_depth = 0;
   u32 preempt_depth = 0;
-  bool any() const { return lock != nullptr || rcu_depth != 0 || preempt_depth != 0; }
+  std::unique_ptr<Rare> rare;
+  bool any() const { return lock != nullptr || rcu_depth != 0 || preempt_depth != 0 || rare != nullptr; }
+  bool any_lock() const { return lock != nullptr || (rare != nullptr && !rare->res_locks.empty()); }
+  Rare &rarely() {
+    if (rare == nullptr) rare = std::make_unique<Rare>();
+    return *rare;
+  }
 };
 
 // The part that translated code reaches through a register. Offsets are used by the JIT.
@@ -86,6 +101,17 @@ struct ExecState {
   u32 insn = 0;  // the call instruction that runs a helper or kfunc
   u32 aborted = 0;
   Invocation *owner = nullptr;
+  // Stores to arena pages that do not exist, which the outermost run() reports: how many, and the last of them.
+  u64 arena_skips = 0;
+  u64 arena_skip_address = 0;
+  const Program *arena_skip_program = nullptr;
+  u32 arena_skip_insn = 0;
+  void skip_arena_store(const Program *program, u32 at, u64 address) {
+    arena_skips++;
+    arena_skip_address = address;
+    arena_skip_program = program;
+    arena_skip_insn = at;
+  }
 };
 
 struct RunResult {
@@ -150,6 +176,7 @@ class Invocation {
   friend struct ExecAccess;
 
   void raise(AbortReason reason, u32 insn, u64 address, std::string detail);
+  void report_arena_skips();
 
   ExecState state_;
   const Program *program_ = nullptr;

@@ -6,6 +6,7 @@
 #include <ucontext.h>
 
 #include "base/check.h"
+#include "bpf/arena_window.h"
 #include "bpf/jit.h"
 
 // The probing functions are written out, so that each one's memory access has a known address, and a fault there
@@ -106,6 +107,8 @@ void chain(int number, siginfo_t *info, void *context) {
 void on_fault(int number, siginfo_t *info, void *context) {
   auto *machine = &static_cast<ucontext_t *>(context)->uc_mcontext;
   const u64 pc = u64(machine->gregs[REG_RIP]);
+  // A page of an arena that user space has touched: the access is simply repeated.
+  if (ArenaWindow::fault_in(reinterpret_cast<u64>(info->si_addr))) return;
   if (pc >= reinterpret_cast<u64>(uscx_probe_begin) && pc < reinterpret_cast<u64>(uscx_probe_end)) {
     machine->gregs[REG_RIP] = reinterpret_cast<greg_t>(uscx_probe_end);
     return;

@@ -6,6 +6,7 @@
 #include <bit>
 #include <utility>
 
+#include "bpf/arena_window.h"
 #include "bpf/exec_runtime.h"
 #include "bpf/fault.h"
 #include "bpf/fold.h"
@@ -145,7 +146,11 @@ class Frame {
       case OpKind::kMovSx: dst = op.is64 ? u64(sign_extend(b, op.size)) : u32(sign_extend(b, op.size)); break;
       case OpKind::kEndian: dst = endian(op.endian(), op.size, dst); break;
       case OpKind::kAddrSpaceCast:
-        dst = u32(b) == 0 ? 0 : (op.sub ? program_.arena_user_base() : program_.arena_base()) + u32(b);
+        // The kernel knows a pointer to the arena's first page by its type, we by the whole word: only NULL stays 0.
+        if (op.sub)
+          dst = u32(b) == 0 ? 0 : program_.arena_user_base() + u32(b);
+        else
+          dst = b == 0 ? 0 : program_.arena_base() + u32(b);
         break;
       case OpKind::kLoadImm64:
         dst = insn.src == kImm64Func ? Program::callback_value(program_.subprog_index_of(insn.target)) : insn.imm64;
@@ -160,9 +165,15 @@ class Frame {
     cond_holds(op.cond(), op.is64, a, b) ? jump(insn.target) : void(pc_++);
   }
 
+  // Where an access goes: an arena pointer that lost its base in 32-bit arithmetic gets it back. NULL is no pointer.
+  u64 effective(u64 base, s16 off) const {
+    const u64 address = base + u64(s64{off});
+    return ArenaWindow::lost_base(program_.arena_base(), base) ? program_.arena_base() + address : address;
+  }
+
   void load(const Insn &insn) {
     const OpInfo &op = *insn.info;
-    const u64 address = r_[insn.src] + u64(s64{insn.off});
+    const u64 address = effective(r_[insn.src], insn.off);
     if (program_.hooks_access(pc_)) uscx_bpf_access(&state_, address, pc_);
     u64 value = 0;
     const bool inside = Region::contains(address) && Region::contains(address + op.size - 1);
@@ -174,22 +185,28 @@ class Frame {
   }
 
   u64 writable_address(const Insn &insn) {
-    const u64 address = r_[insn.dst] + u64(s64{insn.off});
+    const u64 address = effective(r_[insn.dst], insn.off);
     if (program_.hooks_access(pc_)) uscx_bpf_access(&state_, address, pc_);
     const AbortReason refusal = store_refusal(address, insn.info->size);
-    if (refusal != AbortReason::kNone) abort(refusal, address);
+    if (refusal != AbortReason::kNone && !ArenaWindow::is_access(program_.arena_base(), address))
+      abort(refusal, address);
     return address;
+  }
+
+  void store_failed(u64 address) {
+    if (!ArenaWindow::is_access(program_.arena_base(), address)) abort(AbortReason::kStoreFault, address);
+    state_.skip_arena_store(&program_, pc_, address);
   }
 
   void store(const Insn &insn, u64 value) {
     const u64 address = writable_address(insn);
-    if (!probe_store(address, insn.info->size, value)) abort(AbortReason::kStoreFault, address);
+    if (!probe_store(address, insn.info->size, value)) store_failed(address);
   }
 
   void do_atomic(const Insn &insn) {
     const OpInfo &op = *insn.info;
     const u64 address = writable_address(insn);
-    if (!probe_writable(address, op.size)) abort(AbortReason::kStoreFault, address);
+    if (!probe_writable(address, op.size)) return store_failed(address);
     const u64 old = op.is64 ? atomic<u64>(insn, reinterpret_cast<u64 *>(address), r_[insn.src], r_[0])
                             : atomic<u32>(insn, reinterpret_cast<u32 *>(address), u32(r_[insn.src]), u32(r_[0]));
     if (op.fetch) r_[op.atomic() == AtomicOp::kCmpxchg ? 0 : insn.src] = old;

@@ -12,6 +12,7 @@
 #include <map>
 #include <mutex>
 
+#include "bpf/arena_window.h"
 #include "bpf/exec.h"
 #include "bpf/fault.h"
 #include "bpf/program.h"
@@ -193,9 +194,15 @@ bool JitCode::handle_fault(void *machine_context) {
     case FaultKind::kResume: machine->gregs[REG_RIP] = greg_t(jit->base_ + it->resume); return true;
     case FaultKind::kStore: break;
   }
+  const u64 stored_at = u64(machine->gregs[kContextReg[it->reg]]) + u64(s64{it->disp});
+  if (ArenaWindow::is_access(jit->program_->arena_base(), stored_at)) {
+    reinterpret_cast<ExecState *>(machine->gregs[REG_R12])->skip_arena_store(jit->program_, it->insn, stored_at);
+    machine->gregs[REG_RIP] = greg_t(jit->base_ + it->resume);
+    return true;
+  }
   if (it->saves_budget) reinterpret_cast<ExecState *>(machine->gregs[REG_R12])->budget = machine->gregs[REG_R9];
   // The kernel reports the first byte that faulted; what counts is where the store began.
-  machine->gregs[REG_R11] = machine->gregs[kContextReg[it->reg]] + it->disp;
+  machine->gregs[REG_R11] = greg_t(stored_at);
   machine->gregs[REG_R10] = it->insn;
   machine->gregs[REG_RIP] = greg_t(CodeArena::get().stubs().store_fault);
   return true;

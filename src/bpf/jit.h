@@ -24,13 +24,13 @@ struct ExecState;
 
 enum class FaultKind : u8 {
   kLoad,    // the destination register becomes 0 and execution goes on behind the load
-  kStore,   // the program is aborted
+  kStore,   // the program is aborted; a store to an arena is skipped and execution goes on at `resume`
   kResume,  // execution goes on elsewhere (an inlined helper falls back to the call)
 };
 
 struct FaultEntry {
   u32 pc;      // offset of the machine instruction
-  u32 resume;  // offset where execution goes on (kLoad, kResume)
+  u32 resume;  // offset where execution goes on
   u32 insn;    // of the program
   FaultKind kind;
   u8 reg;             // machine number of the register that a kLoad clears, or that a kStore addresses through

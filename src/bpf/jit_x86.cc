@@ -64,7 +64,7 @@ class Translator {
   };
   // Code off the straight path, emitted behind the function.
   struct Cold {
-    enum class Kind : u8 { kLoad, kStore, kBudget, kDepth, kNullLookup, kCallFallback } kind;
+    enum class Kind : u8 { kLoad, kStore, kBudget, kDepth, kNullLookup, kCallFallback, kAtomicSkip } kind;
     u32 from;  // displacement to patch
     u32 insn;
     u32 again;   // where a store that is fine goes on
@@ -306,12 +306,14 @@ class Translator {
     }
   }
 
-  // The arena's base plus the low half; NULL stays NULL.
+  // The arena's base plus the low half. For programs NULL alone stays 0: the kernel knows a pointer to the arena's
+  // first page by its type, we by the whole word. For user space a low half of 0 is NULL.
   void cast(const Insn &insn, Reg dst) {
+    const bool to_user = insn.info->sub;
+    const u64 base = to_user ? program_.arena_user_base() : program_.arena_base();
+    if (base == 0) return e_.mov(false, dst, kMap[insn.src]);
+    e_.test(!to_user, kMap[insn.src], kMap[insn.src]);
     e_.mov(false, dst, kMap[insn.src]);
-    const u64 base = insn.info->sub ? program_.arena_user_base() : program_.arena_base();
-    if (base == 0) return;
-    e_.test(false, dst, dst);
     const u32 null = e_.jcc8(kEqual);
     e_.mov_imm(r11, base);
     e_.alu(true, kAdd, dst, r11);
@@ -369,6 +371,7 @@ class Translator {
     else
       e_.store(mem, kMap[insn.src], insn.info->size);
     store_fault(pc, index, mem);
+    out_->faults.back().resume = e_.pos();
     if (fails) cold_.push_back({Cold::Kind::kStore, *fails, index, pc, e_.pos(), mem});
   }
 
@@ -390,6 +393,7 @@ class Translator {
     const Reg src = kMap[insn.src];
     const bool logic = op.atomic() == AtomicOp::kOr || op.atomic() == AtomicOp::kAnd || op.atomic() == AtomicOp::kXor;
     if (op.fetch && logic) return atomic_loop(index, mem);
+    const size_t fault = out_->faults.size();
     store_fault(e_.pos(), index, mem);
     switch (op.atomic()) {
       case AtomicOp::kAdd:
@@ -404,6 +408,7 @@ class Translator {
         break;
       default: e_.lock(); e_.alu_to_mem(w, logic_op(op.atomic()), mem, src);
     }
+    out_->faults[fault].resume = e_.pos();
   }
 
   static Alu logic_op(AtomicOp op) { return op == AtomicOp::kOr ? kOr : op == AtomicOp::kAnd ? kAnd : kXor; }
@@ -416,6 +421,7 @@ class Translator {
     const Alu op = logic_op(insn.info->atomic());
     e_.lea(r10, mem);
     e_.push(rax);
+    const u32 first_fault = u32(out_->faults.size());
     store_fault(e_.pos(), index, {r10, 0});
     e_.load(rax, {r10, 0}, insn.info->size);
     const u32 again = e_.pos();
@@ -428,9 +434,14 @@ class Translator {
     e_.lock();
     e_.cmpxchg(w, {r10, 0}, r11);
     e_.jcc_to(kNotEqual, again);
-    if (src == rax) return e_.lea(rsp, {rsp, 8});
-    e_.mov(true, src, rax);
-    e_.pop(rax);
+    if (src == rax) {
+      e_.lea(rsp, {rsp, 8});
+    } else {
+      e_.mov(true, src, rax);
+      e_.pop(rax);
+    }
+    // What is skipped leaves the registers as they were.
+    if (program_.arena_base() != 0) cold_.push_back({Cold::Kind::kAtomicSkip, 0, index, first_fault, e_.pos()});
   }
 
   // ---- jumps ----
@@ -592,6 +603,10 @@ class Translator {
       case Cold::Kind::kCallFallback:
         out_->faults.push_back({.pc = cold.again, .resume = e_.pos(), .insn = cold.insn, .kind = FaultKind::kResume});
         call_out(cold.insn);
+        return e_.jmp_to(cold.behind);
+      case Cold::Kind::kAtomicSkip:
+        out_->faults[cold.again].resume = out_->faults[cold.again + 1].resume = e_.pos();
+        e_.pop(rax);
         return e_.jmp_to(cold.behind);
     }
   }

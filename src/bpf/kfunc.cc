@@ -72,10 +72,12 @@ void refine_from_names(KfuncEntry &entry) {
   for (u32 i = 0; i < entry.nr_args; i++) {
     ArgSpec &spec = entry.args[i];
     spec.nullable = ends_with(parsed[i].name, "__nullable") || ends_with(parsed[i].name, "__opt");
-    const bool sized = i + 1 < entry.nr_args && ends_with(parsed[i + 1].name, "__sz");
+    const bool sized =
+        i + 1 < entry.nr_args && (ends_with(parsed[i + 1].name, "__sz") || ends_with(parsed[i + 1].name, "__szk"));
     if (sized && spec.kind == ArgKind::kMemory) spec.kind = ArgKind::kBuffer;
     if (sized && spec.kind == ArgKind::kMemoryOut) spec.kind = ArgKind::kBufferOut;
-    if (ends_with(parsed[i].name, "__ign")) spec.kind = ArgKind::kScalar;
+    // A map is resolved by the body, which knows what to say.
+    if (ends_with(parsed[i].name, "__ign") || ends_with(parsed[i].name, "__map")) spec.kind = ArgKind::kScalar;
     entry.has_checks |= spec.kind != ArgKind::kScalar;
   }
 }
@@ -96,6 +98,7 @@ const char *object_type_name(ObjectType type) {
 KfuncRegistrar::KfuncRegistrar(KfuncEntry &entry) {
   entry.next = kfunc_head;
   kfunc_head = &entry;
+  if (entry.flags & KF_ARENA_RET) entry.desc.returns = Returns::kScalar;
   refine_from_names(entry);
 }
 

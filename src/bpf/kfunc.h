@@ -60,6 +60,7 @@ enum KfuncFlag : u32 {
   KF_RCU_PROTECTED = 1u << 10,
   KF_FASTCALL = 1u << 11,
   KF_IMPLICIT_ARGS = 1u << 12,  // the kernel adds the calling program's bpf_prog_aux
+  KF_ARENA_RET = 1u << 13,      // returns an address of user space's view of an arena
 };
 
 inline constexpr int kMaxArgs = 5;

@@ -8,13 +8,19 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 #include <zlib.h>
 
+#include <algorithm>
 #include <cstring>
+#include <map>
+#include <mutex>
+#include <vector>
 
 #include "bpf/bpf_system.h"
 
@@ -40,6 +46,25 @@ int open_ours(const char *path, int flags) {
   const int fd = BpfSystem::current()->files().open(path);
   return fd < 0 ? static_cast<int>(fail(-fd)) : fd;
 }
+
+// Descriptors of ours in epoll sets: memfds cannot be in one, so we keep them beside it.
+struct Watch {
+  int fd;
+  struct epoll_event event;
+};
+struct Watches {
+  std::mutex lock;
+  std::map<int, std::vector<Watch>> by_epoll;
+  static Watches &get() {
+    static Watches *watches = new Watches;
+    return *watches;
+  }
+  void forget(int fd) {
+    std::lock_guard hold(lock);
+    by_epoll.erase(fd);
+    for (auto &[epoll, list] : by_epoll) std::erase_if(list, [fd](const Watch &watch) { return watch.fd == fd; });
+  }
+};
 
 long check_access(const char *path, int mode, long (*host)(const char *, int)) {
   switch (kind_of(path)) {
@@ -70,8 +95,10 @@ long uscx_libbpf_syscall(long number, ...) {
     }
     case SYS_perf_event_open:
       if (system != nullptr) {
-        system->log("bpf: perf_event_open is not implemented");
-        return fail(ENOENT);
+        const int fd = system->perf_event_open(reinterpret_cast<const struct perf_event_attr *>(args[0]),
+                                               static_cast<int>(args[1]), static_cast<int>(args[2]),
+                                               static_cast<int>(args[3]), static_cast<unsigned long>(args[4]));
+        return fd < 0 ? fail(-fd) : fd;
       }
       break;
     case 336:  // uprobe(2), called from outside of a trampoline
@@ -123,18 +150,80 @@ int uscx_libbpf_faccessat(int dir, const char *path, int mode, int flags) {
 
 void *uscx_libbpf_mmap(void *address, size_t size, int prot, int flags, int fd, off_t offset) {
   BpfSystem *system = BpfSystem::current();
+  BpfSystem::Mmap mapping{reinterpret_cast<u64>(address), prot, flags, static_cast<u64>(offset), size, true, {}};
   if (fd >= 0 && system != nullptr) {
-    const int err = system->check_mmap(fd, prot, flags, static_cast<u64>(offset), size);
-    if (err != 0) {
+    if (const int err = system->check_mmap(fd, &mapping); err != 0) {
       errno = -err;
       return MAP_FAILED;
     }
   }
-  return mmap(address, size, prot, flags, fd, offset);
+  if (mapping.address != reinterpret_cast<u64>(address)) {
+    address = reinterpret_cast<void *>(mapping.address);
+    flags &= ~MAP_FIXED;
+  }
+  if (mapping.pieces.size() < 2) return mmap(address, size, prot, flags, fd, offset);
+  // Addresses first, then each piece in its place.
+  void *start = mmap(address, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | (flags & MAP_FIXED), -1, 0);
+  char *at = static_cast<char *>(start);
+  for (const auto &piece : mapping.pieces) {
+    if (start == MAP_FAILED) break;
+    if (mmap(at, piece.size, prot, flags | MAP_FIXED, fd, static_cast<off_t>(piece.offset)) == MAP_FAILED) {
+      munmap(start, size);
+      return MAP_FAILED;
+    }
+    at += piece.size;
+  }
+  return start;
+}
+
+int uscx_libbpf_ioctl(int fd, unsigned long request, ...) {
+  va_list list;
+  va_start(list, request);
+  const long arg = va_arg(list, long);
+  va_end(list);
+  BpfSystem *system = BpfSystem::current();
+  if (system == nullptr || system->object_of_fd(fd) == nullptr) return ioctl(fd, request, arg);
+  const int result = system->perf_event_ioctl(fd, request);
+  return result < 0 ? static_cast<int>(fail(-result)) : result;
+}
+
+int uscx_libbpf_epoll_ctl(int epoll, int op, int fd, struct epoll_event *event) {
+  BpfSystem *system = BpfSystem::current();
+  if (system == nullptr || system->pollable(fd) == nullptr) return epoll_ctl(epoll, op, fd, event);
+  Watches &watches = Watches::get();
+  std::lock_guard hold(watches.lock);
+  auto &list = watches.by_epoll[epoll];
+  const auto it = std::find_if(list.begin(), list.end(), [&](const Watch &watch) { return watch.fd == fd; });
+  if ((op == EPOLL_CTL_ADD) == (it != list.end())) return static_cast<int>(fail(op == EPOLL_CTL_ADD ? EEXIST : ENOENT));
+  if (op == EPOLL_CTL_ADD) list.push_back({fd, *event});
+  if (op == EPOLL_CTL_MOD) it->event = *event;
+  if (op == EPOLL_CTL_DEL) list.erase(it);
+  return 0;
+}
+
+// The simulated machine stands still while its user half waits in here, so a wait is a look.
+int uscx_libbpf_epoll_wait(int epoll, struct epoll_event *events, int count, int timeout) {
+  BpfSystem *system = BpfSystem::current();
+  int ready = 0;
+  bool ours = false;
+  if (system != nullptr) {
+    Watches &watches = Watches::get();
+    std::lock_guard hold(watches.lock);
+    auto it = watches.by_epoll.find(epoll);
+    ours = it != watches.by_epoll.end();
+    for (size_t i = 0; ours && i < it->second.size() && ready < count; i++) {
+      const Watch &watch = it->second[i];
+      const auto object = system->pollable(watch.fd);
+      const u32 found = object != nullptr ? object->poll_events() & (watch.event.events | EPOLLERR | EPOLLHUP) : 0;
+      if (found != 0) events[ready++] = {found, watch.event.data};
+    }
+  }
+  return ready > 0 ? ready : epoll_wait(epoll, events, count, ours ? 0 : timeout);
 }
 
 int uscx_libbpf_close(int fd) {
   const int result = close(fd);
+  Watches::get().forget(fd);
   if (BpfSystem *system = BpfSystem::current(); system != nullptr && fd >= 0) {
     const int err = errno;
     system->fd_closed(fd);

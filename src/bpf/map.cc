@@ -3,11 +3,11 @@
 
 #include <bpf/btf.h>
 #include <errno.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <cstddef>
 #include <iterator>
-#include <string_view>
 
 #include "base/check.h"
 #include "bpf/bpf_system.h"
@@ -25,66 +25,13 @@ RegionPool &handle_pool() {
   return pool;
 }
 
-// A field that a type as a whole stands for.
-bool special_type(const struct btf *btf, const btf_type *type, FieldKind *kind) {
-  if (btf_is_ptr(type)) {
-    const btf_type *target = btf__type_by_id(btf, type->type);
-    if (!btf_is_type_tag(target)) return false;
-    const std::string_view tag = btf__name_by_offset(btf, target->name_off);
-    *kind = FieldKind::kKptr;
-    return tag == "kptr" || tag == "kptr_untrusted" || tag == "percpu_kptr";
-  }
-  if (!btf_is_struct(type)) return false;
-  const std::string_view name = btf__name_by_offset(btf, type->name_off);
-  if (name == "bpf_spin_lock")
-    *kind = FieldKind::kSpinLock;
-  else if (name == "bpf_timer")
-    *kind = FieldKind::kTimer;
-  else
-    return false;
-  return true;
-}
-
-void find_fields(const struct btf *btf, u32 id, u32 offset, int depth, std::vector<SpecialField> *fields) {
-  static constexpr int kMaxDepth = 8;
-  const s32 resolved = depth > kMaxDepth ? -1 : btf__resolve_type(btf, id);
-  const btf_type *type = resolved < 0 ? nullptr : btf__type_by_id(btf, static_cast<u32>(resolved));
-  if (type == nullptr) return;
-  FieldKind kind;
-  if (special_type(btf, type, &kind)) {
-    const u32 size = kind == FieldKind::kSpinLock ? 4 : kind == FieldKind::kTimer ? 16 : 8;
-    fields->push_back({kind, offset, size});
-  } else if (btf_is_struct(type)) {
-    for (u32 i = 0; i < btf_vlen(type); i++) {
-      if (btf_member_bitfield_size(type, i) == 0)
-        find_fields(btf, btf_members(type)[i].type, offset + btf_member_bit_offset(type, i) / 8, depth + 1, fields);
-    }
-  } else if (btf_is_datasec(type)) {
-    for (u32 i = 0; i < btf_vlen(type); i++) {
-      const btf_var_secinfo &info = btf_var_secinfos(type)[i];
-      find_fields(btf, btf__type_by_id(btf, info.type)->type, offset + info.offset, depth + 1, fields);
-    }
-  } else if (btf_is_array(type)) {
-    const struct btf_array *array = btf_array(type);
-    const s64 element = btf__resolve_size(btf, array->type);
-    std::vector<SpecialField> first;
-    find_fields(btf, array->type, 0, depth + 1, &first);
-    for (u32 i = 0; element > 0 && !first.empty() && i < array->nelems; i++) {
-      for (const SpecialField &field : first)
-        fields->push_back({field.kind, offset + static_cast<u32>(i * element) + field.offset, field.size});
-    }
-  }
-}
-
 }  // namespace
 
 Map::Map(BpfSystem &system, const MapAttr &attr) : Object(system, ObjectKind::kMap, attr.name), attr_(attr) {
   handle_ = static_cast<MapHandle *>(handle_pool().alloc());
   *handle_ = {kMapHandleMagic, this, reinterpret_cast<u64>(handle_)};
   if (attr.btf != nullptr && attr.btf_value_type_id != 0)
-    find_fields(attr.btf->parsed(), attr.btf_value_type_id, 0, 0, &fields_);
-  std::sort(fields_.begin(), fields_.end(),
-            [](const SpecialField &a, const SpecialField &b) { return a.offset < b.offset; });
+    fields_ = find_fields(attr.btf->parsed(), attr.btf_value_type_id);
   std::erase_if(fields_, [&](const SpecialField &field) { return field.offset + field.size > value_size(); });
 }
 
@@ -115,9 +62,27 @@ int Map::freeze() {
   return 0;
 }
 
+int Map::check_mmap(u64 *, u64 size, int prot, u64 offset, bool) {
+  if (mmap_size() == 0 || !fields_.empty()) return -ENOTSUP;
+  if (prot & PROT_WRITE && (frozen_ || attr_.flags & BPF_F_RDONLY)) return -EPERM;
+  return offset + size > mmap_size() ? -EINVAL : 0;
+}
+
 u64 Map::direct_value(u32, int *error) {
   *error = -EINVAL;
   return 0;
+}
+
+bool Map::fits_as_inner(const InnerPattern &like) const {
+  if (type() != like.attr.type || key_size() != like.attr.key_size || value_size() != like.attr.value_size ||
+      attr_.flags != like.attr.flags || fields_.size() != like.fields.size())
+    return false;
+  for (size_t i = 0; i < fields_.size(); i++) {
+    if (fields_[i].kind != like.fields[i].kind || fields_[i].offset != like.fields[i].offset) return false;
+  }
+  // Programs are translated for the pattern's number of elements, unless it says otherwise.
+  const bool array = type() == BPF_MAP_TYPE_ARRAY || type() == BPF_MAP_TYPE_PERCPU_ARRAY;
+  return !array || attr_.flags & BPF_F_INNER_MAP || max_entries() == like.attr.max_entries;
 }
 
 bool Map::has_field(FieldKind kind) const {
@@ -189,16 +154,7 @@ void Map::copy_out(const void *element, void *value, u64 flags) const {
   for (const SpecialField &field : fields_) std::memset(static_cast<char *>(value) + field.offset, 0, field.size);
 }
 
-void Map::release_fields(void *value) {
-  for (const SpecialField &field : fields_) {
-    char *at = static_cast<char *>(value) + field.offset;
-    // Whoever holds the value's lock now still lets go of it.
-    if (field.kind == FieldKind::kSpinLock) continue;
-    if (field.kind == FieldKind::kTimer) system().timers().forget(at);
-    for (u32 word = 0; word < field.size; word += sizeof(u64))
-      __atomic_store_n(reinterpret_cast<u64 *>(at + word), 0, __ATOMIC_RELAXED);
-  }
-}
+void Map::release_fields(void *value) { bpf::release_fields(system(), fields_, value); }
 
 int Map::check_update_flags(u64 flags) const {
   if ((flags & ~u64{BPF_F_LOCK}) > BPF_EXIST) return -EINVAL;

@@ -8,7 +8,7 @@
 // keeps its memory and its bytes until no program can be using it any more (BpfSystem::defer), as under the kernel's
 // RCU.
 //
-// Special fields (bpf_timer, bpf_spin_lock) are the kernel's: updates and lookups neither read nor write them.
+// Special fields (fields.h) are the kernel's: updates and lookups neither read nor write them.
 //
 // Threading: operations run on any CPU at once. Lookups take no lock; changes take the locks that the kernel takes, as
 // machine::SpinLock; what is changed in place is copied word by word. Iteration order is a function of the keys and of
@@ -24,6 +24,7 @@
 #include <string>
 #include <vector>
 
+#include "bpf/fields.h"
 #include "bpf/object.h"
 #include "bpf/program.h"
 
@@ -53,14 +54,13 @@ struct MapAttr {
   u32 btf_key_type_id = 0;
   u32 btf_value_type_id = 0;
   u32 btf_vmlinux_value_type_id = 0;
+  std::shared_ptr<const struct InnerPattern> inner;  // of a map of maps
 };
 
-// A kernel-owned field inside a value.
-enum class FieldKind : u8 { kSpinLock, kTimer, kKptr };
-struct SpecialField {
-  FieldKind kind;
-  u32 offset;
-  u32 size;
+// What the values of a map of maps are like.
+struct InnerPattern {
+  MapAttr attr;
+  std::vector<SpecialField> fields;
 };
 
 class Map : public Object {
@@ -101,6 +101,20 @@ class Map : public Object {
 
   // The bytes of user space's mmap lie at offset 0 of the memfd; 0 if the map is not mmap-able.
   virtual u64 mmap_size() const { return 0; }
+  // Whether user space may map the memfd like this: 0 or -errno. The address may be changed to where the mapping must
+  // go; `own_process` says that user space is this process (libbpf in it), whose address space a map must not claim.
+  virtual int check_mmap(u64 *address, u64 size, int prot, u64 offset, bool own_process);
+  // What to map, one piece behind the other: most maps are one piece of their memfd.
+  struct MmapPiece {
+    u64 offset;
+    u64 size;
+  };
+  virtual std::vector<MmapPiece> mmap_pieces(u64 offset, u64 size) const { return {{offset, size}}; }
+
+  // Of hash tables: the keys of a bucket, for bpf(2)'s batches.
+  virtual u32 nr_buckets() const { return 0; }
+  virtual std::vector<std::vector<u64>> bucket_keys(u32 /*bucket*/) { return {}; }
+
   // The address that ld_imm64 with a direct value offset gives, or 0 if the type has none (then -errno in *error).
   virtual u64 direct_value(u32 offset, int *error);
 
@@ -125,6 +139,9 @@ class Map : public Object {
   virtual void unshare() {}
   // The key of a value for a timer's callback, as an address that programs can read.
   virtual void *key_of(void *) { return nullptr; }
+
+  // Whether this map may be a value where `like` is the pattern.
+  bool fits_as_inner(const InnerPattern &like) const;
 
   bool has_field(FieldKind kind) const;
   // The field of a kind at an offset of the value, or null.

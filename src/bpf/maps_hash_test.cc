@@ -188,5 +188,21 @@ TEST_F(HashMapTest, UserSpaceAccessFlagsHold) {
   EXPECT_EQ(result(bpf_map_freeze(frozen)), -EBUSY);
 }
 
+TEST_F(HashMapTest, LruPercpuHashEvictsTheOldestAndHasACopyForEachCpu) {
+  const int fd = create(BPF_MAP_TYPE_LRU_PERCPU_HASH, 4, 8, 2);
+  ASSERT_GE(fd, 0);
+  EXPECT_EQ(create(BPF_MAP_TYPE_LRU_PERCPU_HASH, 4, 8, 2, BPF_F_NO_PREALLOC), -kENotSupp);
+  for (u32 key = 0; key < 3; key++) {
+    const u64 values[4] = {key, key + 10, key + 20, key + 30};
+    ASSERT_EQ(bpf_map_update_elem(fd, &key, values, 0), 0);
+  }
+  u64 values[4];
+  u32 key = 0;
+  EXPECT_EQ(result(bpf_map_lookup_elem(fd, &key, values)), -ENOENT);
+  key = 2;
+  ASSERT_EQ(bpf_map_lookup_elem(fd, &key, values), 0);
+  EXPECT_EQ(values[3], 32u);
+}
+
 }  // namespace
 }  // namespace uscx::bpf

@@ -9,7 +9,7 @@
 #include <deque>
 
 #include "base/rng.h"
-#include "bpf/maps/task_storage_map.h"
+#include "bpf/maps/local_storage_map.h"
 #include "bpf/test_env.h"
 
 extern "C" void *uscx_libbpf_mmap(void *address, size_t size, int prot, int flags, int fd, off_t offset);
@@ -137,38 +137,40 @@ TEST_F(MapTest, QueueAndStackBehaveAsADeque) {
   }
 }
 
-TEST_F(MapTest, TaskStorageGoesWithItsTask) {
-  struct btf *btf = btf__new_empty();
-  const int word = btf__add_int(btf, "int", 4, BTF_INT_SIGNED);
-  ASSERT_EQ(btf__load_into_kernel(btf), 0);
-  LIBBPF_OPTS(bpf_map_create_opts, opts, .btf_fd = static_cast<u32>(btf__fd(btf)),
-              .btf_key_type_id = static_cast<u32>(word), .btf_value_type_id = static_cast<u32>(word),
-              .map_flags = BPF_F_NO_PREALLOC);
-  const int fd = bpf_map_create(BPF_MAP_TYPE_TASK_STORAGE, "storage", 4, 4, 0, &opts);
-  ASSERT_GE(fd, 0) << errno;
-  auto &storage = static_cast<TaskStorageMap &>(map(fd));
-  int tasks[2];
-  EXPECT_EQ(storage.get(&tasks[0], false, nullptr), nullptr);
-  const int initial = 5;
-  void *first = storage.get(&tasks[0], true, &initial);
-  ASSERT_NE(first, nullptr);
-  EXPECT_EQ(*static_cast<int *>(first), 5);
-  EXPECT_EQ(storage.get(&tasks[0], true, nullptr), first);
-  EXPECT_EQ(*static_cast<int *>(storage.get(&tasks[1], true, nullptr)), 0);
-  system_->task_freed(&tasks[0]);
-  EXPECT_EQ(storage.get(&tasks[0], false, nullptr), nullptr);
-  EXPECT_NE(storage.get(&tasks[1], false, nullptr), nullptr);
-  EXPECT_EQ(storage.remove(&tasks[1]), 0);
-  EXPECT_EQ(storage.remove(&tasks[1]), -ENOENT);
-  opts.map_flags = 0;
-  EXPECT_EQ(result(bpf_map_create(BPF_MAP_TYPE_TASK_STORAGE, "storage", 4, 4, 0, &opts)), -EINVAL);
-  uscx_libbpf_close(fd);
-  btf__free(btf);
+TEST_F(MapTest, LocalStorageGoesWithItsOwner) {
+  for (bpf_map_type type : {BPF_MAP_TYPE_TASK_STORAGE, BPF_MAP_TYPE_CGRP_STORAGE}) {
+    struct btf *btf = btf__new_empty();
+    const int word = btf__add_int(btf, "int", 4, BTF_INT_SIGNED);
+    ASSERT_EQ(btf__load_into_kernel(btf), 0);
+    LIBBPF_OPTS(bpf_map_create_opts, opts, .btf_fd = static_cast<u32>(btf__fd(btf)),
+                .btf_key_type_id = static_cast<u32>(word), .btf_value_type_id = static_cast<u32>(word),
+                .map_flags = BPF_F_NO_PREALLOC);
+    const int fd = bpf_map_create(type, "storage", 4, 4, 0, &opts);
+    ASSERT_GE(fd, 0) << errno;
+    auto &storage = static_cast<LocalStorageMap &>(map(fd));
+    int tasks[2];
+    EXPECT_EQ(storage.get(&tasks[0], false, nullptr), nullptr);
+    const int initial = 5;
+    void *first = storage.get(&tasks[0], true, &initial);
+    ASSERT_NE(first, nullptr);
+    EXPECT_EQ(*static_cast<int *>(first), 5);
+    EXPECT_EQ(storage.get(&tasks[0], true, nullptr), first);
+    EXPECT_EQ(*static_cast<int *>(storage.get(&tasks[1], true, nullptr)), 0);
+    system_->task_freed(&tasks[0]);
+    EXPECT_EQ(storage.get(&tasks[0], false, nullptr), nullptr);
+    EXPECT_NE(storage.get(&tasks[1], false, nullptr), nullptr);
+    EXPECT_EQ(storage.remove(&tasks[1]), 0);
+    EXPECT_EQ(storage.remove(&tasks[1]), -ENOENT);
+    opts.map_flags = 0;
+    EXPECT_EQ(result(bpf_map_create(type, "storage", 4, 4, 0, &opts)), -EINVAL);
+    uscx_libbpf_close(fd);
+    btf__free(btf);
+  }
 }
 
 TEST_F(MapTest, MissingTypesAreNamed) {
-  EXPECT_EQ(create(BPF_MAP_TYPE_RINGBUF, 0, 0, 4096), -EINVAL);
-  EXPECT_NE(env_.logged.find("map type ringbuf is not implemented"), std::string::npos) << env_.logged;
+  EXPECT_EQ(create(BPF_MAP_TYPE_LPM_TRIE, 8, 4, 16, BPF_F_NO_PREALLOC), -EINVAL);
+  EXPECT_NE(env_.logged.find("map type lpm_trie is not implemented"), std::string::npos) << env_.logged;
 }
 
 }  // namespace

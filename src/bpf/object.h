@@ -22,7 +22,8 @@ class BpfSystem;
 // The kernel's ENOTSUPP, which leaks to user space here and there and which the C library has no name for.
 inline constexpr int kENotSupp = 524;
 
-enum class ObjectKind : u8 { kMap, kProg, kBtf, kLink };
+enum class ObjectKind : u8 { kMap, kProg, kBtf, kLink, kPerfEvent };
+inline constexpr int kNrObjectKinds = 5;
 
 class Object : public std::enable_shared_from_this<Object> {
  public:
@@ -38,6 +39,10 @@ class Object : public std::enable_shared_from_this<Object> {
   std::pair<dev_t, ino_t> identity() const { return identity_; }
   // Our own descriptor of the memfd; user space gets duplicates.
   int memfd() const { return memfd_; }
+
+  // Whether poll() and epoll know its descriptors, and what they find now (EPOLLIN, EPOLLOUT, ..).
+  virtual bool can_poll() const { return false; }
+  virtual u32 poll_events() const { return 0; }
 
   // Whether user space has a descriptor.
   bool user_held() const { return user_held_; }

@@ -15,6 +15,11 @@ Prog::Prog(BpfSystem &system, Attr attr) : Object(system, ObjectKind::kProg, att
 
 Prog::~Prog() = default;
 
+void Prog::print_to(u32 id, std::string_view text) {
+  std::string *to = stream(id);
+  if (to != nullptr && to->size() + text.size() <= kMaxStreamBytes) *to += text;
+}
+
 void Prog::bind_map(std::shared_ptr<Map> map) {
   if (std::find(maps_.begin(), maps_.end(), map) == maps_.end()) maps_.push_back(std::move(map));
 }
@@ -44,6 +49,8 @@ void Prog::unused_by(StructOpsMap *map) {
     assoc_map_ = nullptr;
   }
 }
+
+u64 kernel_text_address(u32 btf_id) { return 0xffffffff81000000ull + u64{btf_id} * 16; }
 
 Prog *running_prog() {
   const Invocation *invocation = Invocation::current();

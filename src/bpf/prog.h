@@ -14,6 +14,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "bpf/object.h"
@@ -55,6 +56,10 @@ class Prog final : public Object {
   // Keeps a map alive for as long as the program (BPF_PROG_BIND_MAP, and each map that it refers to).
   void bind_map(std::shared_ptr<Map> map);
 
+  // What the program printed to its stream 1 (output) or 2 (errors), oldest first; null for any other.
+  std::string *stream(u32 id) { return id == 1 || id == 2 ? &streams_[id - 1] : nullptr; }
+  void print_to(u32 id, std::string_view text);
+
   // Which struct_ops map the program acts for. A struct_ops program used in two maps acts for neither.
   enum class Assoc : u8 { kNone, kOne, kAmbiguous };
   Assoc assoc() const { return assoc_; }
@@ -68,6 +73,8 @@ class Prog final : public Object {
 
  private:
   friend class ProgLoader;
+  static constexpr size_t kMaxStreamBytes = 100000;
+  std::string streams_[2];
   const Attr attr_;
   std::vector<struct bpf_insn> insns_;  // as user space gave them
   std::vector<std::shared_ptr<Map>> maps_;
@@ -77,6 +84,9 @@ class Prog final : public Object {
   std::atomic<StructOpsMap *> assoc_map_ = nullptr;  // pairs with the table's contents
   std::shared_ptr<StructOpsMap> assoc_ref_;          // what BPF_PROG_ASSOC_STRUCT_OPS holds
 };
+
+// The address that stands for a kernel function, made from its BTF id: it is compared and printed, never called.
+u64 kernel_text_address(u32 btf_id);
 
 // The running program of this thread's innermost invocation, or null.
 Prog *running_prog();

@@ -14,6 +14,7 @@
 #include "bpf/helper.h"
 #include "bpf/hooks.h"
 #include "bpf/kfunc.h"
+#include "bpf/maps/arena_map.h"
 #include "bpf/prog.h"
 #include "bpf/program.h"
 #include "bpf/user_memory.h"
@@ -28,9 +29,6 @@ namespace {
 constexpr u32 kPoisonCore = 195896080;        // 0xbad2310: a CO-RE relocation
 constexpr u32 kPoisonMapBase = 2001000000;    // a map that was not created
 constexpr u32 kPoisonKfuncBase = 2002000000;  // a weak kfunc that does not exist
-
-// Where a kfunc's own address is asked for (only ever compared with zero): a kernel text address made from its BTF id.
-constexpr u64 kKernelTextBase = 0xffffffff81000000ull;
 
 constexpr u32 kMaxInsns = 1000000;
 constexpr u32 kKnownFlags = BPF_F_STRICT_ALIGNMENT | BPF_F_ANY_ALIGNMENT | BPF_F_TEST_STATE_FREQ | BPF_F_SLEEPABLE |
@@ -75,6 +73,7 @@ class ProgLoader {
   int resolve();
   int resolve_imm64(u32 index);
   int resolve_map_reference(u32 index, bool by_index, bool value);
+  int use_arena(const std::shared_ptr<Map> &map);
   int resolve_ksym(u32 index);
   int resolve_call(u32 index);
   int resolve_kfunc(u32 index);
@@ -96,7 +95,8 @@ class ProgLoader {
   std::vector<bool> second_slot_;  // of a two-slot instruction
   std::vector<bool> jump_target_;
   std::map<u32, const Map *> map_loads_;  // by the slot of ld_imm64
-  StructOpsMember member_;                // of a struct_ops program
+  const Map *arena_ = nullptr;
+  StructOpsMember member_;  // of a struct_ops program
   ProgramOptions options_;
   VerifyInput verify_;
 };
@@ -256,10 +256,12 @@ int ProgLoader::bind_fd_array() {
   for (u32 i = 0; i < attr_.fd_array_cnt; i++) {
     s32 fd;
     if (copy_from_user(&fd, attr_.fd_array + i * sizeof(fd), sizeof(fd)) != 0) return -EFAULT;
-    if (std::shared_ptr<Map> map = system_.get<Map>(fd))
+    if (std::shared_ptr<Map> map = system_.get<Map>(fd)) {
+      if (int err = use_arena(map); err != 0) return err;
       prog_->bind_map(std::move(map));
-    else if (system_.get<Btf>(fd) == nullptr)
+    } else if (system_.get<Btf>(fd) == nullptr) {
       return fail(-EBADF, fmt::format("fd_array[{}] is neither a map nor BTF", i));
+    }
   }
   return 0;
 }
@@ -320,6 +322,7 @@ int ProgLoader::resolve_map_reference(u32 index, bool by_index, bool value) {
   if (object == nullptr) return fail(-EBADF, fmt::format("fd {} is not pointing to valid bpf_map", fd));
   const auto map = std::dynamic_pointer_cast<Map>(object);
   if (map == nullptr) return fail(-EINVAL, fmt::format("fd {} is not pointing to valid bpf_map", fd));
+  if (int err = use_arena(map); err != 0) return err;
   u64 address = reinterpret_cast<u64>(map->handle());
   if (value) {
     int err = 0;
@@ -337,6 +340,19 @@ int ProgLoader::resolve_map_reference(u32 index, bool by_index, bool value) {
   return 0;
 }
 
+// A program has one arena at most: the one that its casts are about.
+int ProgLoader::use_arena(const std::shared_ptr<Map> &map) {
+  const auto *arena = dynamic_cast<const ArenaMap *>(map.get());
+  if (arena == nullptr || arena == arena_) return 0;
+  if (arena_ != nullptr) return fail(-EBUSY, "Only one arena per program");
+  if (arena->window_base() == 0) return fail(-EINVAL, "arena's user address must be set via map_extra or mmap()");
+  arena_ = arena;
+  options_.arena_base = arena->window_base();
+  options_.arena_user_high = arena->user_base();
+  options_.arena_user_base = arena->converts_to_user() ? arena->user_base() : 0;
+  return 0;
+}
+
 int ProgLoader::resolve_ksym(u32 index) {
   bpf_insn *insn = &insns_[index];
   const KernelBtf &kernel = system_.kernel_btf();
@@ -347,7 +363,7 @@ int ProgLoader::resolve_ksym(u32 index) {
   if (type != nullptr && btf_is_var(type))
     address = reinterpret_cast<u64>(system_.env().ksym_address(kernel.type_name(id)));
   else if (type != nullptr && btf_is_func(type))
-    address = kKernelTextBase + u64{id} * 16;
+    address = kernel_text_address(id);
   else
     return fail(-EINVAL, fmt::format("ldimm64 unable to resolve the kernel symbol with BTF id {}", id));
   if (address == 0) return fail(-ENOENT, fmt::format("kernel variable {} is not modelled", kernel.type_name(id)));

@@ -107,7 +107,8 @@ struct ProgramOptions {
   std::map<u32, std::string> subprogs;  // known starts and names, from .BTF.ext; others are found from calls
   std::vector<SourceLine> lines;        // sorted by insn
   u64 arena_base = 0;                   // where addr_space_cast leads to; a multiple of 4 GiB
-  u64 arena_user_base = 0;              // base of the same arena as user space sees it
+  u64 arena_user_base = 0;              // base of the same arena as user space sees it, for casts to it
+  u64 arena_user_high = 0;              // the same where casts do not add it
   bool ctx_is_region_ptr = true;        // r1 at entry points into the region: loads through it need no check
   u32 ctx_pointer_words = 0;            // bit i: 64-bit word i of the context is NULL or points into the region
   bool explore = false;                 // shared memory accesses and calls tell explore mode
@@ -145,6 +146,7 @@ class Program {
   // accesses that are not straight to the stack, and calls that the JIT does not do itself.
   bool hooks_access(u32 insn) const;
   bool hooks_call(u32 insn) const;
+  u64 arena_user_start_high() const { return options_.arena_user_high; }
 
   // The value that ld_imm64 gives for the address of a subprogram. It is no address that can be read: helpers that take
   // a callback turn it back with callback_subprog().
@@ -163,6 +165,8 @@ class Program {
   // Safe in a signal handler.
   void count_wild_load(u32 insn) const { wild_loads_[insn].fetch_add(1, std::memory_order_relaxed); }
   void clear_wild_loads();
+  // Adds to the stores to missing arena pages; returns how many there were before.
+  u64 count_arena_skips(u64 count) const { return arena_skips_.fetch_add(count, std::memory_order_relaxed); }
   const std::atomic<u64> *wild_load_counter(u32 insn) const { return &wild_loads_[insn]; }
 
   // The loaded program that this is the code of; null for one that was prepared by hand.
@@ -193,6 +197,7 @@ class Program {
   std::vector<Access> access_;
   std::vector<u16> live_after_;
   mutable std::unique_ptr<std::atomic<u64>[]> wild_loads_;
+  mutable std::atomic<u64> arena_skips_ = 0;
   std::unique_ptr<JitCode> jit_;
 };
 

@@ -16,8 +16,8 @@
 namespace uscx::bpf {
 namespace {
 
-void *map_at(u64 address, size_t bytes, int protection, int flags, int fd) {
-  const long result = ::syscall(SYS_mmap, address, bytes, protection, flags, fd, 0L);
+void *map_at(u64 address, size_t bytes, int protection, int flags, int fd, u64 offset = 0) {
+  const long result = ::syscall(SYS_mmap, address, bytes, protection, flags, fd, offset);
   return reinterpret_cast<void *>(result);
 }
 
@@ -51,16 +51,24 @@ Region::Region() {
   next_[1] = kRoBase + kGuardBytes;
 }
 
-u64 Region::take(Half half, size_t bytes, size_t align) {
+bool Region::has_room(Half half, size_t bytes, size_t align, size_t front) const {
+  if (auto it = free_.find({int(half), bytes}); it != free_.end()) {
+    for (u64 address : it->second)
+      if ((address + front) % align == 0) return true;
+  }
+  return round_up(next_[int(half)] + front, align) - front + bytes <= half_base(half) + kHalfBytes - kGuardBytes;
+}
+
+u64 Region::take(Half half, size_t bytes, size_t align, size_t front) {
   auto &spare = free_[{int(half), bytes}];
   for (size_t i = spare.size(); i-- > 0;) {
-    if (spare[i] % align != 0) continue;
+    if ((spare[i] + front) % align != 0) continue;
     const u64 address = spare[i];
     spare.erase(spare.begin() + ptrdiff_t(i));
     return address;
   }
   u64 &next = next_[int(half)];
-  const u64 address = round_up(next, align);
+  const u64 address = round_up(next + front, align) - front;
   CHECK(address + bytes <= half_base(half) + kHalfBytes - kGuardBytes, "the {} half of the BPF address range is full",
         half == Half::kReadWrite ? "read-write" : "read-only");
   next = address + bytes;
@@ -95,9 +103,14 @@ void *Region::alloc_aligned(Half half, size_t bytes, size_t align) {
 
 void *Region::reserve(Half half, size_t bytes, size_t align) {
   std::lock_guard hold(lock_);
-  const size_t size = round_up(bytes, kPageBytes) + kGuardBytes;
-  const u64 start = take(half, size, align);
-  return remember(start, start, size, half, 0);
+  const size_t size = round_up(bytes, kPageBytes) + 2 * kGuardBytes;
+  if (!has_room(half, size, align, kGuardBytes)) return nullptr;
+  const u64 start = take(half, size, align, kGuardBytes);
+  return remember(start + kGuardBytes, start, size, half, 0);
+}
+
+bool Region::map_inside(u64 address, int fd, u64 offset, size_t bytes, int protection) {
+  return map_at(address, bytes, protection, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, fd, offset) != MAP_FAILED;
 }
 
 void *Region::map_fd(Half half, int fd, size_t bytes) {

@@ -48,8 +48,10 @@ class Region {
   void *alloc_pages(Half half, size_t bytes, bool guard);
   // The same at a multiple of `align` (a power of two, at least a page); for arenas.
   void *alloc_aligned(Half half, size_t bytes, size_t align);
-  // Reserves unmapped addresses (arenas map theirs page by page).
+  // Reserves unmapped addresses at a multiple of `align`, with guard bytes before and after; nullptr when the half has
+  // no room. map_inside() puts parts of a file there.
   void *reserve(Half half, size_t bytes, size_t align);
+  bool map_inside(u64 address, int fd, u64 offset, size_t bytes, int protection);
   // A shared view of a memfd's first `bytes` bytes, with guard pages around. nullptr when mmap refuses (errno is set).
   // FIDELITY: mmap-padding. The rest of the last page belongs to the map.
   void *map_fd(Half half, int fd, size_t bytes);
@@ -85,7 +87,9 @@ class Region {
   };
   Region();
   // Addresses for `bytes` (a multiple of the page size), reused or fresh. Needs lock_.
-  u64 take(Half half, size_t bytes, size_t align);
+  // With `front`, it is the address behind that many bytes that is aligned.
+  u64 take(Half half, size_t bytes, size_t align, size_t front = 0);
+  bool has_room(Half half, size_t bytes, size_t align, size_t front) const;
   void *remember(u64 object, u64 start, size_t bytes, Half half, size_t mapped);
 
   std::mutex lock_;  // a leaf: nothing is called under it but mmap

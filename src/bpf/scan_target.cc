@@ -2,6 +2,7 @@
 #include <bpf/btf.h>
 
 #include "bpf/bpf_system.h"
+#include "bpf/fields.h"
 #include "bpf/helper.h"
 #include "bpf/hooks.h"
 #include "bpf/kfunc.h"
@@ -16,6 +17,7 @@ ScanTarget ScanTarget::of_system(BpfSystem &system) {
   for (const KfuncEntry *entry : list_kfuncs()) target.kfuncs.insert(entry->name);
   for (const HelperEntry *entry : list_helpers()) target.helpers.insert(entry->id);
   for (const MapTypeEntry *entry : list_map_types()) target.map_types.insert(entry->type);
+  target.value_fields = special_field_names();
   target.struct_ops.clear();
   target.ops_members.emplace();
   for (const auto &type : system.options().struct_ops) {

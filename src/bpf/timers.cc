@@ -107,6 +107,26 @@ s64 TimerTable::cancel(void *field) {
   return was_armed;
 }
 
+s64 TimerTable::init_work(void *field, Map *map, void *value, u64 flags) {
+  return flags != 0 ? -EINVAL : init(field, map, value, CLOCK_MONOTONIC);
+}
+
+s64 TimerTable::set_work_callback(void *field, Prog *prog, u32 subprog, u64 flags) {
+  return flags != 0 ? -EINVAL : set_callback(field, prog, subprog);
+}
+
+s64 TimerTable::start_work(void *field, u64 flags) {
+  const machine::SpinGuard guard(lock_);
+  Timer *work = find(field);
+  if (flags != 0 || work == nullptr || work->prog == nullptr) return -EINVAL;
+  // Work that is queued stays where it is.
+  if (work->armed) return 0;
+  work->armed = true;
+  work->expires_ns = 0;
+  system_.env().work_queue(work->id);
+  return 0;
+}
+
 void TimerTable::forget(void *field) {
   std::shared_ptr<Prog> dropped;
   const machine::SpinGuard guard(lock_);

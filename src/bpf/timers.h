@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// bpf_timer: the state behind the 16 opaque bytes in a map value, which hold the timer's id. Arming and firing is the
-// Env's; the callback runs as part of the program that set it.
+// bpf_timer and bpf_wq: the state behind the 16 opaque bytes in a map value, which hold the timer's or the work's id.
+// Arming and firing is the Env's; the callback runs as part of the program that set it.
 //
 // Threading: any CPU; one lock for all timers, also around the Env's timer_arm() and timer_cancel(). Callbacks run, and
 // programs are let go of, without it.
@@ -31,6 +31,11 @@ class TimerTable {
   s64 set_callback(void *field, Prog *prog, u32 subprog);
   s64 start(void *field, u64 ns, u64 flags);
   s64 cancel(void *field);
+
+  // The same of bpf_wq.
+  s64 init_work(void *field, Map *map, void *value, u64 flags);
+  s64 set_work_callback(void *field, Prog *prog, u32 subprog, u64 flags);
+  s64 start_work(void *field, u64 flags);
 
   // The value that holds the field goes away.
   void forget(void *field);

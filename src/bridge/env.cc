@@ -101,6 +101,51 @@ void KernelEnv::program_aborted(bpf::Prog &prog, const bpf::Abort &abort) {
   host_.ext().error(*sched, message);
 }
 
+u32 KernelEnv::nr_node_ids() { return host_.machine().topology().nr_nodes(); }
+u32 KernelEnv::node_of(u32 cpu) { return host_.machine().topology().node_of(cpu); }
+
+u64 KernelEnv::busy_ns(u32 cpu) {
+  const sched::Rq &rq = host_.kernel().rq(cpu);
+  const bool idle_now = rq.curr == rq.idle;
+  const u64 now = now_ns();
+  const u64 idle_ns = rq.idle_ns + (idle_now && now > rq.idle_since_ns ? now - rq.idle_since_ns : 0);
+  return now > idle_ns ? now - idle_ns : 0;
+}
+
+void *KernelEnv::next_task(const void *task) {
+  // The kernel's list begins with CPU 0's idle task.
+  sched::Kernel &kernel = host_.kernel();
+  task_struct *first = &kernel.rq(0).idle->ts;
+  if (task == nullptr) return first;
+  bool take = task == first;
+  void *next = nullptr;
+  kernel.for_each_task([&](sched::Task &p) {
+    if (take && next == nullptr) next = &p.ts;
+    take |= &p.ts == task;
+  });
+  return next;
+}
+
+// There is only the root.
+void *KernelEnv::next_css(void *start, void *at, u32) { return at == nullptr ? start : nullptr; }
+
+void KernelEnv::release_object(bpf::ObjectType type, void *object) {
+  if (type == bpf::ObjectType::kTask) host_.kernel().put_task(*sched::task_of(static_cast<task_struct *>(object)));
+}
+
+// A program that queues work may hold an rq lock, under which no thread can be woken: an event does it.
+void KernelEnv::work_queue(bpf::TimerId id) {
+  timer_arm(id, now_ns(), -1);
+  Timer &timer = *timers_.at(id);
+  timer.event.fn = work_event;
+  if (!timer.work.fn) timer.work.fn = [this, id](sched::KthreadApi &) { host_.system().timer_fired(id); };
+}
+
+void KernelEnv::work_event(machine::SimEvent &event) {
+  Timer &timer = *static_cast<Timer *>(event.owner);
+  timer.env->host_.kernel().works().queue_on(event.cpu, timer.work);
+}
+
 bool KernelEnv::timer_cancel(bpf::TimerId id) {
   const auto it = timers_.find(id);
   if (it == timers_.end() || !it->second->event.queued()) return false;

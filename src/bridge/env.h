@@ -13,6 +13,7 @@
 #include "bpf/env.h"
 #include "machine/event_queue.h"
 #include "sched/kernel.h"
+#include "sched/work.h"
 
 namespace uscx::bridge {
 
@@ -44,6 +45,16 @@ class KernelEnv final : public bpf::Env {
   bool defer_free(bpf::Deferred &item) override;
   void *ksym_address(std::string_view name) override;
   void *per_cpu_address(void *variable, u32 cpu) override;
+  void work_queue(bpf::TimerId id) override;
+  u32 nr_node_ids() override;
+  u32 node_of(u32 cpu) override;
+  u64 busy_ns(u32 cpu) override;
+  void *next_task(const void *task) override;
+  void *next_css(void *start, void *at, u32 order) override;
+  void release_object(bpf::ObjectType type, void *object) override;
+  void map_wakeup(bpf::Object &object) override {
+    if (on_wakeup) on_wakeup(object);
+  }
   // A scheduler's timer callback went wrong: the scheduler is ejected, as for its operations.
   void program_aborted(bpf::Prog &prog, const bpf::Abort &abort) override;
 
@@ -53,14 +64,18 @@ class KernelEnv final : public bpf::Env {
   void watch_hooks();
   // The CPU that calls from outside of the machine come from.
   void set_user_cpu(u32 cpu) { user_cpu_ = cpu; }
+  // What poll() of a descriptor of the object finds may have changed. Called in the middle of a program.
+  std::function<void(bpf::Object &)> on_wakeup;
 
  private:
   struct Timer {
     machine::SimEvent event;
     KernelEnv *env;
     bpf::TimerId id;
+    sched::Work work;  // of a bpf_wq
   };
   static void timer_event(machine::SimEvent &event);
+  static void work_event(machine::SimEvent &event);
   sched::Task &current();
 
   Host &host_;

@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <cstring>
 
+#include "bpf/alloc.h"
 #include "bpf/bpf_system.h"
 #include "bpf/exec.h"
 #include "bpf/helper.h"
+#include "bpf/prog.h"
 
 namespace uscx::bpf {
 
@@ -21,6 +23,8 @@ USCX_HELPER(BPF_FUNC_ktime_get_coarse_ns, ktime_get_coarse_ns, u64, (void)) {
   const u64 now_ns = env().now_ns();
   return now_ns - now_ns % env().ns_per_jiffy();
 }
+// FIDELITY: one-clock. Time of day begins at 0 with the machine, and there are no leap seconds.
+USCX_HELPER(BPF_FUNC_ktime_get_tai_ns, ktime_get_tai_ns, u64, (void)) { return env().now_ns(); }
 USCX_HELPER(BPF_FUNC_jiffies64, jiffies64, u64, (void)) { return env().jiffies64(); }
 
 // The JIT reads these words itself (InlineEnvLoad): the same ones must be read here.
@@ -45,13 +49,45 @@ USCX_HELPER(BPF_FUNC_get_current_comm, get_current_comm, s64, (char *buffer, u32
   return 0;
 }
 
+USCX_HELPER(BPF_FUNC_get_numa_node_id, get_numa_node_id, s64, (void)) {
+  return env().node_of(Invocation::current()->env().cpu);
+}
+
+// The kernel function that a tracing program is attached to.
+USCX_HELPER(BPF_FUNC_get_func_ip, get_func_ip, u64, (void *ctx)) {
+  (void)ctx;
+  const Prog *prog = running_prog();
+  return prog != nullptr && prog->attr().attach_btf_id != 0 ? kernel_text_address(prog->attr().attach_btf_id) : 0;
+}
+
+// FIDELITY: backtrace. There is no kernel stack to walk.
+USCX_HELPER(BPF_FUNC_get_stack, get_stack, s64, (void *ctx, void *buffer, u32 size, u64 flags)) {
+  (void)ctx;
+  constexpr u64 kKnown = u64{BPF_F_SKIP_FIELD_MASK} | BPF_F_USER_STACK | BPF_F_USER_BUILD_ID;
+  Guard::writable("bpf_get_stack", 2, buffer, size);
+  std::memset(buffer, 0, size);
+  return flags & ~kKnown ? -EINVAL : -EFAULT;
+}
+
+USCX_HELPER(BPF_FUNC_copy_from_user, copy_from_user, s64, (void *dst, u32 size, const void *user)) {
+  Guard::writable("bpf_copy_from_user", 1, dst, size);
+  if (env().read_user(reinterpret_cast<u64>(user), dst, size)) return 0;
+  std::memset(dst, 0, size);
+  return -EFAULT;
+}
+
 USCX_HELPER(BPF_FUNC_get_prandom_u32, get_prandom_u32, u32, (void)) { return env().random_u32(); }
 
 USCX_HELPER(BPF_FUNC_per_cpu_ptr, per_cpu_ptr, void *, (void *variable, u32 cpu)) {
-  return cpu < BpfSystem::current()->nr_cpus() ? env().per_cpu_address(variable, cpu) : nullptr;
+  BpfSystem *system = BpfSystem::current();
+  if (cpu >= system->nr_cpus()) return nullptr;
+  if (void *copy = system->allocs().percpu_copy(variable, cpu)) return copy;
+  return env().per_cpu_address(variable, cpu);
 }
 USCX_HELPER(BPF_FUNC_this_cpu_ptr, this_cpu_ptr, void *, (void *variable)) {
-  return env().per_cpu_address(variable, Invocation::current()->env().cpu);
+  const u32 cpu = Invocation::current()->env().cpu;
+  if (void *copy = BpfSystem::current()->allocs().percpu_copy(variable, cpu)) return copy;
+  return env().per_cpu_address(variable, cpu);
 }
 
 }  // namespace uscx::bpf

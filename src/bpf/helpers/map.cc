@@ -2,11 +2,12 @@
 // Helpers on maps and on task storage.
 #include <errno.h>
 
+#include "bpf/alloc.h"
 #include "bpf/bpf_system.h"
 #include "bpf/exec.h"
 #include "bpf/helper.h"
 #include "bpf/map.h"
-#include "bpf/maps/task_storage_map.h"
+#include "bpf/maps/local_storage_map.h"
 #include "bpf/prog.h"
 #include "machine/explore_hooks.h"
 
@@ -16,19 +17,38 @@ namespace {
 
 // Keyless types have no element operations: a verifier would refuse the program.
 void check_keyed(const char *who, Map *map) {
-  if (map->key_size() == 0 || map->type() == BPF_MAP_TYPE_TASK_STORAGE || map->type() == BPF_MAP_TYPE_STRUCT_OPS)
+  if (map->key_size() == 0 || map->type() == BPF_MAP_TYPE_TASK_STORAGE || map->type() == BPF_MAP_TYPE_CGRP_STORAGE ||
+      map->type() == BPF_MAP_TYPE_STRUCT_OPS)
     Invocation::current()->violation("helper {}: not for maps of type {}", who, map_type_name(map->type()));
 }
 
 void check_writable(const char *who, Map *map) {
+  if (map->attr().inner != nullptr || map->type() == BPF_MAP_TYPE_PERF_EVENT_ARRAY)
+    Invocation::current()->violation("helper {}: not for maps of type {}", who, map_type_name(map->type()));
   if (map->attr().flags & BPF_F_RDONLY_PROG)
     Invocation::current()->violation("helper {}: map is read-only for programs", who);
 }
 
-TaskStorageMap *task_storage(const char *who, Map *map) {
-  if (map->type() != BPF_MAP_TYPE_TASK_STORAGE)
+LocalStorageMap *local_storage(const char *who, Map *map, u32 type) {
+  if (map->type() != type)
     Invocation::current()->violation("helper {}: not for maps of type {}", who, map_type_name(map->type()));
-  return static_cast<TaskStorageMap *>(map);
+  return static_cast<LocalStorageMap *>(map);
+}
+
+constexpr u64 kCreate = BPF_LOCAL_STORAGE_GET_F_CREATE;
+
+void *get_storage(const char *who, LocalStorageMap *storage, ObjectType type, const void *owner, const void *value,
+                  u64 flags) {
+  if (flags & ~kCreate || owner == nullptr) return nullptr;
+  Guard::object(who, 2, type, owner);
+  if (value != nullptr) Guard::readable(who, 3, value, storage->value_size());
+  return storage->get(owner, flags & kCreate, value);
+}
+
+s64 delete_storage(const char *who, LocalStorageMap *storage, ObjectType type, const void *owner) {
+  if (owner == nullptr) return -EINVAL;
+  Guard::object(who, 2, type, owner);
+  return storage->remove(owner);
 }
 
 }  // namespace
@@ -78,18 +98,25 @@ USCX_HELPER(BPF_FUNC_map_peek_elem, map_peek_elem, s64, (Map * map, void *value)
 
 USCX_HELPER(BPF_FUNC_task_storage_get, task_storage_get, void *,
             (Map * map, const void *task, const void *value, u64 flags)) {
-  TaskStorageMap *storage = task_storage("bpf_task_storage_get", map);
-  if (flags & ~u64{BPF_LOCAL_STORAGE_GET_F_CREATE} || task == nullptr) return nullptr;
-  Guard::object("bpf_task_storage_get", 2, ObjectType::kTask, task);
-  if (value != nullptr) Guard::readable("bpf_task_storage_get", 3, value, map->value_size());
-  return storage->get(task, flags & BPF_LOCAL_STORAGE_GET_F_CREATE, value);
+  static constexpr const char *kWho = "bpf_task_storage_get";
+  return get_storage(kWho, local_storage(kWho, map, BPF_MAP_TYPE_TASK_STORAGE), ObjectType::kTask, task, value, flags);
 }
 
 USCX_HELPER(BPF_FUNC_task_storage_delete, task_storage_delete, s64, (Map * map, const void *task)) {
-  TaskStorageMap *storage = task_storage("bpf_task_storage_delete", map);
-  if (task == nullptr) return -EINVAL;
-  Guard::object("bpf_task_storage_delete", 2, ObjectType::kTask, task);
-  return storage->remove(task);
+  static constexpr const char *kWho = "bpf_task_storage_delete";
+  return delete_storage(kWho, local_storage(kWho, map, BPF_MAP_TYPE_TASK_STORAGE), ObjectType::kTask, task);
+}
+
+USCX_HELPER(BPF_FUNC_cgrp_storage_get, cgrp_storage_get, void *,
+            (Map * map, const void *cgroup, const void *value, u64 flags)) {
+  static constexpr const char *kWho = "bpf_cgrp_storage_get";
+  return get_storage(kWho, local_storage(kWho, map, BPF_MAP_TYPE_CGRP_STORAGE), ObjectType::kCgroup, cgroup, value,
+                     flags);
+}
+
+USCX_HELPER(BPF_FUNC_cgrp_storage_delete, cgrp_storage_delete, s64, (Map * map, const void *cgroup)) {
+  static constexpr const char *kWho = "bpf_cgrp_storage_delete";
+  return delete_storage(kWho, local_storage(kWho, map, BPF_MAP_TYPE_CGRP_STORAGE), ObjectType::kCgroup, cgroup);
 }
 
 namespace {
@@ -146,8 +173,8 @@ USCX_HELPER(BPF_FUNC_loop, loop, s64, (u32 nr_loops, u64 callback, u64 ctx, u64 
 // The old pointer comes from memory that a stray store may have changed, so it is handed on as a plain number.
 USCX_HELPER(BPF_FUNC_kptr_xchg, kptr_xchg, u64, (u64 * field, const void *object)) {
   Guard::writable("bpf_kptr_xchg", 1, field, sizeof(*field));
-  const BpfSystem *system = BpfSystem::current();
-  if (object != nullptr && !system->is_live(ObjectType::kBpfCpumask, object) &&
+  BpfSystem *system = BpfSystem::current();
+  if (object != nullptr && !system->is_live(ObjectType::kBpfCpumask, object) && !system->allocs().is_live(object) &&
       !system->is_live(ObjectType::kTask, object) && !system->is_live(ObjectType::kCgroup, object))
     Invocation::current()->violation("helper bpf_kptr_xchg: argument 2 ({:#x}) is not a live object",
                                      reinterpret_cast<u64>(object));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// HASH, LRU_HASH and PERCPU_HASH. An element is one slot of the map's pool: the key, then the value (or each CPU's).
-// Replacing a value makes a new element, as in the kernel, so that a program that holds the old value goes on reading
-// it; old elements return to the pool once no program can be using them. Buckets are walked by number and each from its
-// newest element, so iteration depends on keys and operations alone: the hash has a fixed seed.
+// HASH, LRU_HASH, PERCPU_HASH and LRU_PERCPU_HASH. An element is one slot of the map's pool: the key, then the value
+// (or each CPU's). Replacing a value makes a new element, as in the kernel, so that a program that holds the old value
+// goes on reading it; old elements return to the pool once no program can be using them. Buckets are walked by number
+// and each from its newest element, so iteration depends on keys and operations alone: the hash has a fixed seed.
 //
 // Threading: lookups and walks read a bucket's list without a lock; changes take the bucket's lock. Many buckets share
 // one. The order of use of LRU_HASH has its own lock, which is never held together with a bucket's: an element is in a
@@ -47,8 +47,8 @@ class HashMap final : public Map {
 
   HashMap(BpfSystem &system, const MapAttr &attr)
       : Map(system, attr),
-        lru_(attr.type == BPF_MAP_TYPE_LRU_HASH),
-        nr_copies_(attr.type == BPF_MAP_TYPE_PERCPU_HASH ? system.nr_cpus() : 1),
+        lru_(is_lru(attr.type)),
+        nr_copies_(is_per_cpu(attr.type) ? system.nr_cpus() : 1),
         key_bytes_(round_up8(attr.key_size)),
         value_stride_(round_up8(attr.value_size)),
         pool_(attr.flags & BPF_F_RDONLY_PROG ? Half::kReadOnly : Half::kReadWrite,
@@ -127,6 +127,15 @@ class HashMap final : public Map {
     return nullptr;
   }
   void *key_of(void *value) override { return static_cast<char *>(value) - key_bytes_; }
+  u32 nr_buckets() const override { return static_cast<u32>(buckets_.size()); }
+  std::vector<std::vector<u64>> bucket_keys(u32 index) override {
+    std::vector<std::vector<u64>> keys;
+    for (const Node *node = buckets_[index].first(); node != nullptr; node = Bucket::next(node)) {
+      keys.emplace_back(key_bytes_ / sizeof(u64));
+      std::memcpy(keys.back().data(), node->element, key_size());
+    }
+    return keys;
+  }
   bool values_writable() const override { return !(attr().flags & BPF_F_RDONLY_PROG); }
 
  private:
@@ -146,7 +155,7 @@ class HashMap final : public Map {
   };
 
   static int check_attr(const MapAttr &attr) {
-    const bool lru = attr.type == BPF_MAP_TYPE_LRU_HASH;
+    const bool lru = is_lru(attr.type);
     const u32 allowed = BPF_F_NO_PREALLOC | BPF_F_NO_COMMON_LRU | BPF_F_NUMA_NODE | BPF_F_ZERO_SEED | kAccessFlags;
     if (attr.flags & ~allowed || (attr.flags & BPF_F_RDONLY && attr.flags & BPF_F_WRONLY) ||
         (attr.flags & BPF_F_RDONLY_PROG && attr.flags & BPF_F_WRONLY_PROG))
@@ -155,11 +164,13 @@ class HashMap final : public Map {
     if (attr.flags & BPF_F_NO_PREALLOC && lru) return -kENotSupp;
     if (attr.max_entries == 0 || attr.key_size == 0 || attr.value_size == 0) return -EINVAL;
     if (attr.key_size > kMaxKeySize || u64{attr.key_size} + attr.value_size >= kMaxElementBytes) return -E2BIG;
-    if (attr.type == BPF_MAP_TYPE_PERCPU_HASH && round_up8(attr.value_size) > kMaxPerCpuValue) return -E2BIG;
+    if (is_per_cpu(attr.type) && round_up8(attr.value_size) > kMaxPerCpuValue) return -E2BIG;
     return attr.max_entries > 1u << 31 ? -E2BIG : 0;
   }
 
-  bool per_cpu() const { return type() == BPF_MAP_TYPE_PERCPU_HASH; }
+  static bool is_lru(u32 type) { return type == BPF_MAP_TYPE_LRU_HASH || type == BPF_MAP_TYPE_LRU_PERCPU_HASH; }
+  static bool is_per_cpu(u32 type) { return type == BPF_MAP_TYPE_PERCPU_HASH || type == BPF_MAP_TYPE_LRU_PERCPU_HASH; }
+  bool per_cpu() const { return is_per_cpu(type()); }
   u64 hash_of(const void *key) const {
     Hash64 hash;
     hash.add_bytes(key, key_size());
@@ -364,6 +375,7 @@ s64 HashMap::for_each(Visitor &visitor) {
 USCX_MAP_TYPE(BPF_MAP_TYPE_HASH, hash, HashMap::create);
 USCX_MAP_TYPE(BPF_MAP_TYPE_LRU_HASH, lru_hash, HashMap::create);
 USCX_MAP_TYPE(BPF_MAP_TYPE_PERCPU_HASH, percpu_hash, HashMap::create);
+USCX_MAP_TYPE(BPF_MAP_TYPE_LRU_PERCPU_HASH, lru_percpu_hash, HashMap::create);
 
 }  // namespace
 }  // namespace uscx::bpf
