@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "machine/grace_periods.h"
 
-#include <pthread.h>
 #include <sched.h>
 #include <urcu/urcu-qsbr.h>
 
 #include <deque>
-#include <mutex>
 #include <utility>
 
 #include "base/check.h"
@@ -34,8 +32,6 @@ void order_after([[maybe_unused]] void *address) {
 }  // namespace
 
 struct GracePeriods::Callback {
-  rcu_head head;  // First: grace_period_over() relies on it.
-  GracePeriods *owner;
   u32 cpu;
   std::function<void()> fn;
 };
@@ -46,17 +42,16 @@ struct GracePeriods::Ready {
 };
 
 GracePeriods::GracePeriods(u32 nr_cpus, std::function<void(u32 cpu)> raise)
-    : raise_(std::move(raise)), ready_(nr_cpus), thread_(urcu_qsbr_create_call_rcu_data(0, -1)) {
-  CHECK(thread_, "liburcu gives no thread for callbacks");
-}
+    : raise_(std::move(raise)), ready_(nr_cpus), thread_([this] { wait_for_grace_periods(); }) {}
 
 GracePeriods::~GracePeriods() {
   CHECK(nr_left() == 0, "{} RCU callbacks are left", nr_left());
-  if (urcu_qsbr_get_thread_call_rcu_data() == thread_) urcu_qsbr_set_thread_call_rcu_data(nullptr);
-  // liburcu ends the thread, but does not join it.
-  const pthread_t thread = urcu_qsbr_get_call_rcu_thread(thread_);
-  urcu_qsbr_call_rcu_data_free(thread_);
-  CHECK(pthread_join(thread, nullptr) == 0);
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    ending_ = true;
+  }
+  called_.notify_one();
+  thread_.join();
 }
 
 void GracePeriods::register_reader() {
@@ -74,29 +69,38 @@ void GracePeriods::offline() {
 }
 
 void GracePeriods::call(u32 cpu, std::function<void()> fn) {
-  auto callback = std::make_unique<Callback>();
-  callback->owner = this;
-  callback->cpu = cpu;
-  callback->fn = std::move(fn);
   nr_left_++;
   nr_waiting_++;
-  order_before(callback.get());
-  urcu_qsbr_set_thread_call_rcu_data(thread_);
-  urcu_qsbr_call_rcu(&callback.release()->head, grace_period_over);
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    waiting_.push_back(std::make_unique<Callback>(Callback{cpu, std::move(fn)}));
+  }
+  called_.notify_one();
 }
 
-void GracePeriods::grace_period_over(rcu_head *head) {
-  std::unique_ptr<Callback> callback(reinterpret_cast<Callback *>(head));
-  order_after(callback.get());
-  GracePeriods &self = *callback->owner;
-  order_after(&self);
+void GracePeriods::wait_for_grace_periods() {
+  for (;;) {
+    std::vector<std::unique_ptr<Callback>> callbacks;
+    {
+      std::unique_lock<std::mutex> lock(mutex_);
+      called_.wait(lock, [this] { return ending_ || !waiting_.empty(); });
+      if (waiting_.empty()) return;
+      callbacks.swap(waiting_);
+    }
+    urcu_qsbr_synchronize_rcu();
+    order_after(this);
+    for (std::unique_ptr<Callback> &callback : callbacks) hand_back(std::move(callback));
+  }
+}
+
+void GracePeriods::hand_back(std::unique_ptr<Callback> callback) {
   const u32 cpu = callback->cpu;
   {
-    std::lock_guard<std::mutex> lock(self.ready_[cpu].mutex);
-    self.ready_[cpu].callbacks.push_back(std::move(callback));
+    std::lock_guard<std::mutex> lock(ready_[cpu].mutex);
+    ready_[cpu].callbacks.push_back(std::move(callback));
   }
-  self.raise_(cpu);
-  self.nr_waiting_--;  // Last: whoever waits for it may take everything down.
+  raise_(cpu);
+  nr_waiting_--;  // Last: whoever waits for it may take everything down.
 }
 
 u64 GracePeriods::run_ready(u32 cpu) {

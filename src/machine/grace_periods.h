@@ -9,20 +9,20 @@
 #define USCX_MACHINE_GRACE_PERIODS_H_
 
 #include <atomic>
+#include <condition_variable>
 #include <functional>
 #include <memory>
+#include <mutex>
+#include <thread>
 #include <vector>
 
 #include "base/types.h"
-
-struct call_rcu_data;
-struct rcu_head;
 
 namespace uscx::machine {
 
 class GracePeriods {
  public:
-  // `raise` is called on a thread of liburcu's when a CPU has got callbacks to run.
+  // `raise` is called on a thread of its own when a CPU has got callbacks to run.
   GracePeriods(u32 nr_cpus, std::function<void(u32 cpu)> raise);
   ~GracePeriods();  // No callback may be left.
   GracePeriods(const GracePeriods &) = delete;
@@ -43,12 +43,19 @@ class GracePeriods {
  private:
   struct Callback;
   struct Ready;
-  static void grace_period_over(rcu_head *head);
+  void wait_for_grace_periods();
+  void hand_back(std::unique_ptr<Callback> callback);
   std::function<void(u32)> raise_;
   std::vector<Ready> ready_;            // By CPU.
   std::atomic<size_t> nr_left_ = 0;     // Not run yet.
   std::atomic<size_t> nr_waiting_ = 0;  // Their grace period is not over.
-  call_rcu_data *thread_ = nullptr;     // Made with the first callback's machine: one thread that waits for all.
+  std::mutex mutex_;
+  std::condition_variable called_;
+  std::vector<std::unique_ptr<Callback>> waiting_;  // mutex_: since the last grace period began.
+  bool ending_ = false;                             // mutex_
+  // One thread waits for all. liburcu's own thread for callbacks rests 10 ms before each grace period, which makes
+  // loading and unloading a scheduler some twenty times slower.
+  std::thread thread_;
 };
 
 }  // namespace uscx::machine
