@@ -7,8 +7,8 @@
 #include <cstring>
 
 #include "base/check.h"
-#include "bpf/hooks.h"
 #include "bpf/fields.h"
+#include "bpf/hooks.h"
 #include "bpf/kfunc.h"
 
 namespace uscx::bpf {

@@ -18,8 +18,7 @@ extern void bpf_obj_drop_impl(void *kptr, void *meta) __ksym;
 extern void *bpf_percpu_obj_new_impl(u64 local_type_id, void *meta) __ksym;
 extern void bpf_percpu_obj_drop_impl(void *kptr, void *meta) __ksym;
 extern void *bpf_refcount_acquire_impl(void *kptr, void *meta) __ksym;
-extern int bpf_list_push_front_impl(struct bpf_list_head *head, struct bpf_list_node *node, void *meta,
-                                    u64 off) __ksym;
+extern int bpf_list_push_front_impl(struct bpf_list_head *head, struct bpf_list_node *node, void *meta, u64 off) __ksym;
 extern int bpf_list_push_back(struct bpf_list_head *head, struct bpf_list_node *node) __ksym;
 extern struct bpf_list_node *bpf_list_pop_front(struct bpf_list_head *head) __ksym;
 extern struct bpf_list_node *bpf_list_pop_back(struct bpf_list_head *head) __ksym;
@@ -42,7 +41,7 @@ extern int bpf_wq_set_callback(struct bpf_wq *wq, int(callback_fn)(void *map, in
                                unsigned int flags) __ksym;
 extern struct bpf_cpumask *bpf_cpumask_create(void) __ksym;
 
-#define new(type) ((type *)bpf_obj_new_impl(bpf_core_type_id_local(type), 0))
+#define new (type) ((type *)bpf_obj_new_impl(bpf_core_type_id_local(type), 0))
 
 struct item {
   struct bpf_rb_node rb;
@@ -80,7 +79,7 @@ static bool less(struct bpf_rb_node *a, const struct bpf_rb_node *b) {
 
 SEC("syscall")
 int add_key(u64 *ctx) {
-  struct item *item = new(struct item);
+  struct item *item = new (struct item);
 
   if (!item) return 1;
   item->key = *ctx;
@@ -136,7 +135,7 @@ int lists(void *ctx) {
   int i;
 
   for (i = 0; i < 4; i++) {
-    item = new(struct item);
+    item = new (struct item);
     if (!item) return 1;
     item->key = i;
     bpf_spin_lock(&list_lock);
@@ -166,7 +165,7 @@ int lists(void *ctx) {
   if (node) return 4;
 
   // A second reference, so that the object outlives the list's.
-  item = new(struct item);
+  item = new (struct item);
   if (!item) return 5;
   item->key = 55;
   kept = bpf_refcount_acquire_impl(item, 0);
@@ -194,7 +193,7 @@ int fill(u32 *ctx) {
 
   bpf_map_update_elem(&holders, &key, &zero, 0);
   holder = bpf_map_lookup_elem(&holders, &key);
-  item = new(struct item);
+  item = new (struct item);
   if (!holder || !item) return 1;
   mask = bpf_kptr_xchg(&item->mask, bpf_cpumask_create());
   if (mask) return 2;
@@ -221,7 +220,7 @@ int percpu(void *ctx) {
 
 SEC("syscall")
 int add_unlocked(void *ctx) {
-  struct item *item = new(struct item);
+  struct item *item = new (struct item);
 
   if (!item) return 1;
   bpf_rbtree_add_impl(&tree, &item->rb, less, 0, 0);
@@ -230,7 +229,7 @@ int add_unlocked(void *ctx) {
 
 SEC("syscall")
 int drop_twice(void *ctx) {
-  struct item *item = new(struct item);
+  struct item *item = new (struct item);
 
   if (!item) return 1;
   bpf_obj_drop_impl(item, 0);
