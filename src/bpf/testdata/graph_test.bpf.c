@@ -41,7 +41,7 @@ extern int bpf_wq_set_callback(struct bpf_wq *wq, int(callback_fn)(void *map, in
                                unsigned int flags) __ksym;
 extern struct bpf_cpumask *bpf_cpumask_create(void) __ksym;
 
-#define new (type) ((type *)bpf_obj_new_impl(bpf_core_type_id_local(type), 0))
+#define NEW(type) ((type *)bpf_obj_new_impl(bpf_core_type_id_local(type), 0))
 
 struct item {
   struct bpf_rb_node rb;
@@ -79,7 +79,7 @@ static bool less(struct bpf_rb_node *a, const struct bpf_rb_node *b) {
 
 SEC("syscall")
 int add_key(u64 *ctx) {
-  struct item *item = new (struct item);
+  struct item *item = NEW(struct item);
 
   if (!item) return 1;
   item->key = *ctx;
@@ -135,7 +135,7 @@ int lists(void *ctx) {
   int i;
 
   for (i = 0; i < 4; i++) {
-    item = new (struct item);
+    item = NEW(struct item);
     if (!item) return 1;
     item->key = i;
     bpf_spin_lock(&list_lock);
@@ -165,7 +165,7 @@ int lists(void *ctx) {
   if (node) return 4;
 
   // A second reference, so that the object outlives the list's.
-  item = new (struct item);
+  item = NEW(struct item);
   if (!item) return 5;
   item->key = 55;
   kept = bpf_refcount_acquire_impl(item, 0);
@@ -193,7 +193,7 @@ int fill(u32 *ctx) {
 
   bpf_map_update_elem(&holders, &key, &zero, 0);
   holder = bpf_map_lookup_elem(&holders, &key);
-  item = new (struct item);
+  item = NEW(struct item);
   if (!holder || !item) return 1;
   mask = bpf_kptr_xchg(&item->mask, bpf_cpumask_create());
   if (mask) return 2;
@@ -220,7 +220,7 @@ int percpu(void *ctx) {
 
 SEC("syscall")
 int add_unlocked(void *ctx) {
-  struct item *item = new (struct item);
+  struct item *item = NEW(struct item);
 
   if (!item) return 1;
   bpf_rbtree_add_impl(&tree, &item->rb, less, 0, 0);
@@ -229,7 +229,7 @@ int add_unlocked(void *ctx) {
 
 SEC("syscall")
 int drop_twice(void *ctx) {
-  struct item *item = new (struct item);
+  struct item *item = NEW(struct item);
 
   if (!item) return 1;
   bpf_obj_drop_impl(item, 0);
