@@ -74,6 +74,11 @@ Kernel::Kernel(machine::Machine &machine, ObjectSpace &objects, const KernelConf
   boot();
 }
 
+namespace {
+// With the one ancestor that the root has, which is itself.
+constexpr size_t kRootCgroupBytes = sizeof(cgroup) + sizeof(cgroup *);
+}  // namespace
+
 void *Kernel::boot_object(size_t size) {
   void *object = objects_.alloc(ObjectType::kOther, size);
   boot_objects_.emplace_back(object, size);
@@ -82,7 +87,7 @@ void *Kernel::boot_object(size_t size) {
 
 void Kernel::boot() {
   // FIDELITY: one-cgroup.
-  root_cgroup_ = static_cast<cgroup *>(boot_object(sizeof(cgroup) + sizeof(cgroup *)));
+  root_cgroup_ = static_cast<cgroup *>(objects_.alloc(ObjectType::kCgroup, kRootCgroupBytes));
   root_cgroup_->self.cgroup = root_cgroup_;
   root_cgroup_->kn = static_cast<kernfs_node *>(boot_object(sizeof(kernfs_node)));
   root_cgroup_->kn->id = kRootCgroupId;
@@ -167,6 +172,7 @@ Kernel::~Kernel() {
     objects_.free(ObjectType::kRq, rq->shared, sizeof(struct rq));
   }
   for (Interned &interned : masks_) objects_.free(ObjectType::kCpumask, interned.kernel, sizeof(cpumask));
+  objects_.free(ObjectType::kCgroup, root_cgroup_, kRootCgroupBytes);
   for (auto [object, size] : boot_objects_) objects_.free(ObjectType::kOther, object, size);
   machine_.set_client(nullptr);
 }
