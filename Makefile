@@ -10,7 +10,7 @@ RUN_SECONDS ?= 10
 TEST_TIMEOUT ?= 300
 
 .NOTPARALLEL:
-.PHONY: help setup build debug asan tsan run test test-threads objects own-btf bench
+.PHONY: help setup build debug asan tsan run test test-threads objects programs own-btf bench
 .PHONY: lint format check-format tidy clean distclean
 
 help: ## This list
@@ -50,6 +50,10 @@ objects: build ## Build unmodified kernel schedulers into build/linux-source-VER
 	@scripts/kernel-sources
 	@scripts/kernel-objects
 	@$(MAKE) own-btf
+
+programs: setup ## Build the kernel's example scheduler programs, unchanged, into build/linux-source-VERSION/programs/
+	@scripts/kernel-sources
+	@scripts/kernel-programs
 
 # A fresh dump that says the same leaves the old file, and so the objects, as they are.
 own-btf:

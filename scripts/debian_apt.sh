@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# A private apt, sourced by scripts/setup and scripts/kernel-sources: its own sources, lists and cache under build/apt,
-# with newer Debian suites added to the machine's own. It only downloads; the machine's apt and its packages are not
-# touched. Callers have `set -euo pipefail` on and have defined ROOT, the top of the tree.
+# A private apt, sourced by scripts/setup, scripts/kernel-sources and scripts/kernel-programs: its own sources, lists
+# and cache under build/apt, with newer Debian suites added to the machine's own. It only downloads; the machine's apt
+# and its packages are not touched. Callers have `set -euo pipefail` on and have defined ROOT, the top of the tree.
 # shellcheck shell=bash
 
 APT_DIR="$ROOT/build/apt"
@@ -82,4 +82,40 @@ apt_private_lists() {
     fail "some of Debian's lists could not be fetched, see build/apt/update.log"
   fi
   touch "$APT_DIR/lists.stamp"
+}
+
+# Prints the path of a package's newest .deb file of a version that starts with the prefix, fetched if need be.
+package_file() {
+  local package=$1 prefix=$2 file
+  file=$(find_deb "$package" "$prefix")
+  if [ -z "$file" ]; then
+    say "fetching $package" >&2
+    apt_private_lists >&2
+    # Lists that are older than the archive name files that are gone, so a failure gets fresh ones once.
+    if ! fetch "$package" "$prefix"; then
+      apt_private_lists --fresh >&2
+      fetch "$package" "$prefix" || fail "neither this machine's Debian suites nor $APT_NEWER_SUITES have $package of" \
+        "Linux ${prefix%.} any more (build/apt/download.log); put its .deb file into a directory and name that in" \
+        "USCX_KERNEL_DEBS"
+    fi
+    file=$(find_deb "$package" "$prefix")
+  fi
+  echo "$file"
+}
+
+find_deb() {
+  local dir
+  for dir in ${USCX_KERNEL_DEBS:+"$USCX_KERNEL_DEBS"} "$APT_DIR/dl"; do
+    if [ -d "$dir" ]; then find "$dir" -maxdepth 1 -name "$1_$2*.deb"; fi
+  done | sort -V | tail -1
+}
+
+fetch() {
+  local package=$1 prefix=$2 version
+  version=$(apt_private apt-cache show "$package" 2>/dev/null |
+    awk -v p="$prefix" '/^Version: / && index($2, p) == 1 {print $2}' | sort -V | tail -1)
+  if [ -z "$version" ]; then return 1; fi
+  mkdir -p "$APT_DIR/dl/partial"
+  (cd "$APT_DIR/dl/partial" && apt_private apt-get download "$package=$version" && mv ./*.deb ..) \
+    >"$APT_DIR/download.log" 2>&1 </dev/null
 }

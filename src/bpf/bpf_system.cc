@@ -25,6 +25,7 @@
 #include "bpf/region.h"
 #include "bpf/timers.h"
 #include "bpf/user_memory.h"
+#include "bpf/user_space.h"
 #include "machine/context_local.h"
 
 namespace uscx::bpf {
@@ -106,6 +107,10 @@ void BpfSystem::drop_fd(int fd) {
 // --- Descriptors ---
 
 int BpfSystem::install_fd(const std::shared_ptr<Object> &object) {
+  if (UserSpace *user = UserSpace::current()) {
+    object->set_user_held();
+    return user->install_fd(object);
+  }
   const int fd = fcntl(object->memfd(), F_DUPFD_CLOEXEC, 3);
   if (fd < 0) return -errno;
   object->set_user_held();
@@ -115,7 +120,8 @@ int BpfSystem::install_fd(const std::shared_ptr<Object> &object) {
 
 std::shared_ptr<Object> BpfSystem::object_of_fd(int fd) const {
   struct stat st;
-  if (fstat(fd, &st) != 0) return nullptr;
+  UserSpace *user = UserSpace::current();
+  if (user ? !user->stat_fd(fd, &st) : fstat(fd, &st) != 0) return nullptr;
   std::lock_guard hold(registry_lock_);
   auto it = by_inode_.find({st.st_dev, st.st_ino});
   return it != by_inode_.end() ? it->second->weak_from_this().lock() : nullptr;

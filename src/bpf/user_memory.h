@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// User space's memory as bpf(2) sees it. User space lives in this process (libbpf, or a supervisor that has copied the
-// buffers of another), and a bad address is -EFAULT, as in the kernel.
+// User space's memory as bpf(2) sees it. User space is this process (libbpf) or another one (user_space.h), and a
+// bad address is -EFAULT, as in the kernel.
 #ifndef USCX_BPF_USER_MEMORY_H_
 #define USCX_BPF_USER_MEMORY_H_
 
@@ -12,13 +12,16 @@
 
 #include "base/types.h"
 #include "bpf/fault.h"
+#include "bpf/user_space.h"
 
 namespace uscx::bpf {
 
 inline int copy_from_user(void *to, u64 from, size_t size) {
+  if (UserSpace *user = UserSpace::current(); user != nullptr && size != 0) return user->read(to, from, size);
   return size == 0 || probe_copy(to, reinterpret_cast<const void *>(from), size) ? 0 : -EFAULT;
 }
 inline int copy_to_user(u64 to, const void *from, size_t size) {
+  if (UserSpace *user = UserSpace::current(); user != nullptr && size != 0) return user->write(to, from, size);
   return size == 0 || probe_copy(reinterpret_cast<void *>(to), from, size) ? 0 : -EFAULT;
 }
 

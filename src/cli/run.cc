@@ -55,6 +55,11 @@ class Run final : public RunHost {
   void print(std::string_view text) override {
     if (options_.hooks.output) options_.hooks.output(text);
   }
+  void note(std::string_view line) override {
+    notes_.emplace_back(line);
+    print(fmt::format("uscx: {}\n", line));
+  }
+  const std::vector<std::string> &notes() const { return notes_; }
 
   // Tasks are planned twice: once before anything happens, so that a workload that does not fit is refused, and once to
   // be played.
@@ -151,6 +156,7 @@ class Run final : public RunHost {
   std::deque<SysrqTimer> sysrq_timers_;  // Their addresses stay, as do those of
   std::deque<HotplugTimer> hotplug_timers_;
   bool started_ = false;
+  std::vector<std::string> notes_;
 };
 
 machine::CpuMask mask_of(const std::vector<u32> &cpus, u32 nr_cpus) {
@@ -219,6 +225,7 @@ Result<RunResult> run(const RunOptions &options) {
   host->ext().settle();
   result.info = describe(options, *host, run.wall_s());
   result.info.duration_ns = result.metrics->duration_ns();
+  result.info.notes = run.notes();
   result.interrupted = run.interrupted();
   if (perfetto) {
     if (Status status = perfetto->finish(host->tracer()); !status.ok()) return status;

@@ -47,6 +47,12 @@ struct AllocFailure {
   bool lasts;
 };
 
+// When a scheduler program gets SIGKILL: before its call of that number (from 1), or at a virtual time. 0: never.
+struct KillPoint {
+  u64 call = 0;
+  u64 at_ns = 0;
+};
+
 struct Progress {
   u64 now_ns, end_ns;  // Virtual.
   u64 events;
@@ -76,7 +82,9 @@ struct RunOptions {
   std::vector<HotplugAction> hotplugs;
   std::vector<AllocFailure> alloc_failures;
   std::vector<u32> nohz_full, isolated;  // CPUs.
-  std::string trace_path;                // Empty: none.
+  KillPoint kill;
+  int program_output_fd = 1;  // Where a scheduler program's standard output goes.
+  std::string trace_path;     // Empty: none.
   bool use_jit = true;
   bool threads = false;  // The threaded machine: real work for real time, never twice the same.
   RunHooks hooks;

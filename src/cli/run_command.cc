@@ -24,8 +24,8 @@ constexpr const char *kDefaultWorkload = "mixed";
 
 constexpr const char *kFooter =
     "SCHEDULER is one of ours by name (uscx list schedulers), fair for no BPF\n"
-    "scheduler, or an object file: a path with a slash, or one that ends in .bpf.o.\n"
-    "ARGS go to the scheduler.\n"
+    "scheduler, an object file (a path with a slash, or one that ends in .bpf.o), or\n"
+    "a whole scheduler program: a path to something executable. ARGS go to it.\n"
     "\n"
     "Times are written 5ms, 200us, 1.5s. The report goes to standard output; the\n"
     "kernel log and the scheduler's own output go to standard error. Ctrl-C ends\n"
@@ -36,6 +36,7 @@ constexpr const char *kFooter =
     "  uscx run --cpus 16 --duration 60s --trace qmap.pftrace scx_qmap -s 5000\n"
     "  uscx run --workload hogs:nice=-5/0/5 --cpus 1 fair\n"
     "  uscx run --set slice_ns=5000000 --ops timeout_ms=2000 ./my.bpf.o\n"
+    "  uscx run ./scx_qmap -s 5000\n"
     "  uscx run --topology 2n:4l:8c:2t --workload tasks.json --report json fair\n"
     "\n"
     "Exit status: 0 the scheduler was detached or ended without error; 2 bad input\n"
@@ -208,6 +209,17 @@ Status check_machine(const RunArguments &arguments, RunOptions *options) {
   return Status::ok_status();
 }
 
+// "call:N", or a time.
+Status parse_kill(const std::string &text, KillPoint *kill) {
+  constexpr std::string_view kCall = "call:";
+  if (text.empty()) return Status::ok_status();
+  Result<u64> point =
+      text.starts_with(kCall) ? parse_number(text.substr(kCall.size()), 1, ~0ull) : parse_duration(text);
+  if (!point.ok()) return point.status().at("--kill");
+  (text.starts_with(kCall) ? kill->call : kill->at_ns) = *point;
+  return Status::ok_status();
+}
+
 }  // namespace
 
 Result<RunOptions> parse_run_options(const RunArguments &arguments, const std::vector<std::string> &rest) {
@@ -249,6 +261,9 @@ Result<RunOptions> parse_run_options(const RunArguments &arguments, const std::v
   if (Status status = parse_alloc_failures(arguments.alloc_failures, &options); !status.ok()) return status;
   if (Status status = parse_isolation(arguments, &options); !status.ok()) return status;
   if (Status status = check_machine(arguments, &options); !status.ok()) return status;
+  if (Status status = parse_kill(arguments.kill, &options.kill); !status.ok()) return status;
+  // The report for programs stands alone on standard output.
+  if (arguments.report == "json") options.program_output_fd = STDERR_FILENO;
   options.trace_path = arguments.trace;
   options.use_jit = !arguments.interpreter;
   return options;
@@ -344,6 +359,9 @@ void add_options(CLI::App *run, RunArguments &a) {
   run->add_option("--isolcpus", a.isolcpus,
                   "CPUs that only tasks run on that ask for them;\nsched_ext schedulers refuse such a machine")
       ->type_name("LIST");
+  run->add_option("--kill", a.kill,
+                  "Sends SIGKILL to a scheduler program, before its\nNth system call (call:N) or at a virtual time")
+      ->type_name("POINT");
   run->add_option("--trace", a.trace, "Writes a trace that opens in Perfetto")->type_name("FILE");
   run->add_option("--report", a.report, "text or json (default text)")->type_name("FORMAT");
   run->add_flag("--interp", a.interpreter, "Runs BPF programs on the interpreter, not the JIT");

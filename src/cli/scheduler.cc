@@ -2,6 +2,7 @@
 #include "cli/scheduler.h"
 
 #include "cli/bpf_scheduler.h"
+#include "cli/program_scheduler.h"
 #include "cli/run.h"
 #include "schedulers/user_half.h"
 
@@ -44,6 +45,10 @@ Result<std::unique_ptr<SchedulerUnderTest>> make_scheduler(const RunOptions &opt
     if (!options.sets.empty() || !options.ops.empty()) return Status::error("fair has no object for --set and --ops");
     return Made(std::make_unique<FairOnly>());
   }
+  if (is_scheduler_file(options.scheduler) && is_program_file(options.scheduler))
+    return make_program_scheduler(options);
+  if (options.kill.call != 0 || options.kill.at_ns != 0)
+    return Status::error("--kill: {} is no program, and has no process to kill", options.scheduler);
   if (is_scheduler_file(options.scheduler)) return make_object_scheduler(options);
   Result<std::unique_ptr<schedulers::UserHalf>> half = make_user_half(options);
   if (!half.ok()) return half.status();

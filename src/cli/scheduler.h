@@ -31,6 +31,8 @@ class RunHost {
   virtual bool over() const = 0;
   // Output of the scheduler, as it comes.
   virtual void print(std::string_view text) = 0;
+  // What people should know: printed, and part of the report.
+  virtual void note(std::string_view line) = 0;
 };
 
 class SchedulerUnderTest {

@@ -5,6 +5,7 @@
 #define USCX_REPORT_REPORT_H_
 
 #include <string>
+#include <vector>
 
 #include "report/metrics.h"
 
@@ -22,6 +23,7 @@ struct RunInfo {
   u64 wall_ns = 0;
   u64 events = 0;
   u64 trace_hash = 0;
+  std::vector<std::string> notes;  // What was said of the run while it ran, as of a program's thread that is a CPU hog.
 };
 
 // One JSON object, indented, with a final newline. Fractions are rounded to six decimals. Of a task, `share` is its CPU

@@ -110,6 +110,7 @@ std::string report_json(const RunInfo &run, const Metrics &metrics) {
     json["trace_hash"] = nullptr;
   else
     json["trace_hash"] = fmt::format("{:016x}", run.trace_hash);
+  json["notes"] = run.notes;
   json["exit"] = exit_json(metrics.exit());
   const KickSyncsMetrics &syncs = metrics.kick_syncs();
   json["memory"]["kick_syncs_bytes"] = {{"before", syncs.before}, {"loaded", syncs.loaded}, {"after", syncs.after}};

@@ -109,6 +109,7 @@ TEST_F(ReportTest, JsonOfAnErrorExit) {
   "events": 21,
   "wall_s": 1.234568,
   "trace_hash": "0123456789abcdef",
+  "notes": [],
   "exit": {
     "kind": 1025,
     "kind_name": "SCX_EXIT_ERROR_BPF",

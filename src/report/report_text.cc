@@ -270,6 +270,7 @@ std::string report_text(const RunInfo &run, const Metrics &metrics, bool colour)
     out += labelled("Run",
                     fmt::format("{} of virtual time in {}, {} events, trace {:016x}", format_duration(run.duration_ns),
                                 short_duration(run.wall_ns), run.events, run.trace_hash));
+  for (const std::string &note : run.notes) out += labelled("Note", note);
   out += exit_text(metrics, style) + machine_text(metrics) + offline_text(metrics) + kthreads_text(metrics) +
          memory_text(metrics) + findings_text(metrics);
   return out + tasks_text(metrics, style);

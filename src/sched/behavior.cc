@@ -4,10 +4,13 @@
 #include "sched/behavior.h"
 
 #include "machine/fiber.h"
+#include "sched/current.h"
 #include "sched/kernel.h"
 
 namespace uscx::sched {
 namespace {
+
+constinit thread_local KthreadApi *running = nullptr;
 
 class FiberBehavior final : public Behavior, private KthreadApi {
  public:
@@ -18,7 +21,9 @@ class FiberBehavior final : public Behavior, private KthreadApi {
     self_ = &self;
     if (!fiber_) fiber_ = std::make_unique<machine::Fiber>([this](machine::Fiber &) { body_(*this); });
     step_ = Step::exit();  // What it does if it ends.
+    running = this;
     fiber_->resume();
+    running = nullptr;
     return step_;
   }
 
@@ -42,6 +47,8 @@ class FiberBehavior final : public Behavior, private KthreadApi {
 };
 
 }  // namespace
+
+KthreadApi *current_api() { return running; }
 
 std::unique_ptr<Behavior> make_fiber_behavior(std::function<void(KthreadApi &)> body) {
   return std::make_unique<FiberBehavior>(std::move(body));

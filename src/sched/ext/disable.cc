@@ -2,6 +2,7 @@
 // Unloading a scheduler (reference/core.md, section 14), whatever the reason: work of its own helper thread, so that it
 // gets the CPU whatever the scheduler has done to everybody else. When it ends, all tasks are back in their old classes
 // and no operation is called any more; the object itself lives on until its user detaches.
+#include "sched/current.h"
 #include "sched/ext/impl.h"
 #include "sched/hotplug.h"
 
@@ -93,8 +94,16 @@ void Ext::Impl::log_disabled(ExtSched &s) {
 void Ext::detach(ExtOps &ops) { impl_->detach(ops); }
 
 void Ext::Impl::detach(ExtOps &ops) {
-  CHECK(!machine::exec().on_cpu);
-  if (!ops.sched_) return;
+  KthreadApi *task = current_api();
+  CHECK(task || !machine::exec().on_cpu);
+  ExtSched *s = ops.sched_;
+  if (!s) return;
+  if (task) {
+    ext.begin_detach(ops);
+    wait_disabled(*task, *s);
+    s->helper->flush(*task);
+    return release(ops);
+  }
   machine.run_on(0, [&] { ext.begin_detach(ops); });
   run_until_done([&] { return ext.detached(ops); });
   machine.run_on(0, [&] { release(ops); });

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Loading a scheduler (reference/core.md, section 13). attach() is called in host context and runs the machine until
-// the enabling thread is done. Everything after the scheduler object exists fails through its exit record, not through
-// attach()'s result.
+// the enabling thread is done, or by a task that may wait (current_api()), which then waits for it. Everything after
+// the scheduler object exists fails through its exit record, not through attach()'s result.
 //
 // A stretch of enable_work() without a wait is one segment; the fork lock keeps tasks from coming and going meanwhile.
 // FIDELITY: enable-window. What enable_work() calls between its waits is not inlined (machine/fiber.h).
 #include <cerrno>
 
+#include "sched/current.h"
 #include "sched/ext/impl.h"
 #include "sched/hotplug.h"
 
@@ -58,9 +59,16 @@ void Ext::Impl::run_until_done(const std::function<bool()> &done) {
 }
 
 int Ext::Impl::attach(ExtOps &ops) {
-  CHECK(!machine::exec().on_cpu);
+  KthreadApi *task = current_api();
+  CHECK(task || !machine::exec().on_cpu);
   Load load(ops);
   if (const int error = prepare_load(ops)) return error;
+  if (task) {
+    queue_load(load);
+    enable_helper->flush(*task);
+    CHECK(load.done.load_acquire());
+    return load.result;
+  }
   machine.run_on(0, [&] { queue_load(load); });
   run_until_done([&] { return load.done.load_acquire() && enable_helper->idle(); });
   return load.result;

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// A whole scheduler program, unmodified: it runs under a process::Supervisor as tasks of the simulated machine, loads
+// what it likes, and gets SIGINT at the end of the run. One thread.
+#ifndef USCX_CLI_PROGRAM_SCHEDULER_H_
+#define USCX_CLI_PROGRAM_SCHEDULER_H_
+
+#include <memory>
+
+#include "cli/scheduler.h"
+
+namespace uscx::cli {
+
+// Is the file something to execute, rather than a BPF object?
+bool is_program_file(const std::string &path);
+
+// `options` must outlive what is made.
+Result<std::unique_ptr<SchedulerUnderTest>> make_program_scheduler(const RunOptions &options);
+
+}  // namespace uscx::cli
+
+#endif  // USCX_CLI_PROGRAM_SCHEDULER_H_

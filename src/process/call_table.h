@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Every system call of x86-64, by what becomes of it: the host executes it and we never see it (it neither waits nor
+// shows anything that the simulated machine has another idea of), or it comes to us. What is in neither list comes to
+// us too, and is refused with its name.
+//
+// Threading: constant tables.
+#ifndef USCX_PROCESS_CALL_TABLE_H_
+#define USCX_PROCESS_CALL_TABLE_H_
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "base/types.h"
+
+struct sock_filter;
+namespace uscx::sched {
+class KthreadApi;
+}
+
+namespace uscx::process {
+
+class Supervisor;
+struct Thread;
+
+// What becomes of a call, as its handler decides.
+struct Outcome {
+  enum class Kind : u8 {
+    kAnswer,      // `value` is the result, or -errno.
+    kLetThrough,  // The host executes it; it does not wait there.
+    kWait,        // Until Supervisor::wake_thread() or the virtual time `value`; then the handler is called again.
+    kYield,       // The CPU is offered to others, then the handler is called again.
+    kSlow,        // `slow` is run as the thread's own kernel path, which may wait; its outcome counts.
+    kGone,        // Nothing is to be answered any more.
+  };
+  Kind kind;
+  s64 value = 0;
+  std::function<Outcome()> slow = {};
+
+  static constexpr s64 kForever = INT64_MAX;
+  static Outcome answer(s64 value) { return {Kind::kAnswer, value}; }
+  static Outcome let_through() { return {Kind::kLetThrough}; }
+  static Outcome wait(s64 until_ns = kForever) { return {Kind::kWait, until_ns}; }
+  static Outcome yield() { return {Kind::kYield}; }
+  static Outcome gone() { return {Kind::kGone}; }
+};
+
+using Handler = Outcome (*)(Supervisor &supervisor, Thread &thread);
+
+struct CallEntry {
+  int nr;
+  const char *name;
+  u32 cost_ns;  // Of the call itself, beside the user code before it. Round figures of an ordinary x86-64 server.
+  Handler handler;
+};
+
+// FIDELITY: user-code-cost. The code between two calls.
+inline constexpr u64 kUserCodeNs = 1000;
+
+// One table a subject, each beside its handlers.
+extern const std::span<const CallEntry> kBpfCalls, kFileCalls, kFutexCalls, kPollCalls, kProcessCalls, kSchedCalls,
+    kSignalCalls, kTimeCalls;
+
+// The entry of a call that comes to us; null if we do not know it.
+const CallEntry *find_call(int nr);
+// A call's name where it is known, else "number N".
+const char *call_name(int nr);
+// The program of the host's seccomp that lets the harmless calls through and sends us the others.
+std::vector<sock_filter> call_filter();
+
+}  // namespace uscx::process
+
+#endif  // USCX_PROCESS_CALL_TABLE_H_

@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Calls on files: those of the simulated kernel are ours (system_files.h, bpf/virtual_files.h), all others the host's.
+// Reading and writing may wait, on pipes and sockets; that is virtual waiting unless the other end is outside.
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/stat.h>
+#include <poll.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "process/calls.h"
+#include "process/supervisor.h"
+#include "process/system_files.h"
+
+namespace uscx::process {
+namespace {
+
+constexpr size_t kMaxPath = 4096;
+using Kind = SystemFiles::Kind;
+
+// What a path of a program means. `ours` is empty for the host's.
+struct Target {
+  std::string ours;
+  Kind kind = Kind::kHost;
+  bool directory = false;
+};
+
+// 0, or -errno if the path cannot be read.
+int resolve(Supervisor &s, Thread &t, u64 dir_fd, u64 address, Target *target) {
+  std::string path;
+  const Remote &remote = t.process->remote;
+  if (int error = remote.get_string(&path, address, kMaxPath); error != 0) return error;
+  if (path.empty()) return 0;
+  if (path[0] != '/') {
+    const int fd = static_cast<int>(dir_fd);
+    path = (fd == AT_FDCWD ? remote.cwd() : remote.link_of_fd(fd)) + "/" + path;
+  }
+  const std::string full = s.system_files().normalize(path);
+  target->kind = s.system_files().kind(full);
+  target->directory = target->kind != Kind::kOurs && s.system_files().is_directory(full);
+  if (target->directory) target->kind = Kind::kOurs;
+  if (target->kind != Kind::kHost) target->ours = full;
+  return 0;
+}
+
+Outcome open_path(Supervisor &s, Thread &t, u64 dir_fd, u64 path, u64 flags) {
+  Target target;
+  if (int error = resolve(s, t, dir_fd, path, &target); error != 0) return Outcome::answer(error);
+  if (target.kind == Kind::kHost) return Outcome::let_through();
+  if (target.kind == Kind::kAbsent) return Outcome::answer(flags & O_CREAT ? -EACCES : -ENOENT);
+  const bool writes = (flags & O_ACCMODE) != O_RDONLY;
+  if (target.directory && writes) return Outcome::answer(-EISDIR);
+  if (!target.directory && flags & O_DIRECTORY) return Outcome::answer(-ENOTDIR);
+  if (writes && !s.system_files().writer(target.ours)) return Outcome::answer(-EACCES);
+  const int fd = target.directory ? s.system_files().open_directory(target.ours)
+                 : writes         ? s.system_files().open_for_writing(target.ours)
+                                  : s.system_files().open(target.ours);
+  if (fd < 0) return Outcome::answer(fd);
+  const int given = t.process->notifier->add_fd(t.call, fd, (flags & O_CLOEXEC) != 0);
+  ::close(fd);
+  return Outcome::answer(given);
+}
+
+Outcome do_open(Supervisor &s, Thread &t) {
+  return open_path(s, t, static_cast<u64>(AT_FDCWD), t.call.args[0], t.call.args[1]);
+}
+Outcome do_openat(Supervisor &s, Thread &t) { return open_path(s, t, t.call.args[0], t.call.args[1], t.call.args[2]); }
+
+Outcome access_path(Supervisor &s, Thread &t, u64 dir_fd, u64 path, u64 mode) {
+  Target target;
+  if (int error = resolve(s, t, dir_fd, path, &target); error != 0) return Outcome::answer(error);
+  if (target.kind == Kind::kHost) return Outcome::let_through();
+  if (target.kind == Kind::kAbsent) return Outcome::answer(-ENOENT);
+  const bool writable = !target.directory && s.system_files().writer(target.ours);
+  const bool refused = (mode & W_OK && !writable) || (mode & X_OK && !target.directory);
+  return Outcome::answer(refused ? -EACCES : 0);
+}
+
+Outcome do_access(Supervisor &s, Thread &t) {
+  return access_path(s, t, static_cast<u64>(AT_FDCWD), t.call.args[0], t.call.args[1]);
+}
+Outcome do_faccessat(Supervisor &s, Thread &t) {
+  return access_path(s, t, t.call.args[0], t.call.args[1], t.call.args[2]);
+}
+
+u32 mode_of(Supervisor &s, const Target &target) {
+  if (target.directory) return S_IFDIR | 0755;
+  return S_IFREG | (s.system_files().writer(target.ours) ? 0644 : 0444);
+}
+
+constexpr u64 kSysfsFileBytes = 4096;
+
+Outcome stat_path(Supervisor &s, Thread &t, u64 dir_fd, u64 path, u64 buffer) {
+  Target target;
+  if (int error = resolve(s, t, dir_fd, path, &target); error != 0) return Outcome::answer(error);
+  if (target.kind == Kind::kHost) return Outcome::let_through();
+  if (target.kind == Kind::kAbsent) return Outcome::answer(-ENOENT);
+  struct stat st {};
+  st.st_mode = mode_of(s, target);
+  st.st_nlink = 1;
+  st.st_size = target.directory ? 0 : kSysfsFileBytes;
+  st.st_blksize = kSysfsFileBytes;
+  return Outcome::answer(t.process->remote.put(buffer, st));
+}
+
+Outcome do_stat(Supervisor &s, Thread &t) {
+  return stat_path(s, t, static_cast<u64>(AT_FDCWD), t.call.args[0], t.call.args[1]);
+}
+Outcome do_newfstatat(Supervisor &s, Thread &t) {
+  return stat_path(s, t, t.call.args[0], t.call.args[1], t.call.args[2]);
+}
+
+Outcome do_statx(Supervisor &s, Thread &t) {
+  Target target;
+  if (int error = resolve(s, t, t.call.args[0], t.call.args[1], &target); error != 0) return Outcome::answer(error);
+  if (target.kind == Kind::kHost) return Outcome::let_through();
+  if (target.kind == Kind::kAbsent) return Outcome::answer(-ENOENT);
+  struct statx st {};
+  st.stx_mask = STATX_TYPE | STATX_MODE | STATX_NLINK | STATX_SIZE;
+  st.stx_mode = static_cast<u16>(mode_of(s, target));
+  st.stx_nlink = 1;
+  st.stx_size = target.directory ? 0 : kSysfsFileBytes;
+  st.stx_blksize = kSysfsFileBytes;
+  return Outcome::answer(t.process->remote.put(t.call.args[4], st));
+}
+
+// --- reading and writing ---
+
+// Waits until the host would not make the call wait; files and what is shared with the outside never do here.
+Outcome when_ready(Supervisor &s, Thread &t, short events) {
+  const int fd = static_cast<int>(t.call.args[0]);
+  const Remote &remote = t.process->remote;
+  struct stat st;
+  if (!remote.stat_fd(fd, &st)) return Outcome::let_through();  // The host says EBADF.
+  if (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode) || S_ISBLK(st.st_mode) || S_ISCHR(st.st_mode) || s.is_external(st))
+    return Outcome::let_through();
+  if (fd_is_ready(remote, fd, events)) return Outcome::let_through();
+  const int flags = remote.status_flags(fd);
+  if (flags >= 0 && flags & O_NONBLOCK) return Outcome::let_through();
+  if (t.interrupted) return Outcome::answer(-kErestartSys);
+  t.probe = [&remote, fd, events] { return fd_is_ready(remote, fd, events); };
+  return Outcome::wait();
+}
+
+Outcome do_read(Supervisor &s, Thread &t) { return when_ready(s, t, POLLIN); }
+Outcome do_send(Supervisor &s, Thread &t) { return when_ready(s, t, POLLOUT); }
+
+// What is written to a file of the simulated kernel.
+Outcome write_ours(Supervisor &s, Thread &t, const std::string &path, u64 address, u64 size) {
+  constexpr u64 kMaxWrite = 4096;
+  std::string text(std::min(size, kMaxWrite), '\0');
+  if (t.process->remote.read(text.data(), address, text.size()) != 0) return Outcome::answer(-EFAULT);
+  const s64 written = static_cast<s64>(text.size());
+  return {Outcome::Kind::kSlow, 0, [&s, path, text, written] {
+            const int error = (*s.system_files().writer(path))(text);
+            return Outcome::answer(error != 0 ? error : written);
+          }};
+}
+
+// More than a pipe takes at once is written piece by piece, each of at most what a pipe always takes when it takes any.
+Outcome write_pipe(Supervisor &s, Thread &t, u64 address, u64 size) {
+  constexpr u64 kPieceBytes = 4096;
+  const int fd = static_cast<int>(t.call.args[0]);
+  const Remote &remote = t.process->remote;
+  u64 &done = t.until_ns;  // Bytes so far.
+  const int own = remote.borrow_fd(fd);
+  if (own < 0) return Outcome::answer(own);
+  bool broken = false;
+  while (done < size && !broken) {
+    const short events = poll_fd(remote, fd, POLLOUT);
+    if (events == 0) break;
+    broken = (events & POLLERR) != 0;
+    if (broken) break;
+    char piece[kPieceBytes];
+    const u64 bytes = std::min(size - done, kPieceBytes);
+    if (remote.read(piece, address + done, bytes) != 0) break;
+    const ssize_t written = ::write(own, piece, bytes);
+    broken = written <= 0;
+    if (!broken) done += static_cast<u64>(written);
+  }
+  ::close(own);
+  // A broken pipe is a signal, which only the host can send to the right one.
+  if (broken && done == 0) return Outcome::let_through();
+  if (broken || done == size) return Outcome::answer(static_cast<s64>(done));
+  if (t.interrupted) return Outcome::answer(done != 0 ? static_cast<s64>(done) : -kErestartSys);
+  s.check_probes();
+  t.probe = [&remote, fd] { return fd_is_ready(remote, fd, POLLOUT); };
+  return Outcome::wait();
+}
+
+Outcome do_write(Supervisor &s, Thread &t) {
+  constexpr u64 kPipeAlwaysTakes = 4096;
+  const int fd = static_cast<int>(t.call.args[0]);
+  struct stat st;
+  if (!t.process->remote.stat_fd(fd, &st)) return Outcome::let_through();
+  if (const std::string *path = s.system_files().written_file({st.st_dev, st.st_ino}))
+    return write_ours(s, t, *path, t.call.args[1], t.call.args[2]);
+  const int flags = S_ISFIFO(st.st_mode) ? t.process->remote.status_flags(fd) : 0;
+  if (S_ISFIFO(st.st_mode) && !s.is_external(st) && t.call.args[2] > kPipeAlwaysTakes && !(flags & O_NONBLOCK))
+    return write_pipe(s, t, t.call.args[1], t.call.args[2]);
+  return when_ready(s, t, POLLOUT);
+}
+
+// Closing the last descriptor of an object of bpf(2) ends it, and may take a scheduler's end to come about.
+Outcome do_close(Supervisor &s, Thread &t) {
+  const int fd = static_cast<int>(t.call.args[0]);
+  if (!s.holds_any() || t.started || !s.host().system().object_of_fd(fd)) return Outcome::let_through();
+  Process &process = *t.process;
+  return {Outcome::Kind::kSlow, 0, [&s, &process, fd] {
+            s.release_objects(&process, fd);
+            return Outcome::let_through();
+          }};
+}
+
+// dup2(), dup3(): what the second number stands for is closed.
+Outcome do_dup(Supervisor &s, Thread &t) {
+  const int to = static_cast<int>(t.call.args[1]);
+  if (!s.holds_any() || t.call.args[0] == t.call.args[1] || !s.host().system().object_of_fd(to))
+    return Outcome::let_through();
+  Process &process = *t.process;
+  return {Outcome::Kind::kSlow, 0, [&s, &process, to] {
+            s.release_objects(&process, to);
+            return Outcome::let_through();
+          }};
+}
+
+Outcome do_close_range(Supervisor &s, Thread &t) {
+  if (t.call.args[2] != 0) return Outcome::let_through();  // CLOEXEC and UNSHARE close nothing now.
+  for (int fd : t.process->remote.fds()) {
+    if (static_cast<u64>(fd) < t.call.args[0] || static_cast<u64>(fd) > t.call.args[1]) continue;
+    if (!s.host().system().object_of_fd(fd)) continue;
+    // Callers fall back to close().
+    return Outcome::answer(-ENOSYS);
+  }
+  return Outcome::let_through();
+}
+
+Outcome do_mmap(Supervisor &s, Thread &t) {
+  const u64 *args = t.call.args;
+  const int error = s.host().system().check_mmap(static_cast<int>(args[4]), static_cast<int>(args[2]),
+                                                 static_cast<int>(args[3]), args[5], args[1]);
+  return error != 0 ? Outcome::answer(error) : Outcome::let_through();
+}
+
+Outcome do_uname(Supervisor &s, Thread &t) {
+  utsname name{};
+  std::strcpy(name.sysname, "Linux");
+  std::strcpy(name.nodename, "uscx");
+  std::strncpy(name.release, s.host().system().options().release.c_str(), sizeof name.release - 1);
+  std::strcpy(name.version, "#1 SMP PREEMPT_DYNAMIC");
+  std::strcpy(name.machine, "x86_64");
+  return Outcome::answer(t.process->remote.put(t.call.args[0], name));
+}
+
+constexpr CallEntry kTable[] = {
+    {SYS_open, "open", 1500, do_open},
+    {SYS_openat, "openat", 1500, do_openat},
+    {SYS_openat2, "openat2", 200, refuse_quietly},
+    {SYS_access, "access", 800, do_access},
+    {SYS_faccessat, "faccessat", 800, do_faccessat},
+    {SYS_faccessat2, "faccessat2", 800, do_faccessat},
+    {SYS_stat, "stat", 800, do_stat},
+    {SYS_lstat, "lstat", 800, do_stat},
+    {SYS_newfstatat, "newfstatat", 800, do_newfstatat},
+    {SYS_statx, "statx", 800, do_statx},
+    {SYS_read, "read", 500, do_read},
+    {SYS_readv, "readv", 500, do_read},
+    {SYS_recvfrom, "recvfrom", 800, do_read},
+    {SYS_recvmsg, "recvmsg", 800, do_read},
+    {SYS_accept, "accept", 1500, do_read},
+    {SYS_accept4, "accept4", 1500, do_read},
+    {SYS_write, "write", 800, do_write},
+    {SYS_writev, "writev", 800, do_send},
+    {SYS_sendto, "sendto", 1000, do_send},
+    {SYS_sendmsg, "sendmsg", 1000, do_send},
+    {SYS_close, "close", 300, do_close},
+    {SYS_close_range, "close_range", 500, do_close_range},
+    {SYS_dup2, "dup2", 300, do_dup},
+    {SYS_dup3, "dup3", 300, do_dup},
+    {SYS_mmap, "mmap", 1500, do_mmap},
+    {SYS_uname, "uname", 200, do_uname},
+};
+
+}  // namespace
+
+const std::span<const CallEntry> kFileCalls = kTable;
+
+}  // namespace uscx::process

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "process/system_files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "base/units.h"
+#include "sched/ext/ext.h"
+#include "sched/ext/ext_sched.h"
+
+namespace uscx::process {
+namespace {
+
+constexpr const char *kCpuDir = "/sys/devices/system/cpu";
+constexpr const char *kNodeDir = "/sys/devices/system/node";
+constexpr const char *kScxDir = "/sys/kernel/sched_ext";
+constexpr u64 kUserHz = 100;  // What /proc counts time in.
+
+std::string number_line(u64 value) { return fmt::format("{}\n", value); }
+
+std::string list_line(machine::MaskView mask) { return mask.to_list() + "\n"; }
+
+const char *state_name(u32 state) {
+  switch (state) {
+    case SCX_ENABLING: return "enabling";
+    case SCX_ENABLED: return "enabled";
+    case SCX_DISABLING: return "disabling";
+    default: return "disabled";
+  }
+}
+
+}  // namespace
+
+SystemFiles::SystemFiles(bridge::Host &host) : host_(host) {
+  for (const char *prefix : {"/sys/devices/system/cpu/", "/sys/devices/system/node/", "/sys/fs/cgroup/"})
+    files_.hide(prefix);
+  for (const char *name : {"/sys/kernel/btf/vmlinux", "/sys/kernel/sched_ext/hotplug_seq",
+                           "/sys/devices/system/cpu/possible", "/sys/devices/system/cpu/present"})
+    names_.insert(name);
+  add_sched_ext();
+  add_cpus();
+  add_nodes();
+  add_proc();
+}
+
+SystemFiles::~SystemFiles() {
+  std::error_code ignored;
+  if (!root_.empty()) std::filesystem::remove_all(root_, ignored);
+}
+
+void SystemFiles::add_sched_ext() {
+  sched::Ext &ext = host_.ext();
+  const std::string dir = kScxDir;
+  add(dir + "/state", [&ext] { return fmt::format("{}\n", state_name(ext.state())); });
+  add(dir + "/switch_all", [&ext] { return number_line(ext.switched_all() ? 1 : 0); });
+  add(dir + "/nr_rejected", [&ext] { return number_line(ext.nr_rejected()); });
+  add(dir + "/enable_seq", [&ext] { return number_line(ext.enable_seq()); });
+  add(fmt::format("{}/{}/ops", dir, "root"), [&ext] { return ext.root() ? ext.root()->name + "\n" : std::string(); });
+}
+
+void SystemFiles::add_cpus() {
+  const machine::Topology &topology = host_.machine().topology();
+  sched::Kernel &kernel = host_.kernel();
+  const std::string dir = kCpuDir;
+  add(dir + "/online", [&kernel] { return list_line(kernel.online_mask()); });
+  add(dir + "/offline", [&kernel, &topology] {
+    machine::CpuMask mask = topology.all();
+    for (u32 cpu = 0; cpu < topology.nr_cpus(); cpu++)
+      if (kernel.online_mask().test(cpu)) mask.clear(cpu);
+    return list_line(mask);
+  });
+  add(dir + "/kernel_max", [] { return number_line(8191); });
+  add(dir + "/isolated", [] { return std::string("\n"); });
+  add(dir + "/smt/active", [&kernel] { return number_line(kernel.smt_active() ? 1 : 0); });
+  add(dir + "/smt/control", [&kernel] { return std::string(kernel.smt_active() ? "on\n" : "notsupported\n"); });
+  for (u32 cpu = 0; cpu < topology.nr_cpus(); cpu++) {
+    const std::string here = fmt::format("{}/cpu{}", dir, cpu);
+    const u32 llc = topology.llc_of(cpu), node = topology.node_of(cpu), core = topology.core_of(cpu);
+    if (cpu > 0) add(here + "/online", [&kernel, cpu] { return number_line(kernel.online_mask().test(cpu) ? 1 : 0); });
+    add(here + "/topology/core_id", [core] { return number_line(core); });
+    add(here + "/topology/physical_package_id", [node] { return number_line(node); });
+    add(here + "/topology/die_id", [] { return number_line(0); });
+    add(here + "/topology/cluster_id", [llc] { return number_line(llc); });
+    for (const char *name : {"thread_siblings_list", "core_cpus_list"})
+      add(here + "/topology/" + name, [&topology, cpu] { return list_line(topology.smt_mask(cpu)); });
+    for (const char *name : {"core_siblings_list", "package_cpus_list", "die_cpus_list"})
+      add(here + "/topology/" + name, [&topology, node] { return list_line(topology.node_mask(node)); });
+    add(here + "/cpu_capacity", [] { return number_line(1024); });
+    add(fmt::format("{}/node{}/cpulist", here, node),
+        [&topology, node] { return list_line(topology.node_mask(node)); });
+    add_caches(cpu);
+  }
+}
+
+// A core has level 1 and 2 to itself; an LLC is a level 3.
+void SystemFiles::add_caches(u32 cpu) {
+  struct Cache {
+    u32 level;
+    const char *type, *size;
+  };
+  constexpr Cache kCaches[] = {
+      {1, "Data", "32K"}, {1, "Instruction", "32K"}, {2, "Unified", "1024K"}, {3, "Unified", "16384K"}};
+  const machine::Topology &topology = host_.machine().topology();
+  for (u32 index = 0; index < std::size(kCaches); index++) {
+    const Cache &cache = kCaches[index];
+    const std::string here = fmt::format("{}/cpu{}/cache/index{}", kCpuDir, cpu, index);
+    const bool shared = cache.level == 3;
+    const u32 id = shared ? topology.llc_of(cpu) : topology.core_of(cpu);
+    add(here + "/id", [id] { return number_line(id); });
+    add(here + "/level", [&cache] { return number_line(cache.level); });
+    add(here + "/type", [&cache] { return fmt::format("{}\n", cache.type); });
+    add(here + "/size", [&cache] { return fmt::format("{}\n", cache.size); });
+    add(here + "/coherency_line_size", [] { return number_line(64); });
+    add(here + "/shared_cpu_list", [&topology, cpu, shared] {
+      return list_line(shared ? topology.llc_mask(topology.llc_of(cpu)) : topology.smt_mask(cpu));
+    });
+  }
+}
+
+void SystemFiles::add_nodes() {
+  const machine::Topology &topology = host_.machine().topology();
+  const std::string dir = kNodeDir;
+  const auto nodes = [&topology] { return bpf::cpu_list_text(topology.nr_nodes()); };
+  for (const char *name : {"/possible", "/online", "/has_cpu", "/has_memory", "/has_normal_memory"})
+    add(dir + name, nodes);
+  for (u32 node = 0; node < topology.nr_nodes(); node++) {
+    const std::string here = fmt::format("{}/node{}", dir, node);
+    add(here + "/cpulist", [&topology, node] { return list_line(topology.node_mask(node)); });
+    add(here + "/cpumap", [&topology, node] { return topology.node_mask(node).view().to_hex() + "\n"; });
+    add(here + "/distance", [&topology, node] {
+      std::string text;
+      for (u32 other = 0; other < topology.nr_nodes(); other++)
+        text += fmt::format("{}{}", other ? " " : "", topology.node_distance(node, other));
+      return text + "\n";
+    });
+  }
+}
+
+// Ticks of user code and of idleness, as far as they are known: what a CPU has run of its tasks.
+std::string SystemFiles::stat_text() {
+  const u64 now = machine::now_ns() / (kNsPerSec / kUserHz);
+  sched::Kernel &kernel = host_.kernel();
+  std::string lines;
+  u64 busy_sum = 0, switches = 0;
+  for (u32 cpu = 0; cpu < kernel.nr_cpus(); cpu++) {
+    const sched::Rq &rq = kernel.rq(cpu);
+    const u64 idle = std::min(now, rq.idle->ts.se.sum_exec_runtime / (kNsPerSec / kUserHz));
+    busy_sum += now - idle;
+    switches += rq.nr_switches;
+    lines += fmt::format("cpu{} {} 0 0 {} 0 0 0 0 0 0\n", cpu, now - idle, idle);
+  }
+  return fmt::format(
+      "cpu  {} 0 0 {} 0 0 0 0 0 0\n{}intr 0\nctxt {}\nbtime {}\nprocesses {}\nprocs_running 1\n"
+      "procs_blocked 0\n",
+      busy_sum, now * kernel.nr_cpus() - busy_sum, lines, switches, 0, kernel.nr_tasks());
+}
+
+void SystemFiles::add_proc() {
+  sched::Kernel &kernel = host_.kernel();
+  add("/proc/stat", [this] { return stat_text(); });
+  add("/proc/uptime", [] {
+    const u64 hundredths = machine::now_ns() / (kNsPerSec / 100);
+    return fmt::format("{}.{:02} 0.00\n", hundredths / 100, hundredths % 100);
+  });
+  add("/proc/loadavg", [&kernel] {
+    u32 running = 0;
+    for (u32 cpu = 0; cpu < kernel.nr_cpus(); cpu++) running += kernel.rq(cpu).nr_running;
+    return fmt::format("0.00 0.00 0.00 {}/{} 0\n", running, kernel.nr_tasks());
+  });
+  add("/proc/version", [this] { return fmt::format("Linux version {}\n", host_.system().options().release); });
+  add("/proc/sys/kernel/osrelease", [this] { return fmt::format("{}\n", host_.system().options().release); });
+  add("/proc/cpuinfo", [this] {
+    const machine::Topology &topology = host_.machine().topology();
+    std::string text;
+    for (u32 cpu = 0; cpu < topology.nr_cpus(); cpu++)
+      text += fmt::format(
+          "processor\t: {}\nvendor_id\t: uscx\nmodel name\t: simulated CPU\nphysical id\t: {}\n"
+          "core id\t\t: {}\n\n",
+          cpu, topology.node_of(cpu), topology.core_of(cpu));
+    return text;
+  });
+}
+
+// --- paths ---
+
+void SystemFiles::add(const std::string &path, Text contents, Writer write) {
+  files_.add(path, std::move(contents));
+  names_.insert(path);
+  if (write) writers_[path] = std::move(write);
+}
+
+bool SystemFiles::is_directory(const std::string &path) const {
+  const std::string below = path + "/";
+  const auto it = names_.lower_bound(below);
+  return it != names_.end() && it->starts_with(below) && kind(below) == Kind::kAbsent;
+}
+
+SystemFiles::Kind SystemFiles::kind(const std::string &path) const {
+  const Kind here = files_.kind(path), there = host_.system().files().kind(path);
+  if (here == Kind::kOurs || there == Kind::kOurs) return Kind::kOurs;
+  return here == Kind::kAbsent ? here : there;
+}
+
+const SystemFiles::Writer *SystemFiles::writer(const std::string &path) const {
+  const auto it = writers_.find(path);
+  return it == writers_.end() ? nullptr : &it->second;
+}
+
+int SystemFiles::open(const std::string &path) const {
+  return (files_.kind(path) == Kind::kOurs ? files_ : host_.system().files()).open(path);
+}
+
+std::string SystemFiles::normalize(std::string_view path) const {
+  std::vector<std::string_view> parts;
+  for (size_t at = 0; at < path.size();) {
+    const size_t end = std::min(path.find('/', at), path.size());
+    const std::string_view part = path.substr(at, end - at);
+    at = end + 1;
+    if (part == "..") {
+      if (!parts.empty()) parts.pop_back();
+    } else if (!part.empty() && part != ".") {
+      parts.push_back(part);
+    }
+  }
+  std::string result;
+  for (std::string_view part : parts) result.append("/").append(part);
+  if (!root_.empty() && result.starts_with(root_)) result.erase(0, root_.size());
+  return result.empty() ? "/" : result;
+}
+
+int SystemFiles::open_directory(const std::string &path) {
+  if (root_.empty()) {
+    char name[] = "/tmp/uscx-XXXXXX";
+    if (::mkdtemp(name) == nullptr) return -errno;
+    root_ = name;
+  }
+  std::error_code error;
+  const std::string real = root_ + path;
+  std::filesystem::create_directories(real, error);
+  const std::string below = path + "/";
+  for (auto it = names_.lower_bound(below); it != names_.end() && it->starts_with(below); ++it) {
+    const std::string rest = it->substr(below.size());
+    const std::string name = real + "/" + rest.substr(0, rest.find('/'));
+    if (rest.find('/') != std::string::npos) {
+      std::filesystem::create_directory(name, error);
+      continue;
+    }
+    const int file = ::open(name.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0444);
+    if (file >= 0) ::close(file);
+  }
+  const int fd = ::open(real.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  return fd < 0 ? -errno : fd;
+}
+
+int SystemFiles::open_for_writing(const std::string &path) {
+  const int fd = open(path);
+  if (fd < 0) return fd;
+  struct stat st;
+  CHECK(::fstat(fd, &st) == 0);
+  written_[{st.st_dev, st.st_ino}] = path;
+  return fd;
+}
+
+const std::string *SystemFiles::written_file(const std::pair<dev_t, ino_t> &identity) const {
+  const auto it = written_.find(identity);
+  return it == written_.end() ? nullptr : &it->second;
+}
+
+}  // namespace uscx::process

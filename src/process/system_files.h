@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The files by which programs learn about the simulated machine: sysfs on CPUs, nodes, caches and sched_ext, the parts
+// of procfs that describe CPUs and load. They are added to the BpfSystem's files. A directory that a program opens is
+// made as a real one in a temporary place, with an empty file for each of ours.
+//
+// Threading: the simulation's thread.
+#ifndef USCX_PROCESS_SYSTEM_FILES_H_
+#define USCX_PROCESS_SYSTEM_FILES_H_
+
+#include <sys/types.h>
+
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "bridge/host.h"
+
+namespace uscx::process {
+
+class SystemFiles {
+ public:
+  explicit SystemFiles(bridge::Host &host);
+  ~SystemFiles();
+
+  using Kind = bpf::VirtualFiles::Kind;
+  using Writer = std::function<int(std::string_view text)>;  // Takes what one write() wrote; 0 or -errno.
+  // What an absolute path is: a file or a directory of ours, one that is not there, or the host's.
+  Kind kind(const std::string &path) const;
+  bool is_directory(const std::string &path) const;
+  // Null if a file may only be read.
+  const Writer *writer(const std::string &path) const;
+  // A new descriptor of a file's contents now, or -errno.
+  int open(const std::string &path) const;
+
+  // An absolute path without "." and "..", and the place of our directories translated back.
+  std::string normalize(std::string_view path) const;
+  // A descriptor of a real directory with what we have there, or -errno.
+  int open_directory(const std::string &path);
+  // A descriptor that takes what is written to one of our files, or -errno.
+  int open_for_writing(const std::string &path);
+  // The file of ours that is behind such a descriptor; null if there is none.
+  const std::string *written_file(const std::pair<dev_t, ino_t> &identity) const;
+  bool any_open_for_writing() const { return !written_.empty(); }
+
+ private:
+  void add_sched_ext();
+  void add_cpus();
+  void add_caches(u32 cpu);
+  void add_nodes();
+  void add_proc();
+  std::string stat_text();
+
+  bridge::Host &host_;
+  using Text = std::function<std::string()>;
+  void add(const std::string &path, Text contents, Writer write = nullptr);
+
+  bpf::VirtualFiles files_;  // Ours, beside those of the BpfSystem, which libbpf in this process sees too.
+  std::map<std::string, Writer> writers_;
+  std::set<std::string> names_;  // All files, the BpfSystem's too, for directories.
+  std::string root_;             // Of our directories; empty until the first.
+  std::map<std::pair<dev_t, ino_t>, std::string> written_;
+};
+
+}  // namespace uscx::process
+
+#endif  // USCX_PROCESS_SYSTEM_FILES_H_

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Who runs now, where code that may be called in host context as well as by a task wants to wait.
+#ifndef USCX_SCHED_CURRENT_H_
+#define USCX_SCHED_CURRENT_H_
+
+namespace uscx::sched {
+
+class KthreadApi;
+
+// The one whose code is running on its fiber on this host thread: a kernel thread, or a system call that may wait. Null
+// elsewhere, host context included.
+KthreadApi *current_api();
+
+}  // namespace uscx::sched
+
+#endif  // USCX_SCHED_CURRENT_H_

@@ -1,0 +1,215 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""Whole programs under uscx: what they see and print, that it is the same twice, and what is left after their deaths.
+
+Usage: process_test.py USCX PROGRAMS BUILD [unittest's arguments]
+"""
+import json
+import os
+import random
+import subprocess
+import sys
+import unittest
+
+USCX = os.path.abspath(sys.argv[1])
+PROGRAMS = os.path.abspath(sys.argv[2])
+EXAMPLES = os.path.join(os.path.abspath(sys.argv[3]), "linux-source-7.2", "programs")
+TIMEOUT_S = 240
+SKIPPED = 77
+
+
+class Case(unittest.TestCase):
+    def command(self, program, *args, options=(), duration="20s", cpus="8"):
+        path = program if "/" in program else os.path.join(PROGRAMS, program)
+        machine = () if "--topology" in options else ("--cpus", cpus)
+        return [USCX, "run", *machine, "--duration", duration, "--workload", "hogs:tasks=3", *options, path, *args]
+
+    def run_once(self, *args, status=0, **named):
+        done = subprocess.run(self.command(*args, **named), capture_output=True, text=True, timeout=TIMEOUT_S,
+                              stdin=subprocess.DEVNULL)
+        if status is not None:
+            self.assertEqual(done.returncode, status, done.stderr)
+        return done
+
+    def run_twice(self, program, *args, **named):
+        """Runs it twice, and returns the lines that it printed before the report."""
+        first, second = (self.run_once(program, *args, **named) for _ in range(2))
+        self.assertEqual(self.without_wall(first.stdout), self.without_wall(second.stdout))
+        self.assertEqual(first.stderr, second.stderr)
+        return first.stdout[:first.stdout.index("Scheduler ")].splitlines(), first.stderr
+
+    @staticmethod
+    def without_wall(text):
+        """The report says how long the run took in real time, which is nobody's business here."""
+        return [line.split(" in ")[0] + line[line.find(", "):] if line.startswith("Run ") else line
+                for line in text.splitlines()]
+
+
+class Clocks(Case):
+    def test_sleeps(self):
+        for program in ("clocks", "clocks_static"):
+            with self.subTest(program=program):
+                lines, _ = self.run_twice(program)
+                for line, floor in zip(lines, (1000000, 1500, 2000000)):
+                    took = int(line.split()[1])
+                    self.assertGreaterEqual(took, floor)
+                    self.assertLess(took, floor + 5000)
+                self.assertEqual(lines[3], "time 1767225603 gettimeofday 1767225603")
+                self.assertEqual(lines[4:], ["difference of clocks 1767225600 s", "cpu time below 1 ms: 1"])
+
+
+class Threads(Case):
+    def test_waits(self):
+        lines, _ = self.run_twice("threads")
+        self.assertEqual(lines, ["counter 200 in turn 1 sum 60", "timedwait timed out after 3 s",
+                                 "main is its own leader 1"])
+
+
+class Forks(Case):
+    def test_children(self):
+        lines, errors = self.run_twice("forks")
+        self.assertEqual(lines, ["posted, private 1", "child is the one that was forked 1, status 7",
+                                 "no other child 1", "killed by 9", "spawned 0", "not yet 0", "status 5", "system 3",
+                                 "popen: from a pipe"])
+        self.assertEqual(errors, "")
+
+
+class Pipes(Case):
+    def test_full_and_empty(self):
+        lines, _ = self.run_twice("pipes")
+        self.assertEqual(lines, ["socket: hello", "written 300000, sums agree 1", "empty and nonblocking 1"])
+
+
+class Polls(Case):
+    def test_readiness_and_limits(self):
+        lines, _ = self.run_twice("polls")
+        self.assertEqual(lines, ["poll 0 after 100 ms", "poll 1 after 150 ms", "select 1 set 1 after 250 ms",
+                                 "epoll 1 of 11 after 250 ms", "epoll 1 of 22 after 100 ms", "epoll 0 after 40 ms"])
+
+
+class Timers(Case):
+    def test_expirations(self):
+        lines, _ = self.run_twice("timers")
+        self.assertEqual(lines, ["8 bytes, 1 expirations after 50 ms", "8 bytes, 5 expirations after 570 ms",
+                                 "left 79 ms", "disarmed 1"])
+
+
+class Signals(Case):
+    def test_handlers(self):
+        lines, errors = self.run_twice("signals")
+        self.assertEqual(lines, ["nanosleep -1 Interrupted system call after 1000 ms, left 4 s, alarms 1",
+                                 "read 1 after 600 ms, usr1 1", "blocked, usr1 1", "sigsuspend, usr1 2",
+                                 "sigtimedwait -1 after 1000 ms", "sigtimedwait 1", "interrupted, bye"])
+        self.assertIn("ended with status 4", errors)
+
+
+class Files(Case):
+    def test_machine(self):
+        lines, _ = self.run_twice("files", options=["--topology", "2n:1l:2c:2t"])
+        self.assertEqual(lines, [
+            "/sys/kernel/sched_ext/state: disabled", "/sys/kernel/sched_ext/root/ops: empty",
+            "/sys/devices/system/cpu/online: 0-7",
+            "/sys/devices/system/cpu/possible: 0-7",
+            "/sys/devices/system/cpu/cpu3/topology/thread_siblings_list: 3,7",
+            "/sys/devices/system/cpu/cpu0/cache/index3/shared_cpu_list: 0-1,4-5",
+            "/sys/devices/system/cpu/cpu99/online: No such file or directory",
+            "/sys/devices/system/node/node1/cpulist: 2-3,6-7", "/sys/devices/system/node/node1/distance: 20 10",
+            "/sys/devices/system/cpu: cpu0 cpu1 cpu2 cpu3 cpu4 cpu5 cpu6 cpu7 isolated kernel_max offline online "
+            "possible present smt",
+            "relative: 0", "btf 1", "may not write 1", "access 0 -1", "processors 8 of 8", "sysconf 8", "release 7.2.",
+            "setaffinity 0", "on CPU 5", "CPUs 1", "SCHED_EXT 0, policy 7", "nice 5"])
+
+
+class Raw(Case):
+    def test_instructions(self):
+        lines, errors = self.run_twice("raw")
+        self.assertEqual(lines, ["slept 2 s", "pid 1", "cpu below 8: 1", "refused -38"])
+        self.assertIn("raw: system call io_uring_setup (number 425) is not implemented", errors)
+
+
+class Hog(Case):
+    def test_is_parked_and_named(self):
+        done = self.run_once("hog", duration="1s", cpus="2")
+        self.assertIn("counts as a CPU hog", done.stderr)
+        self.assertIn("was killed by signal 2", done.stderr)
+        report = json.loads(self.run_once("hog", duration="1s", cpus="2", options=["--report", "json"]).stdout)
+        self.assertIn("counts as a CPU hog", report["notes"][0])
+        hog = [task for task in report["other_tasks"] if task["name"] == "hog"]
+        # One of four tasks on two CPUs.
+        self.assertGreater(hog[0]["cpu_time_ns"], 400e6)
+
+
+class Refused(Case):
+    def test_files(self):
+        for program, why in (("./nothing", "No such file"), ("/etc/passwd", "not a BPF object")):
+            done = self.run_once(program, status=2)
+            self.assertIn(why, done.stderr)
+
+    def test_options_of_objects(self):
+        done = self.run_once("/bin/true", status=2, options=["--set", "a=1"])
+        self.assertIn("--set and --ops are for object files", done.stderr)
+
+    def test_failure_before_attaching(self):
+        done = self.run_once("/bin/false", status=2)
+        self.assertIn("ended with status 1 without attaching", done.stderr)
+
+
+class Examples(Case):
+    """The kernel's example schedulers as they are, from `make programs`."""
+
+    def setUp(self):
+        if not os.path.exists(os.path.join(EXAMPLES, "scx_simple")):
+            sys.exit(SKIPPED)
+
+    def example(self, name, *args, **named):
+        return self.run_twice(os.path.join(EXAMPLES, name), *args, options=["--workload", "mixed"], **named)
+
+    def test_simple(self):
+        for args in ((), ("-f",)):
+            lines, errors = self.example("scx_simple", *args, duration="5s")
+            self.assertEqual(len([line for line in lines if line.startswith("local=")]), 5, lines)
+            self.assertIn("EXIT: unregistered from user space", errors)
+
+    def test_statistics(self):
+        for name, mark in (("scx_central", "[SEQ 2]"), ("scx_cpu0", "local="), ("scx_userland", "BPF ENQUEUES")):
+            lines, errors = self.example(name, duration="3s")
+            self.assertTrue(any(mark in line for line in lines), lines)
+            self.assertIn("EXIT: unregistered from user space", errors)
+
+
+class Killed(Case):
+    """SIGKILL at any call: the scheduler is gone, tasks run on, the same point gives the same trace."""
+    POINTS = 40
+
+    def setUp(self):
+        self.simple = os.path.join(EXAMPLES, "scx_simple")
+        if not os.path.exists(self.simple):
+            sys.exit(SKIPPED)
+
+    def test_points(self):
+        points = random.Random(3)
+        for _ in range(self.POINTS):
+            call = points.randrange(1, 700)
+            with self.subTest(call=call):
+                hashes = set()
+                for _ in range(2):
+                    done = self.run_once(self.simple, duration="3s", status=None, options=["--kill", f"call:{call}"])
+                    self.assertIn(done.returncode, (0, 2), done.stderr)
+                    if done.returncode == 2:
+                        self.assertIn("was killed by signal 9 without attaching", done.stderr)
+                        continue
+                    self.assertIn("hog-0", done.stdout)
+                    hashes.add(done.stdout[done.stdout.index("trace "):].split()[1])
+                    if "enabled" in done.stderr:
+                        self.assertIn("disabled (unregistered from user space)", done.stderr)
+                self.assertLessEqual(len(hashes), 1)
+
+    def test_next_load(self):
+        script = "'%s' & sleep 1; kill -9 $!; wait; exec '%s'" % (self.simple, self.simple)
+        done = self.run_once("/bin/sh", "-c", script, duration="4s")
+        self.assertEqual(done.stderr.count('scheduler "simple" enabled'), 2)
+        self.assertEqual(done.stderr.count('scheduler "simple" disabled (unregistered from user space)'), 2)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0], *sys.argv[4:]])
