@@ -116,7 +116,7 @@ class Files(Case):
             "/sys/devices/system/node/node1/cpulist: 2-3,6-7", "/sys/devices/system/node/node1/distance: 20 10",
             "/sys/devices/system/cpu: cpu0 cpu1 cpu2 cpu3 cpu4 cpu5 cpu6 cpu7 isolated kernel_max offline online "
             "possible present smt",
-            "relative: 0", "btf 1", "may not write 1", "access 0 -1", "processors 8 of 8", "sysconf 8", "release 7.2.",
+            "relative: 1", "btf 1", "may not write 1", "access 0 -1", "processors 8 of 8", "sysconf 8", "release 7.2.",
             "setaffinity 0", "on CPU 5", "CPUs 1", "SCHED_EXT 0, policy 7", "nice 5"])
 
 
