@@ -8,6 +8,7 @@
 
 #include "cli/command.h"
 #include "cli/explore_scheduler.h"
+#include "cli/program_scheduler.h"
 #include "cli/run_arguments.h"
 #include "cli/scheduler.h"
 #include "scenario/scenario.h"
@@ -283,6 +284,8 @@ Result<Saved> subject_of(const ExploreArgs &args, const std::vector<std::string>
     if (!rest.empty()) return Status::error("a scenario takes no arguments ('{}')", rest[0]);
     return saved;
   }
+  if (is_scheduler_file(args.subject) && is_program_file(args.subject))
+    return Status::error("{}: a whole program cannot be explored; its object file can", args.subject);
   const bool known =
       args.subject == "fair" || is_scheduler_file(args.subject) || schedulers::find_scheduler(args.subject) != nullptr;
   if (!known)

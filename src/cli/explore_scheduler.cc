@@ -127,6 +127,7 @@ class StageHost final : public RunHost {
   }
   bool over() const override { return over_; }
   void print(std::string_view) override {}
+  void note(std::string_view) override {}
 
  private:
   bridge::Host &host_;

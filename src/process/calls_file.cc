@@ -241,9 +241,16 @@ Outcome do_close_range(Supervisor &s, Thread &t) {
 
 Outcome do_mmap(Supervisor &s, Thread &t) {
   const u64 *args = t.call.args;
-  const int error = s.host().system().check_mmap(static_cast<int>(args[4]), static_cast<int>(args[2]),
-                                                 static_cast<int>(args[3]), args[5], args[1]);
-  return error != 0 ? Outcome::answer(error) : Outcome::let_through();
+  bpf::BpfSystem::Mmap mapping{args[0], static_cast<int>(args[2]), static_cast<int>(args[3]), args[5], args[1], false,
+                               {}};
+  const int error = s.host().system().check_mmap(static_cast<int>(args[4]), &mapping);
+  if (error != 0) return Outcome::answer(error);
+  // Our file's offsets are the kernel's, except in maps that show a part of their memory twice or choose their address.
+  const bool as_it_is = mapping.pieces.empty() || (mapping.pieces.size() == 1 && mapping.pieces[0].offset == args[5] &&
+                                                   mapping.pieces[0].size == args[1] && mapping.address == args[0]);
+  if (as_it_is) return Outcome::let_through();
+  s.note(fmt::format("{}: this kind of map cannot be mapped by a program yet", t.process->name));
+  return Outcome::answer(-EOPNOTSUPP);
 }
 
 Outcome do_uname(Supervisor &s, Thread &t) {
