@@ -135,7 +135,8 @@ class Map : public Object {
   virtual void *value_of(const void *) { return nullptr; }
   // The same for any address and any type, as far as it can be found out; slow.
   virtual void *value_around(const void *address) { return value_of(address); }
-  // See BpfSystem::unshare_maps().
+  // See BpfSystem::unshare_maps(). Maps without memory that is shared with user space have nothing to do.
+  virtual bool can_unshare() const { return mmap_size() == 0; }
   virtual void unshare() {}
   // The key of a value for a timer's callback, as an address that programs can read.
   virtual void *key_of(void *) { return nullptr; }

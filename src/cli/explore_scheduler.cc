@@ -168,6 +168,17 @@ void explore_attached(const SchedulerStage &stage, bridge::Host &host, ExploreRu
   check_end(host, stage, run);
 }
 
+// Schedules that start from a loaded scheduler each need its memory for themselves.
+Status check_memory(bridge::Host &host) {
+  for (const std::shared_ptr<bpf::Map> &map : host.system().maps())
+    if (!map->can_unshare())
+      return Status::error(
+          "map {}: its type shares memory with user space in a way that schedules cannot take apart; with --with-load "
+          "each schedule makes its own",
+          map->attr().name);
+  return Status::ok_status();
+}
+
 Result<std::vector<u8>> bytes_of_file(const std::string &path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) return Status::error("{}: cannot be read", path);
@@ -201,15 +212,17 @@ Status with_scheduler(const SchedulerStage &stage, const ScenarioUser &use) {
   Result<std::unique_ptr<bridge::Host>> created = make_host(stage.options);
   if (!created.ok()) return created.status();
   bridge::Host &host = **created;
+  Status memory;
   StageHost stage_host(host, stage.options, [&] {
     const u64 start_hash = host.tracer().hash();
+    if (!stage.with_load && !(memory = check_memory(host)).ok()) return;
     if (stage.with_load)
       use([&stage](ExploreRun &run) { explore_whole_life(stage, run); }, start_hash);
     else
       use([&stage, &host](ExploreRun &run) { explore_attached(stage, host, run); }, start_hash);
   });
   if (Status status = (*scheduler)->run(stage_host); !status.ok()) return status;
-  if (stage_host.over()) return Status::ok_status();
+  if (stage_host.over()) return memory;
   const sched::ExitRecord *exit = host.ext().last_exit();
   return Status::error("{}: the scheduler ended before its workload began{}", stage.options.scheduler,
                        exit ? fmt::format(": {} ({})", exit->reason, exit->msg) : "");

@@ -153,6 +153,41 @@ class PartialMode(Case):
                 self.assertEqual(any("(partial)" in line for line in report["log"]), "-p" in options)
 
 
+class CpusAway(Case):
+    """CPUs that go offline, have no tick, or are kept apart."""
+
+    RESTART_FOR_HOTPLUG = 1 << 48 | 1 << 32  # SCX_ECODE_ACT_RESTART | SCX_ECODE_RSN_HOTPLUG
+
+    def test_offline_and_back(self):
+        report = self.report("--cpus", "4", "--hotplug", "2:off@100ms,2:on@200ms", "--duration", "500ms", "fair")
+        (away,) = report["cpus_offline"]
+        self.assertEqual(away["cpu"], 2)
+        self.assertTrue(100_000_000 <= away["from_ns"] < away["until_ns"] < 300_000_000, away)
+
+    def test_a_scheduler_without_handlers_asks_to_be_loaded_again(self):
+        end = self.report("--cpus", "4", "--hotplug", "2:off@100ms", "--duration", "500ms", "scx_simple")["exit"]
+        self.assertEqual(end["kind_name"], "SCX_EXIT_UNREG_KERN")
+        self.assertEqual(end["code"], self.RESTART_FOR_HOTPLUG)
+        self.assertEqual(end["message"], "cpu 2 going offline, exiting scheduler")
+        self.assertEqual(end["stuck_tasks"], 0)
+
+    def test_cpu_0_stays(self):
+        result = self.uscx("run", "--cpus", "2", "--hotplug", "0:off@1ms", "--duration", "10ms", "fair")
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("CPU 0 cannot be taken offline", result.stderr)
+
+    def test_isolated_domains_and_sched_ext_exclude_each_other(self):
+        result = self.uscx("run", "--cpus", "4", "--isolcpus", "2-3", "--duration", "100ms", "scx_simple")
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("isolcpus=", result.stdout + result.stderr)
+
+    def test_without_a_tick_work_is_done(self):
+        report = self.report("--cpus", "4", "--nohz-full", "3", "--workload", "hogs:tasks=4", "--duration", "2s", "fair")
+        shares = [task["cpu_time_ns"] for task in report["tasks"] if task["name"].startswith("hog")]
+        self.assertEqual(len(shares), 4)
+        self.assertGreater(min(shares), 1_900_000_000)
+
+
 class Streams(Case):
     def test_json_is_alone_on_stdout(self):
         result = self.uscx("run", "--report", "json", "--duration", "2s", "--cpus", "2", "scx_simple")

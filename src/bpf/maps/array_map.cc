@@ -115,6 +115,7 @@ class ArrayMap final : public Map {
     const u64 offset = static_cast<const char *>(address) - values_;
     return offset < stride_ * max_entries() ? values_ + offset / stride_ * stride_ : nullptr;
   }
+  bool can_unshare() const override { return true; }
   void unshare() override {
     if (attr().flags & BPF_F_MMAPABLE) Region::get().unshare(values_, memfd());
   }
