@@ -4,7 +4,7 @@
 #include <errno.h>
 
 #include <algorithm>
-#include <mutex>
+#include <atomic>
 
 #include "base/check.h"
 #include "bpf/bpf_system.h"
@@ -49,23 +49,29 @@ class KeyWord {
  public:
   explicit KeyWord(BpfSystem &system) : system_(system) {}
   ~KeyWord() {
-    if (words_ != nullptr) Region::get().free_pages(words_);
+    if (u64 *words = words_.load()) Region::get().free_pages(words);
   }
   KeyWord(const KeyWord &) = delete;
   KeyWord &operator=(const KeyWord &) = delete;
   u32 *set(u32 value) {
-    std::call_once(made_, [this] {
-      words_ = static_cast<u64 *>(Region::get().alloc_at_end(Half::kReadWrite, sizeof(u64) * system_.nr_cpus()));
-    });
-    u32 *word = reinterpret_cast<u32 *>(words_ + system_.running_cpu());
+    u64 *words = words_.load(std::memory_order_acquire);
+    if (words == nullptr) words = make();
+    u32 *word = reinterpret_cast<u32 *>(words + system_.running_cpu());
     *word = value;
     return word;
   }
 
  private:
+  // Made at first use. CPUs that come at once each make one, and all but the first give theirs back.
+  u64 *make() {
+    u64 *const made = static_cast<u64 *>(Region::get().alloc_at_end(Half::kReadWrite, sizeof(u64) * system_.nr_cpus()));
+    u64 *first = nullptr;
+    if (words_.compare_exchange_strong(first, made)) return made;
+    Region::get().free_pages(made);
+    return first;
+  }
   BpfSystem &system_;
-  std::once_flag made_;
-  u64 *words_ = nullptr;
+  std::atomic<u64 *> words_ = nullptr;
 };
 
 class ArrayMap final : public Map {
