@@ -182,7 +182,8 @@ class CpusAway(Case):
         self.assertIn("isolcpus=", result.stdout + result.stderr)
 
     def test_without_a_tick_work_is_done(self):
-        report = self.report("--cpus", "4", "--nohz-full", "3", "--workload", "hogs:tasks=4", "--duration", "2s", "fair")
+        options = ["--cpus", "4", "--nohz-full", "3", "--workload", "hogs:tasks=4", "--duration", "2s"]
+        report = self.report(*options, "fair")
         shares = [task["cpu_time_ns"] for task in report["tasks"] if task["name"].startswith("hog")]
         self.assertEqual(len(shares), 4)
         self.assertGreater(min(shares), 1_900_000_000)
