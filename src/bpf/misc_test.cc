@@ -6,6 +6,8 @@
 
 #include <set>
 
+#include <cstring>
+
 #include "bpf/exec.h"
 #include "bpf/helper.h"
 #include "bpf/perf_event.h"
@@ -92,7 +94,9 @@ TEST_P(MiscTest, LibbpfsPerfBufferGetsSamples) {
       [](void *ctx, int cpu, void *data, u32 size) {
         EXPECT_EQ(cpu, 2);
         EXPECT_GE(size, 16u);
-        static_cast<Got *>(ctx)->numbers.push_back(*static_cast<u64 *>(data));
+        u64 number;  // Samples need not be aligned.
+        std::memcpy(&number, data, sizeof(number));
+        static_cast<Got *>(ctx)->numbers.push_back(number);
       },
       [](void *ctx, int, u64 lost) { static_cast<Got *>(ctx)->lost += lost; }, &got, &opts);
   ASSERT_NE(consumer, nullptr) << libbpf_text() << env_.logged;
