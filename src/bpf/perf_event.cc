@@ -111,6 +111,7 @@ int PerfEvent::check_mmap(u64 size, u64 offset) {
 }
 
 void PerfEvent::copy_in(u64 at, const void *from, u64 size) {
+  if (size == 0) return;
   const u64 start = at & (data_bytes_ - 1);
   const u64 first = std::min(size, data_bytes_ - start);
   char *data = buffer_ + kPageBytes;

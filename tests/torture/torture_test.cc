@@ -33,12 +33,12 @@ u32 nr_entries(const char *path) {
 // What must be the same before and after.
 struct Holdings {
   u32 nr_tasks, nr_files, nr_threads;
-  u64 kick_syncs_bytes, live_bytes;
+  u64 kick_syncs_bytes;
   size_t nr_callbacks;
   bool operator==(const Holdings &) const = default;
   friend void PrintTo(const Holdings &h, std::ostream *out) {
     *out << h.nr_tasks << " tasks, " << h.nr_files << " files, " << h.nr_threads << " threads, " << h.kick_syncs_bytes
-         << " bytes of sequence arrays, " << h.live_bytes << " bytes in all, " << h.nr_callbacks << " RCU callbacks";
+         << " bytes of sequence arrays, " << h.nr_callbacks << " RCU callbacks";
   }
 };
 
