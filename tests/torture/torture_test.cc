@@ -62,9 +62,8 @@ struct Torture : testing::Test {
     m.kernel.ext().settle();
     run_until_true(
         [&] { return m.kernel.rcu().nr_callbacks() == 0 && (!nr_tasks || m.kernel.nr_tasks() == nr_tasks); });
-    return {m.kernel.nr_tasks(),           nr_entries("/proc/self/fd"),
-            nr_entries("/proc/self/task"), m.kernel.ext().kick_syncs_bytes(),
-            m.kernel.ext().live_bytes(),   m.kernel.rcu().nr_callbacks()};
+    return {m.kernel.nr_tasks(), nr_entries("/proc/self/fd"), nr_entries("/proc/self/task"),
+            m.kernel.ext().kick_syncs_bytes(), m.kernel.rcu().nr_callbacks()};
   }
   Holdings settled() {
     // Until nothing changes any more: threads of the last unloading end one after the other.
