@@ -3,36 +3,10 @@
 
 namespace uscx::bpf {
 
-u64 sign_extend(u64 value, u32 bytes) {
-  if (bytes >= 8) return value;
-  const u32 shift = 64 - 8 * bytes;
-  return static_cast<u64>(static_cast<s64>(value << shift) >> shift);
-}
-
 std::optional<u64> fold_alu(AluOp op, u32 bits, u64 a, u64 b) {
-  if (bits == 32) {
-    a = static_cast<u32>(a);
-    b = static_cast<u32>(b);
-  }
-  const u64 shift = b & (bits - 1);
-  switch (op) {
-    case AluOp::kAdd: return a + b;
-    case AluOp::kSub: return a - b;
-    case AluOp::kMul: return a * b;
-    case AluOp::kDiv: return b == 0 ? 0 : a / b;
-    case AluOp::kMod: return b == 0 ? a : a % b;
-    case AluOp::kOr: return a | b;
-    case AluOp::kAnd: return a & b;
-    case AluOp::kXor: return a ^ b;
-    case AluOp::kLsh: return a << shift;
-    case AluOp::kRsh: return a >> shift;
-    case AluOp::kArsh:
-      return bits == 32 ? static_cast<u64>(static_cast<s32>(a) >> shift)
-                        : static_cast<u64>(static_cast<s64>(a) >> shift);
-    case AluOp::kSdiv:
-    case AluOp::kSmod: return std::nullopt;
-  }
-  return std::nullopt;
+  if (op == AluOp::kSdiv || op == AluOp::kSmod) return std::nullopt;
+  if (bits == 32) return alu<u32, s32>(op, static_cast<u32>(a), static_cast<u32>(b));
+  return alu<u64, s64>(op, a, b);
 }
 
 bool cond_holds(Cond cond, bool is64, u64 a, u64 b) {

@@ -18,33 +18,6 @@ namespace {
 
 using HelperFn = u64 (*)(u64, u64, u64, u64, u64);
 
-s64 sign_extend(u64 value, unsigned bytes) {
-  const unsigned shift = 64 - bytes * 8;
-  return s64(value << shift) >> shift;
-}
-
-template <typename U, typename S>
-U alu(AluOp op, U a, U b) {
-  constexpr U kMask = sizeof(U) * 8 - 1;
-  switch (op) {
-    case AluOp::kAdd: return a + b;
-    case AluOp::kSub: return a - b;
-    case AluOp::kMul: return a * b;
-    case AluOp::kDiv: return b == 0 ? 0 : a / b;
-    case AluOp::kMod: return b == 0 ? a : a % b;
-    // -1 apart: the quotient of the least number does not exist, and wraps.
-    case AluOp::kSdiv: return b == 0 ? 0 : S(b) == -1 ? U(0) - a : U(S(a) / S(b));
-    case AluOp::kSmod: return b == 0 ? a : S(b) == -1 ? 0 : U(S(a) % S(b));
-    case AluOp::kOr: return a | b;
-    case AluOp::kAnd: return a & b;
-    case AluOp::kXor: return a ^ b;
-    case AluOp::kLsh: return a << (b & kMask);
-    case AluOp::kRsh: return a >> (b & kMask);
-    case AluOp::kArsh: return U(S(a) >> (b & kMask));
-  }
-  return 0;
-}
-
 u64 endian(EndianOp op, unsigned size, u64 value) {
   const u64 low = size == 8 ? value : value & ((1ull << (size * 8)) - 1);
   if (op == EndianOp::kLittle) return low;
@@ -143,7 +116,7 @@ class Frame {
         break;
       case OpKind::kNeg: dst = op.is64 ? 0 - dst : u32(0 - u32(dst)); break;
       case OpKind::kMov: dst = op.is64 ? b : u32(b); break;
-      case OpKind::kMovSx: dst = op.is64 ? u64(sign_extend(b, op.size)) : u32(sign_extend(b, op.size)); break;
+      case OpKind::kMovSx: dst = op.is64 ? sign_extend(b, op.size) : u32(sign_extend(b, op.size)); break;
       case OpKind::kEndian: dst = endian(op.endian(), op.size, dst); break;
       case OpKind::kAddrSpaceCast:
         // The kernel knows a pointer to the arena's first page by its type, we by the whole word: only NULL stays 0.
@@ -181,7 +154,7 @@ class Frame {
       program_.count_wild_load(pc_);
       value = 0;
     }
-    r_[insn.dst] = op.sign ? u64(sign_extend(value, op.size)) : value;
+    r_[insn.dst] = op.sign ? sign_extend(value, op.size) : value;
   }
 
   u64 writable_address(const Insn &insn) {

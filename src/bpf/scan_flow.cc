@@ -215,7 +215,7 @@ ScanFlow::Value ScanFlow::alu(const OpInfo &op, const Value &a, const Value &b) 
   if (a.is_const() && b.is_const()) {
     const auto result = fold_alu(op.alu(), op.is64 ? 64 : 32, a.number, b.number);
     if (!result.has_value()) return {};
-    return constant(op.is64 ? *result : static_cast<u32>(*result));
+    return constant(*result);
   }
   const bool is_zero = (a.is_const() && a.number == 0) || (b.is_const() && b.number == 0);
   if (is_zero && (op.alu() == AluOp::kAnd || op.alu() == AluOp::kMul)) return constant(0);

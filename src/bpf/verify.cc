@@ -308,7 +308,7 @@ Value Verifier::alu_value(u32 index, const Insn &insn, const Value &a, const Val
   const OpInfo &op = *insn.info;
   if (a.is_known() && b.is_known()) {
     const auto result = fold_alu(op.alu(), op.is64 ? 64 : 32, a.known(), b.known());
-    if (result.has_value()) return Value::constant(op.is64 ? *result : static_cast<u32>(*result));
+    if (result.has_value()) return Value::constant(*result);
     return fresh(!op.is64);
   }
   if (op.alu() == AluOp::kXor && op.reg_src && insn.dst == insn.src) return Value::constant(0);
