@@ -27,7 +27,8 @@ void CallFrame::make_stack() {
   stack_.base = base;
 }
 
-BpfOps::BpfOps(Host &host, bpf::StructOpsMap &map) : host_(host) {
+BpfOps::BpfOps(Host &host, bpf::StructOpsMap &map, bool cid_form) : host_(host) {
+  // The same layout up to priv in both forms.
   const sched_ext_ops &table = *static_cast<const sched_ext_ops *>(map.table());
   config_.name = table.name;
   config_.flags = table.flags;
@@ -36,8 +37,9 @@ BpfOps::BpfOps(Host &host, bpf::StructOpsMap &map) : host_(host) {
   config_.exit_dump_len = table.exit_dump_len;
   config_.hotplug_seq = table.hotplug_seq;
   config_.sub_cgroup_id = table.sub_cgroup_id;
+  config_.cid_form = cid_form;
   for (u32 i = 0; i < static_cast<u32>(Op::count); i++) {
-    const bpf::Prog *prog = map.prog(sched::op_name(static_cast<Op>(i)));
+    const bpf::Prog *prog = map.prog(sched::op_name(static_cast<Op>(i), cid_form));
     if (!prog) continue;
     programs_[i] = prog->program();
     implemented_.set(i);
@@ -72,7 +74,7 @@ u64 BpfOps::call(Op op, u64 a0, u64 a1, u64 a2, u64 a3) {
 void BpfOps::eject(Op op, const bpf::Program &, const bpf::Abort &abort) {
   sched::ExtSched *sched = host_.ext().sched_of(*this);
   if (!sched) return;
-  std::string message = fmt::format("ops.{}(): {}", sched::op_name(op), abort.message);
+  std::string message = fmt::format("ops.{}(): {}", sched::op_name(op, config_.cid_form), abort.message);
   if (abort.reason == bpf::AbortReason::kBudget) message += "; " + host_.ext().soft_lockup();
   host_.ext().error(*sched, message);
 }

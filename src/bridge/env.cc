@@ -94,7 +94,7 @@ void KernelEnv::timer_arm(bpf::TimerId id, u64 expires_ns, s32 cpu) {
 }
 
 void KernelEnv::program_aborted(bpf::Prog &prog, const bpf::Abort &abort) {
-  sched::ExtSched *sched = prog.assoc_map() ? host_.sched_ext_type().sched_of(prog.assoc_map()) : host_.ext().root();
+  sched::ExtSched *sched = prog.assoc_map() ? SchedExtType::sched_of(prog.assoc_map()) : host_.ext().root();
   if (!sched || !machine::exec().on_cpu) return Env::program_aborted(prog, abort);
   std::string message = fmt::format("callback of {}: {}", prog.name(), abort.message);
   if (abort.reason == bpf::AbortReason::kBudget) message += "; " + host_.ext().soft_lockup();

@@ -42,9 +42,7 @@ Status Host::init() {
   options.hz = machine_->hz();
   options.use_jit = config_.use_jit;
   options.explore = config_.explore;
-  auto type = std::make_unique<SchedExtType>(*this);
-  sched_ext_type_ = type.get();
-  options.struct_ops.push_back(std::move(type));
+  for (bool cid_form : {false, true}) options.struct_ops.push_back(std::make_unique<SchedExtType>(*this, cid_form));
   options.struct_ops.push_back(std::make_unique<TcpCongestionType>());
   Result<std::unique_ptr<bpf::BpfSystem>> system = bpf::BpfSystem::create(*env_, std::move(options));
   if (!system.ok()) return system.status();

@@ -25,7 +25,6 @@
 namespace uscx::bridge {
 
 class KernelEnv;
-class SchedExtType;
 
 struct HostConfig {
   machine::MachineConfig machine;
@@ -54,7 +53,6 @@ class Host {
   // The environment of programs on this CPU, up to date.
   const bpf::ExecEnv &exec_env();
   bpf::ExecMode exec_mode() const { return config_.use_jit ? bpf::ExecMode::kJit : bpf::ExecMode::kInterp; }
-  SchedExtType &sched_ext_type() { return *sched_ext_type_; }
 
   // Writes a wild_load event for each source line that read what is not there. Call it once for each set of loaded
   // programs, when they have ended.
@@ -71,8 +69,7 @@ class Host {
   sched::Kernel kernel_;
   std::unique_ptr<KernelEnv> env_;
   std::unique_ptr<bpf::BpfSystem> system_;
-  SchedExtType *sched_ext_type_ = nullptr;  // Owned by system_.
-  std::vector<bpf::ExecEnv> exec_envs_;     // One a CPU, and the last for host context.
+  std::vector<bpf::ExecEnv> exec_envs_;  // One a CPU, and the last for host context.
 };
 
 }  // namespace uscx::bridge

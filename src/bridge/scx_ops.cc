@@ -5,10 +5,12 @@
 #include <cctype>
 #include <cerrno>
 #include <climits>
+#include <cstddef>
 #include <cstring>
 
 #include "abi/scx.h"
 #include "bpf/prog.h"
+#include "bridge/cid_ops.h"
 #include "bridge/env.h"
 #include "bridge/host.h"
 #include "bridge/scx_contexts.h"
@@ -18,12 +20,9 @@ namespace uscx::bridge {
 namespace {
 
 // Callbacks that may be sleepable programs (reference/ops.md).
-constexpr const char *kSleepable[] = {"init_task",   "cgroup_init", "cgroup_exit", "cgroup_prep_move", "cpu_online",
-                                      "cpu_offline", "init",        "exit",        "sub_attach",       "sub_detach"};
-
-// Callbacks that programs may fill in but that this machine never makes: it has one cgroup and no core scheduling.
-// A scheduler that relies on them would misbehave without a word, so cgroup moves and the like are refused by name.
-constexpr const char *kUnsupported[] = {"sub_attach", "sub_detach"};
+constexpr const char *kSleepable[] = {"init_task",  "cgroup_init", "cgroup_exit", "cgroup_prep_move",
+                                      "cpu_online", "cpu_offline", "cid_online",  "cid_offline",
+                                      "init",       "exit",        "sub_attach",  "sub_detach"};
 
 template <size_t N>
 bool contains(const char *const (&list)[N], const std::string &name) {
@@ -50,20 +49,10 @@ int check_data(const std::string &member, const sched_ext_ops &user, u32 hz) {
 
 }  // namespace
 
-bool SchedExtType::is_implemented(std::string_view member) const {
-  return !contains(kUnsupported, std::string(member));
-}
-
-int SchedExtType::check_member(const bpf::StructOpsMember &member, const bpf::Prog &, std::string *why) {
-  if (is_implemented(member.name)) return 0;
-  *why = fmt::format("ops.{} is not implemented", member.name);
-  return -EOPNOTSUPP;
-}
-
 bool SchedExtType::may_sleep(const bpf::StructOpsMember &member) const { return contains(kSleepable, member.name); }
 
 bpf::VerifyRules SchedExtType::rules(const bpf::StructOpsMember &member) const {
-  return callback_rules(member.name, false);
+  return callback_rules(member.name, cid_form_);
 }
 
 int SchedExtType::init_member(const bpf::StructOpsMember &member, const void *user_table, void *table) {
@@ -88,7 +77,7 @@ class TracedTable {
   TracedTable(Host &host, bpf::StructOpsMap &map, const char *function) : host_(host), function_(function) {
     if (!bpf::HookTable::of(host.system()).any()) return;
     copy_ = bpf::Region::get().alloc_pages(bpf::Half::kReadOnly, sizeof(sched_ext_ops), true);
-    std::memcpy(copy_, map.table(), sizeof(sched_ext_ops));
+    std::memcpy(copy_, map.table(), offsetof(sched_ext_ops, priv));  // As far as both forms are the same.
     static_cast<KernelEnv &>(host_.system().env())
         .trace_hooks()
         .fire_function(function_, false, {reinterpret_cast<u64>(copy_), 0});
@@ -126,13 +115,19 @@ int SchedExtType::attach(bpf::StructOpsMap &map) {
     std::lock_guard hold(lock_);
     std::unique_ptr<BpfOps> &entry = loaded_[map.id()];
     if (entry) return -EBUSY;  // Still there from an attachment that exited by itself.
-    entry = std::make_unique<BpfOps>(host_, map);
+    entry = make_ops(map);
     ops = entry.get();
   }
   // Time passes.
-  const int error = host_.ext().attach(*ops);
+  const int error = ops ? host_.ext().attach(*ops) : -EINVAL;
   if (error) forget(map);
   return error;
+}
+
+std::unique_ptr<BpfOps> SchedExtType::make_ops(bpf::StructOpsMap &map) {
+  if (!cid_form_) return std::make_unique<BpfOps>(host_, map);
+  bpf::ArenaMap *arena = CidOps::only_arena(map);
+  return arena ? std::make_unique<CidOps>(host_, map, *arena) : nullptr;
 }
 
 void SchedExtType::unreg(bpf::StructOpsMap &map) {
@@ -155,10 +150,14 @@ void SchedExtType::forget(bpf::StructOpsMap &map) {
 }
 
 sched::ExtSched *SchedExtType::sched_of(bpf::StructOpsMap *map) {
-  if (!map) return nullptr;
+  SchedExtType *type = map ? dynamic_cast<SchedExtType *>(&map->type()) : nullptr;
+  return type ? type->find(*map) : nullptr;
+}
+
+sched::ExtSched *SchedExtType::find(const bpf::StructOpsMap &map) {
   std::lock_guard hold(lock_);
-  const auto it = loaded_.find(map->id());
-  return it == loaded_.end() ? nullptr : host_.ext().sched_of(*it->second);
+  const auto it = loaded_.find(map.id());
+  return it == loaded_.end() || !it->second ? nullptr : host_.ext().sched_of(*it->second);
 }
 
 }  // namespace uscx::bridge

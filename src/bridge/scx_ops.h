@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// struct_ops binding of sched_ext: SchedExtType is what bpf(2) asks about `sched_ext_ops` maps, BpfOps is a loaded
-// table of BPF programs as the core's ExtOps.
+// struct_ops binding of sched_ext: SchedExtType is what bpf(2) asks about `sched_ext_ops` and `sched_ext_ops_cid` maps,
+// BpfOps is a loaded table of BPF programs as the core's ExtOps (cid_ops.h: in cid form).
 #ifndef USCX_BRIDGE_SCX_OPS_H_
 #define USCX_BRIDGE_SCX_OPS_H_
 
@@ -23,9 +23,9 @@ namespace uscx::bridge {
 
 class Host;
 
-class BpfOps final : public sched::ExtOps {
+class BpfOps : public sched::ExtOps {
  public:
-  BpfOps(Host &host, bpf::StructOpsMap &map);
+  BpfOps(Host &host, bpf::StructOpsMap &map, bool cid_form = false);
   ~BpfOps() override;
 
   Host &host() { return host_; }
@@ -72,9 +72,11 @@ class BpfOps final : public sched::ExtOps {
   void cpu_acquire(s32 cpu) override;
   void cpu_release(s32 cpu, scx_cpu_release_args *args) override;
 
- private:
+ protected:
   // Runs the callback's program with these arguments; 0 when it was aborted.
   u64 call(sched::Op op, u64 a0 = 0, u64 a1 = 0, u64 a2 = 0, u64 a3 = 0);
+
+ private:
   void eject(sched::Op op, const bpf::Program &program, const bpf::Abort &abort);
 
   Host &host_;
@@ -85,11 +87,10 @@ class BpfOps final : public sched::ExtOps {
 
 class SchedExtType final : public bpf::StructOpsType {
  public:
-  explicit SchedExtType(Host &host) : host_(host) {}
+  SchedExtType(Host &host, bool cid_form) : host_(host), cid_form_(cid_form) {}
 
-  const char *name() const override { return "sched_ext_ops"; }
-  bool is_implemented(std::string_view member) const override;
-  int check_member(const bpf::StructOpsMember &member, const bpf::Prog &prog, std::string *why) override;
+  const char *name() const override { return cid_form_ ? "sched_ext_ops_cid" : "sched_ext_ops"; }
+  int check_member(const bpf::StructOpsMember &, const bpf::Prog &, std::string *) override { return 0; }
   bool may_sleep(const bpf::StructOpsMember &member) const override;
   bpf::VerifyRules rules(const bpf::StructOpsMember &member) const override;
   int init_member(const bpf::StructOpsMember &member, const void *user_table, void *table) override;
@@ -98,13 +99,16 @@ class SchedExtType final : public bpf::StructOpsType {
   void unreg(bpf::StructOpsMap &map) override;
 
   // The scheduler that a map's programs act for; nullptr when it is not registered.
-  sched::ExtSched *sched_of(bpf::StructOpsMap *map);
+  static sched::ExtSched *sched_of(bpf::StructOpsMap *map);
 
  private:
   int attach(bpf::StructOpsMap &map);
+  std::unique_ptr<BpfOps> make_ops(bpf::StructOpsMap &map);  // Null: not what the form asks for.
+  sched::ExtSched *find(const bpf::StructOpsMap &map);
   void forget(bpf::StructOpsMap &map);
 
   Host &host_;
+  const bool cid_form_;
   std::mutex lock_;                                // A leaf but for Ext::sched_of().
   std::map<u32, std::unique_ptr<BpfOps>> loaded_;  // By the map's id; guarded by lock_.
 };

@@ -19,7 +19,7 @@ Caller caller() {
   if (BpfOps *ops = BpfOps::current()) return {ops->host(), ops->host().ext().sched_of(*ops)};
   Host &host = caller_host();
   bpf::Prog *prog = bpf::running_prog();
-  if (sched::ExtSched *sched = host.sched_ext_type().sched_of(prog->assoc_map())) return {host, sched};
+  if (sched::ExtSched *sched = SchedExtType::sched_of(prog->assoc_map())) return {host, sched};
   return {host, prog->assoc_map() ? nullptr : host.ext().root()};
 }
 

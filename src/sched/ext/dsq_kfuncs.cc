@@ -140,9 +140,8 @@ s32 Ext::dsq_nr_queued(ExtSched &s, u64 dsq_id) {
     return static_cast<s32>(rq.ext.local_dsq.nr.load());
   }
   if (is_local_id(dsq_id)) {
-    const s32 cpu = static_cast<s32>(dsq_id & SCX_DSQ_LOCAL_CPU_MASK);
-    return impl.cpu_ok(s, cpu) ? static_cast<s32>(impl.kernel.rq(static_cast<u32>(cpu)).ext.local_dsq.nr.load())
-                               : -ENOENT;
+    const s32 cpu = impl.local_on_cpu(s, dsq_id);
+    return cpu >= 0 ? static_cast<s32>(impl.kernel.rq(static_cast<u32>(cpu)).ext.local_dsq.nr.load()) : -ENOENT;
   }
   Dsq *dsq = s.dsqs.find(dsq_id);
   return dsq ? static_cast<s32>(dsq->nr.load()) : -ENOENT;
@@ -171,8 +170,8 @@ void Ext::dsq_reenq(ExtSched &s, u64 dsq_id, u64 flags) {
   if (is_local_id(dsq_id)) {
     const s32 cpu = dsq_id == SCX_DSQ_LOCAL
                         ? static_cast<s32>((here && here->locked_rq ? here->locked_rq : &this_rq)->cpu)
-                        : static_cast<s32>(dsq_id & SCX_DSQ_LOCAL_CPU_MASK);
-    if (!impl.cpu_ok(s, cpu)) return;
+                        : impl.local_on_cpu(s, dsq_id);
+    if (cpu < 0) return;
     Rq &rq = impl.kernel.rq(static_cast<u32>(cpu));
     impl.ask_reenq_local(rq, flags);
     rq.ext.deferred_pending = true;

@@ -90,10 +90,6 @@ int Ext::Impl::prepare_load(const ExtOps &ops) {
     return -EINVAL;
   }
   if (config.sub_cgroup_id > 1) return check_sub_attach(config);
-  if (config.cid_form) {
-    kernel.log("sched_ext: schedulers in cid form are not implemented");
-    return -EOPNOTSUPP;
-  }
   // Threads that the loading itself needs are there before a scheduler could refuse them.
   if (!enable_helper && !alloc_faults.strikes(AllocSite::enable_helper))
     enable_helper = KthreadWorker::create(kernel, "scx_enable_helper", SCHED_FIFO, kHelperRtPriority);
@@ -174,6 +170,7 @@ ExtSched *Ext::Impl::alloc_for_load(ExtOps &ops) {
     machine::racy_store(rq.shared->scx.cpuperf_target, SCX_CPUPERF_ONE);
     rq.shared->scx.cpu_released = false;
   }
+  cids.build(kernel.online_mask());
   root = &s;
   idle.enable(s.ops_flags, s.ops.has(Op::update_idle));
   for (Op op : {Op::exit, Op::dump, Op::dump_cpu, Op::dump_task, Op::sub_attach})
@@ -185,6 +182,10 @@ ExtSched *Ext::Impl::alloc_for_load(ExtOps &ops) {
       return false;
     }
     s.record->flags |= SCX_EFLAG_INITIALIZED;
+  }
+  if (!s.ops.prepare()) {
+    error(s, fmt::format("scx_root_enable() failed ({})", -ENOMEM));
+    return false;
   }
   for (Op op : {Op::cpu_online, Op::cpu_offline})
     if (s.ops.has(op)) s.arm(op);
@@ -223,7 +224,8 @@ const char *Ext::Impl::validate(const ExtSched &s) const {
     return "SCX_OPS_ENQ_LAST requires ops.enqueue() to be implemented";
   if (s.flag(SCX_OPS_BUILTIN_IDLE_PER_NODE) && s.ops.has(Op::update_idle) && !s.flag(SCX_OPS_KEEP_BUILTIN_IDLE))
     return "SCX_OPS_BUILTIN_IDLE_PER_NODE requires CPU idle selection enabled";
-  if (s.ops.has(Op::sub_attach) || s.ops.has(Op::sub_detach)) return "ops.sub_attach/detach() need the cid form";
+  if (!s.cid_form() && (s.ops.has(Op::sub_attach) || s.ops.has(Op::sub_detach)))
+    return "ops.sub_attach/detach() need the cid form";
   return nullptr;
 }
 

@@ -58,8 +58,8 @@ void Ext::Impl::leave_custody(ExtSched &s, Rq *locked_rq, Task &p, u64 deq_flags
 Dsq &Ext::Impl::find_dsq_for_insert(ExtSched &s, Rq &rq, u64 dsq_id, Task &p, u64 *enq_flags) {
   if (dsq_id == SCX_DSQ_LOCAL) return rq.ext.local_dsq;
   if ((dsq_id & SCX_DSQ_LOCAL_ON) == SCX_DSQ_LOCAL_ON) {
-    const s32 cpu = static_cast<s32>(dsq_id & SCX_DSQ_LOCAL_CPU_MASK);
-    if (cpu_ok(s, cpu, "in SCX_DSQ_LOCAL_ON dispatch verdict")) return kernel.rq(static_cast<u32>(cpu)).ext.local_dsq;
+    const s32 cpu = local_on_cpu(s, dsq_id, "in SCX_DSQ_LOCAL_ON dispatch verdict");
+    if (cpu >= 0) return kernel.rq(static_cast<u32>(cpu)).ext.local_dsq;
   } else if (dsq_id == SCX_DSQ_GLOBAL) {
     return global_dsq_of(s, p);
   } else if (Dsq *dsq = s.dsqs.find(dsq_id)) {

@@ -9,10 +9,11 @@ namespace uscx::sched {
 namespace {
 
 // The operations that were running on this CPU, innermost first: what a kernel would show as functions.
-std::vector<std::string> callback_chain(const CallContext *context) {
+std::vector<std::string> callback_chain(const CallContext *context, bool cid_form) {
   std::vector<std::string> chain;
   for (; context && chain.size() < SCX_EXIT_BT_LEN; context = context->outer)
-    if (context->op) chain.push_back(fmt::format("bpf__sched_ext_ops_{}", op_name(*context->op)));
+    if (context->op)
+      chain.push_back(fmt::format("bpf__sched_ext_ops_{}{}", cid_form ? "cid_" : "", op_name(*context->op, cid_form)));
   return chain;
 }
 
@@ -33,7 +34,7 @@ bool Ext::Impl::claim_exit(ExtSched &s, u32 kind, s64 code, const std::string &m
   record.reason = exit_reason(kind);
   record.msg = msg.substr(0, SCX_EXIT_MSG_LEN - 1);
   // FIDELITY: backtrace.
-  if (kind >= SCX_EXIT_ERROR) record.backtrace = callback_chain(ext.context());
+  if (kind >= SCX_EXIT_ERROR) record.backtrace = callback_chain(ext.context(), s.cid_form());
   trace(EventType::scx_exit, kind, static_cast<u64>(code), trace_text(record.reason), trace_text(record.msg));
   trace(EventType::scx_exit_cpu, static_cast<u64>(cpu + 1));
   cpus[this_cpu()].exit_irqs.push_back(&s);

@@ -94,7 +94,17 @@ bool valid_name(const std::string &name) {
 
 }  // namespace
 
-const char *op_name(Op op) { return kOpNames[static_cast<u32>(op)]; }
+const char *op_name(Op op, bool cid_form) {
+  if (!cid_form) return kOpNames[static_cast<u32>(op)];
+  switch (op) {
+    case Op::select_cpu: return "select_cid";
+    case Op::set_cpumask: return "set_cmask";
+    case Op::dump_cpu: return "dump_cid";
+    case Op::cpu_online: return "cid_online";
+    case Op::cpu_offline: return "cid_offline";
+    default: return op_name(op);
+  }
+}
 
 int check_ops_config(const OpsConfig &config, u32 hz) {
   if (!valid_name(config.name)) return -EINVAL;
@@ -160,6 +170,7 @@ Ext::Impl::Impl(Ext &e, Kernel &k)
       machine(k.machine()),
       cpus(k.machine().nr_cpus()),
       idle(k),
+      cids(k.machine().topology()),
       hotplug_seq(k.machine().nr_cpus()),
       kick_syncs(k, alloc_faults),
       spinning(std::make_unique<std::atomic<u64>[]>(machine::mask_words(k.machine().nr_cpus()))),
@@ -204,6 +215,18 @@ bool Ext::Impl::cpu_ok(ExtSched &s, s32 cpu, const char *where) {
   if (cpu >= 0 && static_cast<u32>(cpu) < kernel.nr_cpus()) return true;
   error(s, where ? fmt::format("invalid CPU {} {}", cpu, where) : fmt::format("invalid CPU {}", cpu));
   return false;
+}
+
+bool Ext::Impl::cid_ok(ExtSched &s, s32 cid) {
+  if (cids.built() && cids.valid(cid)) return true;
+  error(s, fmt::format("invalid cid {}", cid));
+  return false;
+}
+
+s32 Ext::Impl::local_on_cpu(ExtSched &s, u64 dsq_id, const char *where) {
+  const s32 number = static_cast<s32>(dsq_id & SCX_DSQ_LOCAL_CPU_MASK);
+  if (!s.cid_form()) return cpu_ok(s, number, where) ? number : -EINVAL;
+  return cid_ok(s, number) ? cids.cpu_of(static_cast<u32>(number)) : -EINVAL;
 }
 
 void Ext::Impl::lock_dsq(Dsq &dsq) {

@@ -13,6 +13,7 @@
 
 #include "machine/alloc_faults.h"
 #include "sched/class.h"
+#include "sched/ext/cids.h"
 #include "sched/ext/dsq.h"
 #include "sched/ext/ops.h"
 #include "sched/kernel.h"
@@ -143,6 +144,12 @@ class Ext {
   bool task_set_dsq_vtime(ExtSched &s, Task &p, u64 vtime);
   void kick_cpu(ExtSched &s, s32 cpu, u64 flags);
   bool cpu_valid(ExtSched &s, s32 cpu);  // False raises "invalid CPU %d".
+  // Cids, for schedulers of both forms. The wrong ones raise an error and give -EINVAL.
+  const Cids &cids() const;
+  bool cid_valid(ExtSched &s, s32 cid);
+  s32 cid_to_cpu(ExtSched &s, s32 cid);
+  s32 cpu_to_cid(ExtSched &s, s32 cpu);
+  void cid_override(ExtSched &s, const s32 *cpu_to_cid, u32 bytes);
   u64 scx_now();
   u32 reenqueue_local();
   void dsq_reenq(ExtSched &s, u64 dsq_id, u64 flags);

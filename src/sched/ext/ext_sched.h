@@ -43,6 +43,7 @@ struct ExtSched {
   bool has(Op op) const { return armed_ops >> static_cast<u32>(op) & 1; }
   void arm(Op op) { armed_ops = armed_ops | u64{1} << static_cast<u32>(op); }
   void disarm_all() { armed_ops = 0; }
+  bool cid_form() const { return ops.config().cid_form; }
   bool flag(u64 ops_flag) const { return ops_flags & ops_flag; }
   bool bypassing(u32 cpu) const { return cpus[cpu].bypassing; }
   Dsq &global_dsq(u32 node) { return global_dsqs[node]; }

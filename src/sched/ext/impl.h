@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "machine/alloc_faults.h"
+#include "sched/ext/cids.h"
 #include "sched/ext/ext.h"
 #include "sched/ext/ext_sched.h"
 #include "sched/ext/idle.h"
@@ -121,6 +122,9 @@ struct Ext::Impl {
   void init_rqs();
   void set_state(u32 next);
   bool cpu_ok(ExtSched &s, s32 cpu, const char *where = nullptr);
+  bool cid_ok(ExtSched &s, s32 cid);
+  // The CPU that SCX_DSQ_LOCAL_ON names, in the scheduler's own numbers; negative, with an error, if there is none.
+  s32 local_on_cpu(ExtSched &s, u64 dsq_id, const char *where = nullptr);
   void error(ExtSched &s, const std::string &msg) {
     claim_exit(s, SCX_EXIT_ERROR, 0, msg, static_cast<s32>(this_cpu()));
   }
@@ -270,6 +274,7 @@ struct Ext::Impl {
   machine::Machine &machine;
   std::vector<PerCpu> cpus;
   IdleTracker idle;
+  Cids cids;
 
   // Life cycle. Written on kernel threads, with enable_mutex where it says so.
   SleepMutex enable_mutex;

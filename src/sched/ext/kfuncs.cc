@@ -51,6 +51,28 @@ cgroup *Ext::task_cgroup(ExtSched &s, Task &p) {
 
 bool Ext::cpu_valid(ExtSched &s, s32 cpu) { return impl_->cpu_ok(s, cpu); }
 
+const Cids &Ext::cids() const { return impl_->cids; }
+
+bool Ext::cid_valid(ExtSched &s, s32 cid) { return impl_->cid_ok(s, cid); }
+
+s32 Ext::cid_to_cpu(ExtSched &s, s32 cid) {
+  return impl_->cid_ok(s, cid) ? impl_->cids.cpu_of(static_cast<u32>(cid)) : -EINVAL;
+}
+
+s32 Ext::cpu_to_cid(ExtSched &s, s32 cpu) {
+  return impl_->cpu_ok(s, cpu) ? impl_->cids.cid_of(static_cast<u32>(cpu)) : -EINVAL;
+}
+
+void Ext::cid_override(ExtSched &s, const s32 *cpu_to_cid, u32 bytes) {
+  Impl &impl = *impl_;
+  const size_t expected = impl.cids.nr() * sizeof(s32);
+  if (impl.root != &s) return impl.error(s, "scx_bpf_cid_override() only allowed from root sched");
+  if (bytes != expected)
+    return impl.error(s, fmt::format("scx_bpf_cid_override: expected {} bytes, got {}", expected, bytes));
+  const std::string problem = impl.cids.override_order(cpu_to_cid);
+  if (!problem.empty()) impl.error(s, problem);
+}
+
 void Ext::kick_cpu(ExtSched &s, s32 cpu, u64 flags) {
   if (impl_->cpu_ok(s, cpu)) impl_->kick(&s, static_cast<u32>(cpu), flags);
 }

@@ -56,7 +56,7 @@ enum class Op : u32 {
   cpu_release,
   count
 };
-const char *op_name(Op op);  // "select_cpu"
+const char *op_name(Op op, bool cid_form = false);  // "select_cpu", "select_cid"
 
 // The data members of sched_ext_ops, as the scheduler set them (0 = default).
 struct OpsConfig {
@@ -67,7 +67,7 @@ struct OpsConfig {
   u32 exit_dump_len = 0;
   u64 hotplug_seq = 0;
   u64 sub_cgroup_id = 0;
-  bool cid_form = false;
+  bool cid_form = false;  // Numbers that the table and its kfuncs speak of are cids (cids.h).
 };
 
 class ExtOps {
@@ -101,6 +101,8 @@ class ExtOps {
   virtual void cpu_online(s32) {}
   virtual void cpu_offline(s32) {}
   virtual s32 init() { return 0; }
+  // After init, and before anything else is called: what the table needs for its calls. False: no memory.
+  virtual bool prepare() { return true; }
   virtual void exit(scx_exit_info *) {}
   virtual void cpu_acquire(s32 cpu) { (void)cpu; }
   virtual void cpu_release(s32 cpu, scx_cpu_release_args *) { (void)cpu; }
