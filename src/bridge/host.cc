@@ -69,6 +69,8 @@ void Host::set_print_listener(std::function<void(u64, const std::string &)> list
   env_->on_print = std::move(listener);
 }
 
+void Host::set_wakeup_listener(std::function<void(bpf::Object &)> listener) { env_->on_wakeup = std::move(listener); }
+
 void Host::set_user_cpu(u32 cpu) {
   CHECK(cpu + 1 < exec_envs_.size());
   exec_envs_.back().cpu = cpu;

@@ -47,6 +47,8 @@ class Host {
 
   // Text that a program prints with bpf_printk, with its virtual time; also traced.
   void set_print_listener(std::function<void(u64 time_ns, const std::string &)> listener);
+  // User space that polls a descriptor of the object is to look again. Called in the middle of a program.
+  void set_wakeup_listener(std::function<void(bpf::Object &)> listener);
 
   // Where the user-space program runs that calls bpf(2) from outside of the machine.
   void set_user_cpu(u32 cpu);

@@ -19,6 +19,7 @@ namespace uscx::cli {
 using Action = std::function<int()>;
 
 void add_run_command(CLI::App &app, Action &action);
+void add_session_commands(CLI::App &app, Action &action);  // session start, exec, status, stop
 void add_list_command(CLI::App &app, Action &action);
 void add_btf_command(CLI::App &app, Action &action);
 void add_inspect_command(CLI::App &app, Action &action);

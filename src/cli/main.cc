@@ -21,6 +21,7 @@ int main(int argc, char **argv) {
   app.get_formatter()->column_width(26);
   uscx::cli::Action action;
   uscx::cli::add_run_command(app, action);
+  uscx::cli::add_session_commands(app, action);
   uscx::cli::add_list_command(app, action);
   uscx::cli::add_btf_command(app, action);
   uscx::cli::add_inspect_command(app, action);

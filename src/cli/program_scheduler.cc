@@ -17,6 +17,7 @@ namespace {
 
 // How long a program has to end after SIGINT, and how finely the machine's progress is watched.
 constexpr u64 kGraceNs = 10 * kNsPerSec;
+constexpr u64 kLastNs = 120 * kNsPerSec;  // A scheduler that starves even the dying is ejected meanwhile.
 constexpr u64 kSliceNs = 10 * kNsPerMs;
 
 class ProgramScheduler final : public SchedulerUnderTest {
@@ -32,7 +33,7 @@ class ProgramScheduler final : public SchedulerUnderTest {
     process::ProgramSpec spec;
     spec.args = options_.scheduler_args;
     spec.args.insert(spec.args.begin(), options_.scheduler);
-    spec.output_fd = options_.program_output_fd;
+    spec.fds[STDOUT_FILENO] = options_.program_output_fd;
     Result<process::Process *> started = supervisor.start(spec);
     if (!started.ok()) return started.status();
     process::Process &program = **started;
@@ -45,7 +46,7 @@ class ProgramScheduler final : public SchedulerUnderTest {
       run.advance(next_look_ns(run) - run.host().machine().loop_now_ns());
       kill_if_due(run, supervisor, program);
     }
-    finish(run, supervisor);
+    end_programs(run, supervisor, options_.scheduler);
     if (program.wait_status != 0) run.note(fmt::format("{} {}", options_.scheduler, ending(program)));
     return Status::ok_status();
   }
@@ -70,24 +71,6 @@ class ProgramScheduler final : public SchedulerUnderTest {
     if (options_.kill.at_ns != 0 && run.host().machine().loop_now_ns() >= options_.kill.at_ns) supervisor.kill(program);
   }
 
-  // SIGINT, and time to end; then SIGKILL. What is left to do then takes the kernel's own time.
-  void finish(RunHost &run, process::Supervisor &supervisor) {
-    machine::Machine &machine = run.host().machine();
-    run.advance(0);
-    const auto alive = [&supervisor] { return !supervisor.all_gone(); };
-    if (!alive()) return;
-    supervisor.signal_all(SIGINT);
-    machine.run_while(alive, machine.loop_now_ns() + kGraceNs);
-    if (!alive()) return;
-    run.note(fmt::format("{} does not end on SIGINT within {} and is killed", options_.scheduler,
-                         format_duration(kGraceNs)));
-    for (const auto &process : supervisor.processes()) supervisor.kill(*process);
-    // A scheduler that starves even the dying is ejected by its watchdog meanwhile.
-    constexpr u64 kLastNs = 120 * kNsPerSec;
-    const bool gone = machine.run_while(alive, machine.loop_now_ns() + kLastNs) || !alive();
-    CHECK(gone, "killed programs do not end");
-  }
-
   static std::string ending(const process::Process &program) {
     const int status = program.wait_status;
     if (WIFSIGNALED(status)) return fmt::format("was killed by signal {}", WTERMSIG(status));
@@ -98,6 +81,20 @@ class ProgramScheduler final : public SchedulerUnderTest {
 };
 
 }  // namespace
+
+void end_programs(RunHost &run, process::Supervisor &supervisor, const std::string &who) {
+  machine::Machine &machine = run.host().machine();
+  run.advance(0);
+  const auto alive = [&supervisor] { return !supervisor.all_gone(); };
+  if (!alive()) return;
+  supervisor.signal_all(SIGINT);
+  machine.run_while(alive, machine.loop_now_ns() + kGraceNs);
+  if (!alive()) return;
+  run.note(fmt::format("{} does not end on SIGINT within {} and is killed", who, format_duration(kGraceNs)));
+  for (const auto &process : supervisor.processes()) supervisor.kill(*process);
+  const bool gone = machine.run_while(alive, machine.loop_now_ns() + kLastNs) || !alive();
+  CHECK(gone, "killed programs do not end");
+}
 
 bool is_program_file(const std::string &path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);

@@ -8,10 +8,17 @@
 
 #include "cli/scheduler.h"
 
+namespace uscx::process {
+class Supervisor;
+}
+
 namespace uscx::cli {
 
 // Is the file something to execute, rather than a BPF object?
 bool is_program_file(const std::string &path);
+
+// At the end of a run: SIGINT to all programs, ten virtual seconds to end, then SIGKILL. `who` is named then.
+void end_programs(RunHost &run, process::Supervisor &supervisor, const std::string &who);
 
 // `options` must outlive what is made.
 Result<std::unique_ptr<SchedulerUnderTest>> make_program_scheduler(const RunOptions &options);

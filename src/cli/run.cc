@@ -49,9 +49,10 @@ class Run final : public RunHost {
   }
 
   bridge::Host &host() override { return host_; }
-  void advance(u64 ns) override { advance_until(std::min(options_.duration_ns, now_ns() + ns)); }
-  void advance_to_end() override { advance_until(options_.duration_ns); }
-  bool over() const override { return now_ns() >= options_.duration_ns || interrupted(); }
+  void advance(u64 ns) override { advance_until(std::min(end_ns_, now_ns() + ns)); }
+  void advance_to_end() override { advance_until(end_ns_); }
+  bool over() const override { return now_ns() >= end_ns_ || interrupted(); }
+  void end_now() override { end_ns_ = now_ns(); }
   void print(std::string_view text) override {
     if (options_.hooks.output) options_.hooks.output(text);
   }
@@ -140,14 +141,14 @@ class Run final : public RunHost {
       const Clock::time_point before = Clock::now();
       host_.machine().run_until(std::min(end_ns, now_ns() + slicer_.slice_ns()));
       slicer_.took(seconds_since(before));
-      if (options_.hooks.progress)
-        options_.hooks.progress({now_ns(), options_.duration_ns, host_.machine().nr_events(), wall_s()});
+      if (options_.hooks.progress) options_.hooks.progress({now_ns(), end_ns_, host_.machine().nr_events(), wall_s()});
     }
     // Detaching takes time too, which is not the workload's.
     if (over() && !metrics_.finished()) metrics_.finish(now_ns());
   }
 
   const RunOptions &options_;
+  u64 end_ns_ = options_.duration_ns;
   bridge::Host &host_;
   report::Metrics &metrics_;
   const Clock::time_point start_;
@@ -193,7 +194,10 @@ Result<RunResult> run(const RunOptions &options) {
   CHECK(!options.workloads.empty() && options.duration_ns > 0);
   Result<std::unique_ptr<SchedulerUnderTest>> scheduler = make_scheduler(options);
   if (!scheduler.ok()) return scheduler.status();
+  return run(options, **scheduler);
+}
 
+Result<RunResult> run(const RunOptions &options, SchedulerUnderTest &scheduler) {
   RunResult result;
   result.metrics = std::make_unique<report::Metrics>(options.topology.nr_cpus());
   std::unique_ptr<report::PerfettoSink> perfetto;
@@ -219,7 +223,7 @@ Result<RunResult> run(const RunOptions &options) {
 
   Run run(options, *host, *result.metrics);
   if (Result<std::vector<workload::PlannedTask>> plan = run.plan(); !plan.ok()) return plan.status();
-  if (Status status = (*scheduler)->run(run); !status.ok()) return status;
+  if (Status status = scheduler.run(run); !status.ok()) return status;
   run.advance_to_end();  // A scheduler that ended by itself leaves the rest of the run to the fair class.
 
   host->ext().settle();

@@ -98,6 +98,9 @@ struct RunResult {
 
 // An error is bad input or a refused load; nothing is left behind.
 Result<RunResult> run(const RunOptions &options);
+// The same with something else in the scheduler's place.
+class SchedulerUnderTest;
+Result<RunResult> run(const RunOptions &options, SchedulerUnderTest &scheduler);
 
 // The command's exit status for a run that took place.
 enum ExitStatus : int { kExitOk = 0, kExitBadInput = 2, kExitSchedulerError = 3, kExitStall = 4 };

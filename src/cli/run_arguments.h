@@ -4,6 +4,7 @@
 #ifndef USCX_CLI_RUN_ARGUMENTS_H_
 #define USCX_CLI_RUN_ARGUMENTS_H_
 
+#include <CLI/CLI.hpp>
 #include <string>
 #include <vector>
 
@@ -20,8 +21,15 @@ struct RunArguments {
   bool interpreter = false;
 };
 
+// The options that say what the machine is and does, which `uscx session start` has too.
+void add_machine_options(CLI::App *app, RunArguments &arguments);
+
 // `rest` is the scheduler and its own arguments.
 Result<RunOptions> parse_run_options(const RunArguments &arguments, const std::vector<std::string> &rest);
+
+// Hooks that write what a run says of itself as text.
+RunHooks text_hooks(std::function<void(std::string_view text)> write);
+std::string report_of(const RunResult &result, const std::string &format, bool terminal);
 
 }  // namespace uscx::cli
 

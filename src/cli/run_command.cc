@@ -269,22 +269,23 @@ Result<RunOptions> parse_run_options(const RunArguments &arguments, const std::v
   return options;
 }
 
-namespace {
-
-RunHooks make_hooks(Terminal &terminal, const InterruptGuard &interrupt) {
+RunHooks text_hooks(std::function<void(std::string_view text)> write) {
   RunHooks hooks;
-  hooks.log = [&terminal](u64 time_ns, const std::string &line) {
-    terminal.write(report::format_log_line({time_ns, line}) + "\n");
-  };
-  hooks.bpf_print = [&terminal](u64 time_ns, const std::string &text) {
+  hooks.log = [write](u64 time_ns, const std::string &line) { write(report::format_log_line({time_ns, line}) + "\n"); };
+  hooks.bpf_print = [write](u64 time_ns, const std::string &text) {
     const bool ends = !text.empty() && text.back() == '\n';
-    terminal.write(report::format_log_line({time_ns, "bpf_trace_printk: " + text}) + (ends ? "" : "\n"));
+    write(report::format_log_line({time_ns, "bpf_trace_printk: " + text}) + (ends ? "" : "\n"));
   };
-  hooks.output = [&terminal](std::string_view text) { terminal.write(text); };
-  hooks.progress = [&terminal](const Progress &progress) { terminal.show(progress); };
-  hooks.stop = interrupt.stop();
+  hooks.output = std::move(write);
   return hooks;
 }
+
+std::string report_of(const RunResult &result, const std::string &format, bool terminal) {
+  return format == "json" ? report::report_json(result.info, *result.metrics)
+                          : report::report_text(result.info, *result.metrics, terminal);
+}
+
+namespace {
 
 std::string describe_failure(void *) {
   return fmt::format("At virtual time {}, on CPU {}.", format_duration(machine::now_ns()), machine::this_cpu());
@@ -298,39 +299,29 @@ int do_run(const RunArguments &arguments, const std::vector<std::string> &rest) 
   if (usage->has_value()) return std::fputs((*usage)->c_str(), stdout) < 0 ? kExitBadInput : kExitOk;
   Terminal terminal;
   const InterruptGuard interrupt;
-  options->hooks = make_hooks(terminal, interrupt);
+  options->hooks = text_hooks([&terminal](std::string_view text) { terminal.write(text); });
+  options->hooks.progress = [&terminal](const Progress &progress) { terminal.show(progress); };
+  options->hooks.stop = interrupt.stop();
   set_check_context(describe_failure, nullptr);
   Result<RunResult> result = run(*options);
   set_check_context(nullptr, nullptr);
   terminal.clear();
   if (!result.ok()) return bad_input(result.status());
-  const std::string report = arguments.report == "json"
-                                 ? report::report_json(result->info, *result->metrics)
-                                 : report::report_text(result->info, *result->metrics, isatty(STDOUT_FILENO));
+  const std::string report = report_of(*result, arguments.report, isatty(STDOUT_FILENO));
   const bool written =
       std::fwrite(report.data(), 1, report.size(), stdout) == report.size() && std::fflush(stdout) == 0;
   if (!written) return bad_input(Status::error("standard output: the report cannot be written"));
   return exit_status(*result);
 }
 
-void add_options(CLI::App *run, RunArguments &a) {
+// What a session, which has no end and only programs, does without.
+void add_run_options(CLI::App *run, RunArguments &a) {
   run->add_option(
          "--machine", a.machine,
          "simulated (default), or threads: one thread a CPU,\nin real time; more CPUs than the host has share it")
       ->type_name("KIND");
-  run->add_option("--cpus", a.cpus, "Number of CPUs, 1 to 8192 (default 8)")->type_name("N");
-  run->add_option("--topology", a.topology,
-                  "Nodes, LLCs per node, cores per LLC and threads\nper core: 2n:4l:8c:2t has 128 CPUs")
-      ->type_name("SHAPE");
-  run->add_option("--hz", a.hz, "Ticks per second, 10 to 10000 (default 250)")->type_name("N");
-  run->add_option("--workload", a.workloads,
-                  "What the tasks do: NAME[:KEY=VALUE,...] (see\nuscx list workloads) or a JSON file; may be\n"
-                  "repeated (default mixed)")
-      ->type_name("WORKLOAD")
-      ->allow_extra_args(false);
   run->add_option("--duration", a.duration, "Virtual time to run (default 10s, or what the\nJSON file says)")
       ->type_name("TIME");
-  run->add_option("--seed", a.seed, "Seed of all randomness (default 1)")->type_name("N");
   run->add_option("--set", a.sets, "Sets a global variable of the BPF object; may be\nrepeated")
       ->type_name("VAR=VALUE")
       ->allow_extra_args(false);
@@ -340,34 +331,48 @@ void add_options(CLI::App *run, RunArguments &a) {
   run->add_option("--recipe", a.recipe,
                   "What the object's own user half would do: globals,\nops, maps, programs, in JSON (docs/RECIPES.md)")
       ->type_name("FILE");
-  run->add_option("--sysrq", a.sysrqs,
+  run->add_option("--kill", a.kill,
+                  "Sends SIGKILL to a scheduler program, before its\nNth system call (call:N) or at a virtual time")
+      ->type_name("POINT");
+}
+
+}  // namespace
+
+void add_machine_options(CLI::App *app, RunArguments &a) {
+  app->add_option("--cpus", a.cpus, "Number of CPUs, 1 to 8192 (default 8)")->type_name("N");
+  app->add_option("--topology", a.topology,
+                  "Nodes, LLCs per node, cores per LLC and threads\nper core: 2n:4l:8c:2t has 128 CPUs")
+      ->type_name("SHAPE");
+  app->add_option("--hz", a.hz, "Ticks per second, 10 to 10000 (default 250)")->type_name("N");
+  app->add_option("--workload", a.workloads,
+                  "What the tasks do: NAME[:KEY=VALUE,...] (see\nuscx list workloads) or a JSON file; may be\n"
+                  "repeated (default mixed)")
+      ->type_name("WORKLOAD")
+      ->allow_extra_args(false);
+  app->add_option("--seed", a.seed, "Seed of all randomness (default 1)")->type_name("N");
+  app->add_option("--sysrq", a.sysrqs,
                   "Presses SysRq keys: s@TIME ejects the scheduler,\nd@TIME dumps its state; as in d@1s,s@2s")
       ->type_name("KEY@TIME,...")
       ->allow_extra_args(false);
-  run->add_option("--hotplug", a.hotplugs,
+  app->add_option("--hotplug", a.hotplugs,
                   "Takes CPUs offline and brings them online again,\nas in 2:off@1s,2:on@2s; CPU 0 stays")
       ->type_name("CPU:off@TIME,...")
       ->allow_extra_args(false);
-  run->add_option(
+  app->add_option(
          "--fail-alloc", a.alloc_failures,
          "The Nth allocation at SITE (uscx list alloc-sites)\nfails, by default the first; with N+ all after it\n"
          "too; may be repeated")
       ->type_name("SITE[:N[+]]")
       ->allow_extra_args(false);
-  run->add_option("--nohz-full", a.nohz_full, "CPUs that stop their tick while one task runs, as\nin 1-3,5; not CPU 0")
+  app->add_option("--nohz-full", a.nohz_full, "CPUs that stop their tick while one task runs, as\nin 1-3,5; not CPU 0")
       ->type_name("LIST");
-  run->add_option("--isolcpus", a.isolcpus,
+  app->add_option("--isolcpus", a.isolcpus,
                   "CPUs that only tasks run on that ask for them;\nsched_ext schedulers refuse such a machine")
       ->type_name("LIST");
-  run->add_option("--kill", a.kill,
-                  "Sends SIGKILL to a scheduler program, before its\nNth system call (call:N) or at a virtual time")
-      ->type_name("POINT");
-  run->add_option("--trace", a.trace, "Writes a trace that opens in Perfetto")->type_name("FILE");
-  run->add_option("--report", a.report, "text or json (default text)")->type_name("FORMAT");
-  run->add_flag("--interp", a.interpreter, "Runs BPF programs on the interpreter, not the JIT");
+  app->add_option("--trace", a.trace, "Writes a trace that opens in Perfetto")->type_name("FILE");
+  app->add_option("--report", a.report, "text or json (default text)")->type_name("FORMAT");
+  app->add_flag("--interp", a.interpreter, "Runs BPF programs on the interpreter, not the JIT");
 }
-
-}  // namespace
 
 void add_run_command(CLI::App &app, Action &action) {
   CLI::App *run = app.add_subcommand("run", "Runs a scheduler on a simulated machine, and reports.");
@@ -377,7 +382,8 @@ void add_run_command(CLI::App &app, Action &action) {
   run->footer(kFooter);
   run->prefix_command();
   const auto arguments = std::make_shared<RunArguments>();
-  add_options(run, *arguments);
+  add_machine_options(run, *arguments);
+  add_run_options(run, *arguments);
   run->callback(
       [&action, run, arguments] { action = [run, arguments] { return do_run(*arguments, run->remaining()); }; });
 }

@@ -29,6 +29,8 @@ class RunHost {
   virtual void advance_to_end() = 0;
   // The end of the run is reached, or the user has interrupted it.
   virtual bool over() const = 0;
+  // The run ends here, whatever its duration.
+  virtual void end_now() = 0;
   // Output of the scheduler, as it comes.
   virtual void print(std::string_view text) = 0;
   // What people should know: printed, and part of the report.

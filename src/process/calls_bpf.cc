@@ -55,13 +55,23 @@ Outcome do_bpf(Supervisor &s, Thread &t) {
 }
 
 Outcome do_perf_event_open(Supervisor &s, Thread &t) {
-  s.note(fmt::format("{}: perf_event_open is not implemented", t.process->name));
-  return Outcome::answer(-ENOENT);
+  const u64 *args = t.call.args;
+  return Outcome::answer(s.host().system().perf_event_open(reinterpret_cast<const perf_event_attr *>(args[0]),
+                                                           static_cast<int>(args[1]), static_cast<int>(args[2]),
+                                                           static_cast<int>(args[3]), args[4]));
+}
+
+// Only the requests of perf events come to us.
+Outcome do_ioctl(Supervisor &s, Thread &t) {
+  const int fd = static_cast<int>(t.call.args[0]);
+  if (!s.host().system().object_of_fd(fd)) return Outcome::let_through();
+  return Outcome::answer(s.host().system().perf_event_ioctl(fd, t.call.args[1]));
 }
 
 constexpr CallEntry kTable[] = {
     {SYS_bpf, "bpf", 2000, do_bpf},
     {SYS_perf_event_open, "perf_event_open", 1000, do_perf_event_open},
+    {SYS_ioctl, "ioctl", 400, do_ioctl},
 };
 
 }  // namespace

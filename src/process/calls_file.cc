@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/stat.h>
 #include <poll.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@
 #include "process/calls.h"
 #include "process/supervisor.h"
 #include "process/system_files.h"
+#include "process/tracee.h"
 
 namespace uscx::process {
 namespace {
@@ -239,6 +241,22 @@ Outcome do_close_range(Supervisor &s, Thread &t) {
   return Outcome::let_through();
 }
 
+// The first piece is mapped as large as all of them, which finds the place, and the others over its end.
+s64 map_pieces(const CallMaker &make, const u64 *args, const bpf::BpfSystem::Mmap &mapping) {
+  u64 flags = args[3] | (mapping.address != args[0] ? u64{MAP_FIXED_NOREPLACE} : 0);
+  u64 at = mapping.address, size = args[1];
+  s64 start = -EINVAL;
+  for (const bpf::Map::MmapPiece &piece : mapping.pieces) {
+    const s64 result = make(SYS_mmap, {at, size, args[2], flags, args[4], piece.offset});
+    if (result < 0 && result > -4096) return result;
+    if (size == args[1]) start = result;
+    at = static_cast<u64>(result) + piece.size;
+    size -= piece.size;
+    flags |= MAP_FIXED;
+  }
+  return start;
+}
+
 Outcome do_mmap(Supervisor &s, Thread &t) {
   const u64 *args = t.call.args;
   bpf::BpfSystem::Mmap mapping{args[0], static_cast<int>(args[2]), static_cast<int>(args[3]), args[5], args[1], false,
@@ -249,8 +267,15 @@ Outcome do_mmap(Supervisor &s, Thread &t) {
   const bool as_it_is = mapping.pieces.empty() || (mapping.pieces.size() == 1 && mapping.pieces[0].offset == args[5] &&
                                                    mapping.pieces[0].size == args[1] && mapping.address == args[0]);
   if (as_it_is) return Outcome::let_through();
-  s.note(fmt::format("{}: this kind of map cannot be mapped by a program yet", t.process->name));
-  return Outcome::answer(-EOPNOTSUPP);
+  // A signal that is due comes first, and tracing that is about to end too.
+  if (t.interrupted || t.traced) return Outcome::answer(-kErestartNoIntr);
+  const bool alive = make_calls(*t.process->notifier, t.call,
+                                [&](const CallMaker &make) { return map_pieces(make, t.call.args, mapping); });
+  if (!alive)
+    s.host_process_ends(*t.process);
+  else
+    t.place = Place::kUser;
+  return Outcome::gone();
 }
 
 Outcome do_uname(Supervisor &s, Thread &t) {

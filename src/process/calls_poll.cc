@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Waiting for several descriptors: asked of the host without waiting, waited for in virtual time. When something is
-// ready, the host executes the call itself and returns at once.
+// ready, the host executes the call itself and returns at once, unless objects of bpf(2) are among what is polled.
 #include <sys/epoll.h>
 #include <sys/select.h>
 #include <sys/syscall.h>
@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "process/calls.h"
+#include "process/poll_proxies.h"
 #include "process/supervisor.h"
 
 namespace uscx::process {
@@ -29,9 +30,12 @@ void limit_ms(Supervisor &s, Thread &t, int ms) {
   t.until_ns = ms < 0 ? kNever : after_ns(s.now_ns(), static_cast<u64>(ms) * kNsPerMs);
 }
 
-// Common to all: `ready` says whether the host has something, `expired` what is done when time is up.
-Outcome wait_for(Supervisor &s, Thread &t, std::function<bool()> ready, const std::function<s64()> &expired) {
-  if (ready()) return Outcome::let_through();
+// Common to all: `ready` says whether there is something, `expired` what is done when time is up, `answer` when there
+// is (if not the host's own call).
+Outcome wait_for(Supervisor &s, Thread &t, std::function<bool()> ready, const std::function<s64()> &expired,
+                 const std::function<s64()> &answer = nullptr) {
+  s.poll_proxies().update();
+  if (ready()) return answer ? Outcome::answer(answer()) : Outcome::let_through();
   if (s.now_ns() >= t.until_ns) return Outcome::answer(expired());
   // With a signal mask of its own, the call must be made for the signal to be let in. It does not wait then.
   if (t.interrupted) return t.wants_signals != 0 ? Outcome::let_through() : Outcome::answer(-EINTR);
@@ -51,22 +55,61 @@ int read_mask(Thread &t, u64 address) {
 
 // --- poll, ppoll ---
 
+using Proxies = std::vector<std::shared_ptr<PollProxies::Proxy>>;
+
+// One for each descriptor that is an object's, null for the others; empty if there is none at all.
+template <typename Fds, typename FdOf>
+Proxies proxies_of(Supervisor &s, const Fds &fds, FdOf fd_of) {
+  Proxies proxies;
+  if (!s.holds_any()) return proxies;
+  bool any = false;
+  for (const auto &entry : fds) {
+    proxies.push_back(s.poll_proxies().of(s.host().system().object_of_fd(fd_of(entry))));
+    any = any || proxies.back();
+  }
+  if (!any) proxies.clear();
+  return proxies;
+}
+
+// What poll() says of an object now.
+short events_of(const PollProxies::Proxy &proxy, short wanted) {
+  const short events = proxy.for_room ? POLLOUT | POLLWRNORM : POLLIN | POLLRDNORM;
+  return proxy.ready ? static_cast<short>(events & wanted) : short{0};
+}
+
+struct PollSet {
+  std::vector<pollfd> fds;
+  Proxies proxies;
+  short events(const Remote &remote, size_t i) const {
+    const pollfd &fd = fds[i];
+    if (fd.fd < 0) return 0;
+    return !proxies.empty() && proxies[i] ? events_of(*proxies[i], fd.events) : poll_fd(remote, fd.fd, fd.events);
+  }
+};
+
 Outcome poll_fds(Supervisor &s, Thread &t) {
   constexpr u64 kMaxFds = 65536;
   const u64 address = t.call.args[0], count = t.call.args[1];
   if (count > kMaxFds) return Outcome::answer(-EINVAL);
-  std::vector<pollfd> fds(count);
+  PollSet set{std::vector<pollfd>(count), {}};
   const Remote &remote = t.process->remote;
-  if (remote.read(fds.data(), address, count * sizeof(pollfd)) != 0) return Outcome::answer(-EFAULT);
-  const auto ready = [&remote, fds] {
-    for (const pollfd &fd : fds)
-      if (fd.fd >= 0 && fd_is_ready(remote, fd.fd, fd.events)) return true;
+  if (remote.read(set.fds.data(), address, count * sizeof(pollfd)) != 0) return Outcome::answer(-EFAULT);
+  set.proxies = proxies_of(s, set.fds, [](const pollfd &fd) { return fd.fd; });
+  const auto ready = [&remote, set] {
+    for (size_t i = 0; i < set.fds.size(); i++)
+      if (set.events(remote, i) != 0) return true;
     return false;
   };
-  return wait_for(s, t, ready, [&remote, fds, address]() mutable -> s64 {
-    for (pollfd &fd : fds) fd.revents = 0;
-    return remote.write(address, fds.data(), fds.size() * sizeof(pollfd));
-  });
+  const auto answer = [&remote, set, address]() mutable -> s64 {
+    s64 ready_fds = 0;
+    for (size_t i = 0; i < set.fds.size(); i++) {
+      set.fds[i].revents = set.events(remote, i);
+      if (set.fds[i].revents != 0) ready_fds++;
+    }
+    const int error = remote.write(address, set.fds.data(), set.fds.size() * sizeof(pollfd));
+    return error != 0 ? error : ready_fds;
+  };
+  return wait_for(s, t, ready, answer, set.proxies.empty() ? std::function<s64()>() : answer);
 }
 
 Outcome do_poll(Supervisor &s, Thread &t) {
@@ -87,6 +130,10 @@ Outcome do_ppoll(Supervisor &s, Thread &t) {
 struct FdSets {
   std::array<std::vector<u64>, 3> sets;  // To read, to write, exceptions; empty if not given.
   int nr_fds = 0;
+  bool has(size_t set, int fd) const {
+    const size_t word = static_cast<size_t>(fd) / 64;
+    return word < sets[set].size() && (sets[set][word] >> (fd % 64) & 1);
+  }
 };
 
 int read_sets(const Thread &t, FdSets *out) {
@@ -106,8 +153,7 @@ bool any_ready(const Remote &remote, const FdSets &fds) {
   constexpr short kEvents[] = {POLLIN, POLLOUT, POLLPRI};
   for (size_t i = 0; i < 3; i++)
     for (int fd = 0; fd < fds.nr_fds; fd++) {
-      const size_t word = static_cast<size_t>(fd) / 64;
-      if (word >= fds.sets[i].size() || !(fds.sets[i][word] >> (fd % 64) & 1)) continue;
+      if (!fds.has(i, fd)) continue;
       const short events = poll_fd(remote, fd, kEvents[i]);
       // select() takes an error for readiness, but only to read and to write.
       if (events & (kEvents[i] | POLLNVAL) || (i < 2 && events & (POLLERR | POLLHUP))) return true;
@@ -119,6 +165,12 @@ Outcome select_fds(Supervisor &s, Thread &t) {
   FdSets fds;
   if (int error = read_sets(t, &fds); error != 0) return Outcome::answer(error);
   const Remote &remote = t.process->remote;
+  for (int fd = 0; s.holds_any() && fd < fds.nr_fds; fd++) {
+    if (!(fds.has(0, fd) || fds.has(1, fd) || fds.has(2, fd)) || !s.host().system().object_of_fd(fd)) continue;
+    s.note(
+        fmt::format("{}: select() on an object of bpf(2) is not implemented; poll() and epoll are", t.process->name));
+    return Outcome::answer(-EINVAL);
+  }
   return wait_for(
       s, t, [&remote, fds] { return any_ready(remote, fds); },
       [&t, &remote, fds]() mutable -> s64 {
@@ -185,11 +237,14 @@ Outcome do_epoll_pwait2(Supervisor &s, Thread &t) {
   return epoll_events(s, t);
 }
 
-// A map is a file of ours, which the host's epoll knows nothing of.
 Outcome do_epoll_ctl(Supervisor &s, Thread &t) {
-  if (!s.host().system().object_of_fd(static_cast<int>(t.call.args[2]))) return Outcome::let_through();
-  s.note(fmt::format("{}: epoll of an object of bpf(2) is not implemented", t.process->name));
-  return Outcome::answer(-EPERM);
+  const std::shared_ptr<bpf::Object> object = s.host().system().object_of_fd(static_cast<int>(t.call.args[2]));
+  if (!object) return Outcome::let_through();
+  const int op = static_cast<int>(t.call.args[1]);
+  epoll_event event{};
+  if (op != EPOLL_CTL_DEL && t.process->remote.get(&event, t.call.args[3]) != 0) return Outcome::answer(-EFAULT);
+  return Outcome::answer(
+      s.poll_proxies().epoll_ctl(t.process->remote, static_cast<int>(t.call.args[0]), op, object, event));
 }
 
 constexpr CallEntry kTable[] = {

@@ -38,20 +38,30 @@ struct Shared {
   std::atomic<int> listener;  // A descriptor of the child's + 1, or -errno of the installation.
 };
 
-[[noreturn]] void run_child(const ProgramSpec &spec, const char *path, char **argv, const sock_fprog &filter,
-                            Shared *shared) {
+// Pointers to the texts, and a null.
+std::vector<char *> pointers_to(const std::vector<std::string> &texts) {
+  std::vector<char *> pointers;
+  for (const std::string &text : texts) pointers.push_back(const_cast<char *>(text.c_str()));
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
+[[noreturn]] void run_child(const ProgramSpec &spec, const char *path, char **argv, char **environment,
+                            const sock_fprog &filter, Shared *shared) {
   // A group of its own: the terminal's Ctrl-C is for us, who make a virtual signal of it.
   ::setpgid(0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   // Addresses must not differ from run to run. Where that is forbidden they do, which few programs let show.
   ::personality(ADDR_NO_RANDOMIZE);
-  if (spec.output_fd != STDOUT_FILENO) ::dup2(spec.output_fd, STDOUT_FILENO);
+  if (!spec.directory.empty() && ::chdir(spec.directory.c_str()) != 0) ::_exit(1);
+  for (int fd = 0; fd < 3; fd++)
+    if (spec.fds[fd] != fd) ::dup2(spec.fds[fd], fd);
   ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   const long listener = ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
                                   SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, &filter);
   shared->listener.store(listener >= 0 ? static_cast<int>(listener) + 1 : -errno);
   if (listener < 0) ::_exit(1);
-  ::syscall(SYS_execve, path, argv, environ);
+  ::syscall(SYS_execve, path, argv, environment);
   ::syscall(SYS_exit_group, 127);
   __builtin_unreachable();
 }
@@ -108,11 +118,11 @@ Result<std::string> find_program(const std::string &name) {
 
 Result<Launched> launch(const ProgramSpec &spec) {
   CHECK(!spec.args.empty());
-  Result<std::string> path = find_program(spec.args[0]);
+  Result<std::string> path = spec.file.empty() ? find_program(spec.args[0]) : Result<std::string>(spec.file);
   if (!path.ok()) return path.status();
-  std::vector<char *> argv;
-  for (const std::string &arg : spec.args) argv.push_back(const_cast<char *>(arg.c_str()));
-  argv.push_back(nullptr);
+  std::vector<char *> argv = pointers_to(spec.args);
+  std::vector<char *> environment;
+  if (spec.environment) environment = pointers_to(*spec.environment);
   std::vector<sock_filter> instructions = call_filter();
   const sock_fprog filter{static_cast<unsigned short>(instructions.size()), instructions.data()};
   void *memory = ::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -120,7 +130,8 @@ Result<Launched> launch(const ProgramSpec &spec) {
   Shared *shared = static_cast<Shared *>(memory);
 
   const pid_t child = ::fork();
-  if (child == 0) run_child(spec, path->c_str(), argv.data(), filter, shared);
+  if (child == 0)
+    run_child(spec, path->c_str(), argv.data(), spec.environment ? environment.data() : environ, filter, shared);
   if (child < 0) {
     ::munmap(memory, sizeof(Shared));
     return Status::error("{}: fork: {}", *path, ::strerror(errno));

@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,8 +18,11 @@
 namespace uscx::process {
 
 struct ProgramSpec {
-  std::vector<std::string> args;  // args[0] is searched as a shell would.
-  int output_fd = 1;              // What its standard output is.
+  std::vector<std::string> args;
+  std::string file;                                     // Empty: args[0] is searched as a shell would.
+  std::string directory;                                // Where it runs; empty: here.
+  int fds[3] = {0, 1, 2};                               // Its standard input, output and error.
+  std::optional<std::vector<std::string>> environment;  // Ours if it is not given.
 };
 
 struct Launched {

@@ -31,12 +31,8 @@ Supervisor::Supervisor(bridge::Host &host, SupervisorOptions options)
       system_scope_(host.system()),
       random_(host.machine().seed(), "getrandom"),
       system_files_(std::make_unique<SystemFiles>(host)),
-      timer_fds_(host.machine(), [this] { check_probes(); }) {
-  for (int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
-    struct stat st;
-    if (::fstat(fd, &st) == 0) external_[{st.st_dev, st.st_ino}] = true;
-  }
-}
+      timer_fds_(host.machine(), [this] { check_probes(); }),
+      poll_proxies_(host, [this] { check_probes(); }) {}
 
 Supervisor::~Supervisor() {
   CHECK(all_gone(), "a program outlives its supervisor");
@@ -86,8 +82,10 @@ sched::TaskSpec Supervisor::inherit(const Thread &creator, const std::string &co
 }
 
 Thread *Supervisor::adopt_thread(Process &process, pid_t host_tid, const Thread &creator, int *error) {
-  // FIDELITY: task-per-process.
-  return new_thread(process, host_tid, inherit(creator, creator.task->comm()), error);
+  sched::TaskSpec spec = inherit(creator, creator.task->comm());
+  spec.leader = sched::task_of(creator.task->ts.group_leader);
+  spec.parent = sched::task_of(creator.task->ts.real_parent);
+  return new_thread(process, host_tid, std::move(spec), error);
 }
 
 Process *Supervisor::adopt_process(pid_t host_pid, const Thread &creator, bool shares_memory, int *error) {
@@ -112,6 +110,9 @@ Result<Process *> Supervisor::start(const ProgramSpec &spec) {
   CHECK(!machine::exec().on_cpu);
   Result<Launched> launched = launch(spec);
   if (!launched.ok()) return launched.status();
+  struct stat st;
+  for (int fd : spec.fds)
+    if (::fstat(fd, &st) == 0) external_.insert({st.st_dev, st.st_ino});
   Notifier &notifier = *notifiers_.emplace_back(std::move(launched->notifier));
   Process &process = *new_process(launched->host_pid, notifier);
   const size_t slash = spec.args[0].rfind('/');

@@ -22,6 +22,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,6 +33,7 @@
 #include "bpf/user_space.h"
 #include "bridge/host.h"
 #include "process/launch.h"
+#include "process/poll_proxies.h"
 #include "process/process.h"
 #include "process/timer_fds.h"
 
@@ -42,6 +44,7 @@ class SystemFiles;
 struct SupervisorOptions {
   std::function<void(std::string_view line)> say;  // What people should know: refused calls, hogs.
   const std::atomic<bool> *stop = nullptr;         // Becomes true: a program that does not come back is killed.
+  std::function<void()> while_waiting;  // Called some times a second while a program is on the host and makes no calls.
   u64 kill_call = 0;  // Kills the process that makes this call of all (counted from 1), before it is carried out.
 };
 
@@ -77,6 +80,7 @@ class Supervisor {
   sched::Kernel &kernel() { return host_.kernel(); }
   u64 now_ns() const { return machine::now_ns(); }
   TimerFds &timer_fds() { return timer_fds_; }
+  PollProxies &poll_proxies() { return poll_proxies_; }
   Rng &random() { return random_; }
   SystemFiles &system_files() { return *system_files_; }
   const std::deque<std::unique_ptr<Process>> &processes() const { return processes_; }
@@ -155,8 +159,9 @@ class Supervisor {
   std::map<FutexKey, std::vector<Thread *>> futexes_;
   std::vector<Thread *> probing_;
   std::map<ObjectKey, std::shared_ptr<bpf::Object>> held_;
-  std::map<std::pair<dev_t, ino_t>, bool> external_;  // What programs share with the world outside.
+  std::set<std::pair<dev_t, ino_t>> external_;  // What programs share with the world outside.
   TimerFds timer_fds_;
+  PollProxies poll_proxies_;
   u64 next_space_ = 1;
   u64 nr_calls_ = 0;
   std::vector<std::string> notes_;

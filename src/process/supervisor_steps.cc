@@ -77,6 +77,8 @@ Supervisor::Arrived Supervisor::await(Thread &t, u64 budget_ns) {
 
 // A thread that neither runs nor comes to us waits in a call that we believed not to wait, or has been stopped.
 void Supervisor::check_stuck(Thread &t, u64 used_ns, u64 *idle_polls) {
+  if (options_.while_waiting) options_.while_waiting();
+  if (t.place != Place::kUser) return;
   const bool stopping = options_.stop != nullptr && options_.stop->load(std::memory_order_relaxed);
   if (++*idle_polls < kStuckPolls) return;
   *idle_polls = 0;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/user.h>
@@ -41,85 +42,121 @@ int resume_to_stop(pid_t tid, int request) {
   return wait_stop(tid);
 }
 
-// The thread, which is about to return from a call, is made to enter clone(2) with other arguments instead.
-bool enter_clone(pid_t tid, const CloneArgs &args, user_regs_struct *saved) {
-  user_regs_struct regs{};
-  if (::ptrace(PTRACE_GETREGS, tid, 0, &regs) != 0) return false;
-  *saved = regs;
+// The thread, which is about to return from a call, is made to enter another one instead.
+bool set_call(pid_t tid, user_regs_struct regs, int nr, const CallArgs &args) {
   regs.rip -= kSyscallInstructionBytes;
-  regs.rax = SYS_clone;
+  regs.rax = static_cast<u64>(nr);
   regs.orig_rax = ~0ull;
-  regs.rdi = args.flags;
-  regs.rsi = args.stack;
-  regs.rdx = args.parent_tid;
-  regs.r10 = args.child_tid;
-  regs.r8 = args.tls;
+  regs.rdi = args[0];
+  regs.rsi = args[1];
+  regs.rdx = args[2];
+  regs.r10 = args[3];
+  regs.r8 = args[4];
+  regs.r9 = args[5];
   return ::ptrace(PTRACE_SETREGS, tid, 0, &regs) == 0;
 }
 
-// The child goes on with the registers that its parent had: some code keeps a return address there.
-bool restore_arguments(pid_t child, const user_regs_struct &saved) {
-  user_regs_struct regs{};
-  if (::ptrace(PTRACE_GETREGS, child, 0, &regs) != 0) return false;
-  regs.rdi = saved.rdi;
-  regs.rsi = saved.rsi;
-  regs.rdx = saved.rdx;
-  regs.r10 = saved.r10;
-  regs.r8 = saved.r8;
-  return ::ptrace(PTRACE_SETREGS, child, 0, &regs) == 0;
+// The registers of `tid` as they were before the calls of ours, with the result of its own call.
+void restore(pid_t tid, user_regs_struct regs, s64 result) {
+  regs.rax = static_cast<u64>(result);
+  regs.orig_rax = ~0ull;
+  ::ptrace(PTRACE_SETREGS, tid, 0, &regs);
 }
 
-// From the entry of the call to its end; the child's tid, or -errno of the call, or -ESRCH if the thread has died.
-s64 run_clone(Notifier &notifier, pid_t tid) {
+// From the entry of the call that is set to its end: its result, or -ESRCH if the thread has died. `child`: what it has
+// given birth to, else unchanged.
+s64 run_call(Notifier &notifier, pid_t tid, pid_t *child) {
   int status = resume_to_stop(tid, PTRACE_SYSCALL);
   if (status < 0 || !is_syscall_stop(status)) return -ESRCH;
   if (::ptrace(PTRACE_SYSCALL, tid, 0, 0) != 0) return -ESRCH;
-  // Our own call comes to us, as each clone(2) does.
+  // Our own call comes to us as any does.
   Call again;
   if (!notifier.receive(&again)) return -ESRCH;
-  CHECK(again.host_tid == tid, "thread {} makes a call while thread {} clones", again.host_tid, tid);
+  CHECK(again.host_tid == tid, "thread {} makes a call while thread {} makes one of ours", again.host_tid, tid);
   notifier.let_through(again);
-  unsigned long child = 0;
   while ((status = wait_stop(tid)) >= 0 && !is_syscall_stop(status)) {
-    if (is_event(status, PTRACE_EVENT_CLONE) || is_event(status, PTRACE_EVENT_FORK) ||
-        is_event(status, PTRACE_EVENT_VFORK))
-      ::ptrace(PTRACE_GETEVENTMSG, tid, 0, &child);
+    unsigned long born = 0;
+    if ((is_event(status, PTRACE_EVENT_CLONE) || is_event(status, PTRACE_EVENT_FORK) ||
+         is_event(status, PTRACE_EVENT_VFORK)) &&
+        ::ptrace(PTRACE_GETEVENTMSG, tid, 0, &born) == 0)
+      *child = static_cast<pid_t>(born);
     if (::ptrace(PTRACE_SYSCALL, tid, 0, 0) != 0) return -ESRCH;
   }
-  if (status < 0) return -ESRCH;
-  if (child != 0) return static_cast<s64>(child);
   user_regs_struct regs{};
-  return ::ptrace(PTRACE_GETREGS, tid, 0, &regs) == 0 ? static_cast<s64>(regs.rax) : -ESRCH;
+  if (status < 0 || ::ptrace(PTRACE_GETREGS, tid, 0, &regs) != 0) return -ESRCH;
+  return static_cast<s64>(regs.rax);
 }
 
-}  // namespace
-
-bool clone_stopped(Notifier &notifier, const Call &call, const CloneArgs &args, bool hold,
-                   const std::function<s64(pid_t child)> &birth) {
+// Traces the thread and stops it at the end of its call.
+bool stop_in_call(Notifier &notifier, const Call &call, user_regs_struct *regs) {
   const pid_t tid = call.host_tid;
-  constexpr long kOptions = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK;
+  constexpr long kOptions =
+      PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_EXITKILL;
   if (::ptrace(PTRACE_SEIZE, tid, 0, kOptions) != 0) {
     CHECK(errno == ESRCH, "ptrace is not allowed here (errno {}), so that programs cannot fork", errno);
     return false;
   }
   ::ptrace(PTRACE_INTERRUPT, tid, 0, 0);
   notifier.answer(call, 0);
-  user_regs_struct saved{};
-  if (wait_stop(tid) < 0 || !enter_clone(tid, args, &saved)) return false;
-  s64 result = run_clone(notifier, tid);
+  return wait_stop(tid) >= 0 && ::ptrace(PTRACE_GETREGS, tid, 0, regs) == 0;
+}
+
+// The child is where its parent was, with the registers that it had: some code keeps a return address there. A process
+// must not outlive us, which fork() does not pass on.
+bool prepare_child(Notifier &notifier, pid_t child, const user_regs_struct &parent, bool is_process) {
+  user_regs_struct regs{};
+  pid_t none = 0;
+  if (wait_stop(child) < 0 || ::ptrace(PTRACE_GETREGS, child, 0, &regs) != 0) return false;
+  if (is_process && (!set_call(child, regs, SYS_prctl, {PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0, 0}) ||
+                     run_call(notifier, child, &none) != 0))
+    return false;
+  regs.rdi = parent.rdi;
+  regs.rsi = parent.rsi;
+  regs.rdx = parent.rdx;
+  regs.r10 = parent.r10;
+  regs.r8 = parent.r8;
+  restore(child, regs, 0);
+  return true;
+}
+
+}  // namespace
+
+bool make_calls(Notifier &notifier, const Call &call, const std::function<s64(const CallMaker &make)> &body) {
+  const pid_t tid = call.host_tid;
+  user_regs_struct regs{};
+  pid_t none = 0;
+  if (!stop_in_call(notifier, call, &regs)) return false;
+  bool alive = true;
+  const s64 result = body([&](int nr, const CallArgs &args) -> s64 {
+    const s64 got = alive && set_call(tid, regs, nr, args) ? run_call(notifier, tid, &none) : -ESRCH;
+    alive = got != -ESRCH;
+    return got;
+  });
+  if (!alive) return false;
+  restore(tid, regs, result);
+  let_go(tid);
+  return true;
+}
+
+bool clone_stopped(Notifier &notifier, const Call &call, const CloneArgs &args, bool hold,
+                   const std::function<s64(pid_t child)> &birth) {
+  const pid_t tid = call.host_tid;
+  user_regs_struct regs{};
+  pid_t child = 0;
+  if (!stop_in_call(notifier, call, &regs) ||
+      !set_call(tid, regs, SYS_clone, {args.flags, args.stack, args.parent_tid, args.child_tid, args.tls, 0}))
+    return false;
+  s64 result = run_call(notifier, tid, &child);
   if (result == -ESRCH) return false;
-  if (result > 0) {
-    const pid_t child = static_cast<pid_t>(result);
-    if (wait_stop(child) < 0 || !restore_arguments(child, saved)) return false;
+  if (child != 0) {
+    if (!prepare_child(notifier, child, regs, !(args.flags & CLONE_THREAD))) return false;
     result = birth(child);
     if (result < 0) {
       ::syscall(SYS_tgkill, child, child, SIGKILL);
       ::waitpid(child, nullptr, __WALL);
     }
   }
-  saved.rax = static_cast<u64>(result);
-  saved.orig_rax = ~0ull;
-  ::ptrace(PTRACE_SETREGS, tid, 0, &saved);
+  restore(tid, regs, result);
   if (!hold || result < 0) let_go(tid);
   return true;
 }

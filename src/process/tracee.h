@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // The few moments in which a thread is traced: to make a child of it that starts stopped, belongs to us and is known to
-// it by its simulated pid; and to park a thread that makes no calls. A thread is never traced while it runs otherwise.
+// it by its simulated pid; to have it make calls of ours, such as the several that map one of our maps; and to park a
+// thread that makes no calls. A thread is never traced while it runs otherwise.
 //
 // Threading: the supervisor's thread, which is the tracer of the host.
 #ifndef USCX_PROCESS_TRACEE_H_
@@ -8,6 +9,7 @@
 
 #include <sys/types.h>
 
+#include <array>
 #include <functional>
 
 #include "base/types.h"
@@ -20,10 +22,17 @@ struct CloneArgs {
   u64 stack = 0, parent_tid = 0, child_tid = 0, tls = 0;
 };
 
+using CallArgs = std::array<u64, 6>;
+// Makes a call of ours, in the midst of a call of a thread's: the result or -errno. -ESRCH: the thread has died.
+using CallMaker = std::function<s64(int nr, const CallArgs &args)>;
+// Stops the thread whose call this is, has `body` make calls in its name, and answers the call with what `body`
+// returns. All calls must be among those that come to us. Returns false if the thread has died meanwhile.
+bool make_calls(Notifier &notifier, const Call &call, const std::function<s64(const CallMaker &make)> &body);
+
 // Executes clone(2) in the thread whose call this is, and answers the call. `birth` is told the child's host tid while
 // both are stopped, and returns what the call returns to the parent: a pid, or -errno to have the child killed. With
-// `hold`, the parent stays stopped until let_go(). The child stays stopped in any case. Returns false if the thread has
-// died meanwhile.
+// `hold`, the parent stays stopped until let_go(). The child stays stopped in any case, and a new process dies with us.
+// Returns false if the thread has died meanwhile.
 bool clone_stopped(Notifier &notifier, const Call &call, const CloneArgs &args, bool hold,
                    const std::function<s64(pid_t child)> &birth);
 

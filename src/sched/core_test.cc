@@ -247,6 +247,27 @@ TEST(Life, BootThreads) {
   m.kernel.verify_all();
 }
 
+TEST(Life, ThreadsShareTheirProcess) {
+  TestMachine m(2);
+  Task *leader = m.kernel.create_task(
+      TaskSpec{.comm = "main", .behavior = std::make_unique<Script>([](Kernel &, Task &) { return Step::exit(); })});
+  const int leader_pid = leader->pid();
+  Task *thread =
+      m.kernel.create_task(TaskSpec{.comm = "thread", .behavior = std::make_unique<Hog>(), .leader = leader});
+  EXPECT_NE(thread->ts.pid, leader->ts.pid);
+  EXPECT_EQ(thread->ts.tgid, leader_pid);
+  EXPECT_EQ(thread->ts.group_leader, &leader->ts);
+  EXPECT_EQ(thread->ts.mm, leader->ts.mm);
+  EXPECT_EQ(thread->ts.signal->nr_threads, 2);
+  // Its process outlives its first thread.
+  m.run_for(100 * kNsPerMs);
+  EXPECT_FALSE(m.kernel.find_task(leader_pid));
+  EXPECT_EQ(thread->ts.signal->nr_threads, 1);
+  EXPECT_EQ(thread->ts.signal->thread_head.next, &thread->ts.thread_node);
+  EXPECT_EQ(thread->ts.signal->thread_head.prev, &thread->ts.thread_node);
+  EXPECT_EQ(thread->ts.group_leader->pid, leader_pid);
+}
+
 struct CountingSpace final : ObjectSpace {
   std::map<void *, ObjectType> live;
   int tasks_freed = 0;

@@ -22,13 +22,25 @@ using trace::EventType;
 
 namespace {
 
-// What belongs to a task's process. FIDELITY: task-per-process. Every task is a process of one thread.
+// What belongs to a task's process, which its threads share, and its own pid. Threads keep their first one's task.
 struct Process {
   mm_struct mm;
   signal_struct signal;
   struct pid pid;  // Its one upid, of the root namespace, follows it.
 };
 constexpr size_t kProcessSize = sizeof(Process) + sizeof(upid);
+
+Task *leader_of(Task &p) { return p.ts.group_leader == &p.ts ? nullptr : task_of(p.ts.group_leader); }
+
+void list_add_tail(list_head &entry, list_head &head) {
+  entry = {&head, head.prev};
+  head.prev->next = &entry;
+  head.prev = &entry;
+}
+void list_del(list_head &entry) {
+  entry.prev->next = entry.next;
+  entry.next->prev = entry.prev;
+}
 
 bool is_rt_policy(int policy) { return policy == SCHED_FIFO; }
 
@@ -76,7 +88,7 @@ Task &Kernel::alloc_task(TaskSpec &spec, SchedClass *fixed_class) {
   ts.numa_preferred_nid = -1;
   ts.cgroups = root_css_;
   ts.real_cred = root_cred_;
-  ts.group_leader = &ts;
+  ts.group_leader = spec.leader ? &spec.leader->ts : &ts;
   Task *parent = spec.parent ? spec.parent : (ts.flags & PF_KTHREAD) ? kthreadd_ : init_;
   ts.real_parent = parent ? &parent->ts : &ts;
   u32 cpu = exec().on_cpu ? machine::this_cpu() : parent ? parent->cpu.get() : 0;
@@ -93,25 +105,42 @@ void Kernel::alloc_process(Task &p) {
   auto *process = static_cast<Process *>(objects_.alloc(ObjectType::kOther, kProcessSize));
   p.process = process;
   task_struct &ts = p.ts;
-  if (!p.is_kthread()) ts.mm = &process->mm;
-  process->mm.mm_users.counter = 1;
-  ts.signal = &process->signal;
-  process->signal.nr_threads = 1;
-  process->signal.thread_head = {&ts.thread_node, &ts.thread_node};
-  ts.thread_node = {&process->signal.thread_head, &process->signal.thread_head};
+  if (Task *leader = leader_of(p)) {
+    ts.tgid = leader->ts.tgid;
+    ts.mm = leader->ts.mm;
+    ts.signal = leader->ts.signal;
+  } else {
+    ts.tgid = ts.pid;
+    if (!p.is_kthread()) ts.mm = &process->mm;
+    process->mm.mm_users.counter = 1;
+    ts.signal = &process->signal;
+    process->signal.thread_head = {&process->signal.thread_head, &process->signal.thread_head};
+    std::fill_n(process->signal.pids, PIDTYPE_MAX, &process->pid);
+  }
   ts.thread_pid = &process->pid;
-  std::fill_n(process->signal.pids, PIDTYPE_MAX, &process->pid);
   process->pid.count.refs.counter = 1;
   process->pid.numbers[0] = upid{ts.pid, root_pid_ns_};
 }
 
+void Kernel::join_process(Task &p) {
+  if (Task *leader = leader_of(p)) get_task(*leader);
+  p.ts.signal->nr_threads++;
+  list_add_tail(p.ts.thread_node, p.ts.signal->thread_head);
+}
+
+void Kernel::leave_process(Task &p) {
+  p.ts.signal->nr_threads--;
+  list_del(p.ts.thread_node);
+}
+
 int Kernel::register_task(Task &p, const TaskSpec &spec) {
-  p.ts.pid = p.ts.tgid = next_pid_++;
+  p.ts.pid = next_pid_++;
   alloc_process(p);
   if (int error = ext_->fork(p)) {
     ext_->cancel_fork(p);
     return error;
   }
+  join_process(p);
   tasks_.push_back(p);
   nr_tasks_++;
   task_of(p.ts.real_parent)->nr_children++;
@@ -191,6 +220,7 @@ void Kernel::finish_dead(Task &p) {
   p.dead = true;
   p.sched_class->task_dead(p);
   ext_->task_dead(p);
+  leave_process(p);
   tasks_.erase(tasks_.iterator_to(p));
   task_of(p.ts.real_parent)->nr_children--;
   if (p.nr_children) adopt_children(p);
@@ -225,7 +255,9 @@ void Kernel::put_task(Task &p) {
       SpinGuard guard(pid_lock_);
       zombies_.erase(zombies_.iterator_to(p));
     }
+    Task *leader = leader_of(p);
     free_task(p);
+    if (leader) put_task(*leader);
   });
 }
 

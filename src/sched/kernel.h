@@ -39,6 +39,7 @@ struct TaskSpec {
   const machine::CpuMask *cpus = nullptr;  // nullptr: all.
   std::unique_ptr<Behavior> behavior;
   Task *parent = nullptr;  // nullptr: init (kthreadd for kernel threads).
+  Task *leader = nullptr;  // The first task of the process that the new one is a thread of; nullptr: a new process.
   u64 extra_flags = 0;     // PF_*
 };
 
@@ -236,6 +237,8 @@ class Kernel final : public machine::MachineClient {
   // A task that is asleep and known to nobody yet; and what makes it known: pid, lists, sched_ext. 0 or -errno.
   Task &alloc_task(TaskSpec &spec, SchedClass *fixed_class);
   void alloc_process(Task &p);
+  void join_process(Task &p);
+  void leave_process(Task &p);
   int register_task(Task &p, const TaskSpec &spec);
   void wake_up_new_task(Task &p);
   Task &make_idle_task(u32 cpu);

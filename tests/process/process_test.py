@@ -7,13 +7,15 @@ Usage: process_test.py USCX PROGRAMS BUILD [unittest's arguments]
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import unittest
 
 USCX = os.path.abspath(sys.argv[1])
 PROGRAMS = os.path.abspath(sys.argv[2])
-EXAMPLES = os.path.join(os.path.abspath(sys.argv[3]), "linux-source-7.2", "programs")
+BUILD = os.path.abspath(sys.argv[3])
+EXAMPLES = os.path.join(BUILD, "linux-source-7.2", "programs")
 TIMEOUT_S = 240
 SKIPPED = 77
 
@@ -154,23 +156,42 @@ class Refused(Case):
         self.assertIn("ended with status 1 without attaching", done.stderr)
 
 
+class Events(Case):
+    """What a BPF program sends, through ring and perf buffers, wakes who polls for it."""
+
+    def test_buffers(self):
+        lines, _ = self.run_twice("events", os.path.join(PROGRAMS, "..", "events.bpf.o"))
+        self.assertEqual(lines, ["epoll: 5 records, 5 wakeups, 500 ms", "poll of epoll: 5 records, 5 wakeups, 500 ms",
+                                 "poll: 5 records, 5 wakeups, 500 ms",
+                                 "same process 1, own pid 1, leader 1, parent 1, threads 2, events-2",
+                                 "perf buffer: 5 records, 5 wakeups, 500 ms", "arena mapped 1"])
+
+
 class Examples(Case):
-    """The kernel's example schedulers as they are, from `make programs`."""
+    """The kernel's example schedulers as they are, from `make programs`: half a minute of mixed work on 8 CPUs."""
+    # A part of the lines that each prints every second.
+    MARKS = {"simple": "local=", "qmap": "stats  : enq=", "central": "[SEQ ", "cpu0": "local=", "flatcg": "[SEQ ",
+             "userland": "BPF ENQUEUES", "pair": "[SEQ ", "sdt": "SCHEDULING STATS"}
+    EVERY_S = {"flatcg": 2}
 
-    def example(self, name, *args, **named):
-        return self.run_twice(os.path.join(EXAMPLES, name), *args, options=["--workload", "mixed"], **named)
+    def check(self, version, name, *args):
+        path = os.path.join(BUILD, f"linux-source-{version}", "programs", f"scx_{name}")
+        if not os.path.exists(path):
+            self.skipTest(f"{path} is not built: make programs")
+        lines, errors = self.run_twice(path, *args, options=["--workload", "mixed"], duration="30s")
+        statistics = [line for line in lines if self.MARKS[name] in line]
+        self.assertGreaterEqual(len(statistics), 25 // self.EVERY_S.get(name, 1), lines)
+        self.assertEqual(errors.splitlines()[-1], "EXIT: unregistered from user space")
 
-    def test_simple(self):
-        for args in ((), ("-f",)):
-            lines, errors = self.example("scx_simple", *args, duration="5s")
-            self.assertEqual(len([line for line in lines if line.startswith("local=")]), 5, lines)
-            self.assertIn("EXIT: unregistered from user space", errors)
 
-    def test_statistics(self):
-        for name, mark in (("scx_central", "[SEQ 2]"), ("scx_cpu0", "local="), ("scx_userland", "BPF ENQUEUES")):
-            lines, errors = self.example(name, duration="3s")
-            self.assertTrue(any(mark in line for line in lines), lines)
-            self.assertIn("EXIT: unregistered from user space", errors)
+def add_examples():
+    versions = {"7.2": ["simple", "simple -f", "central", "flatcg", "cpu0", "pair", "userland", "sdt"],
+                "6.12": ["simple", "qmap", "central"]}
+    for version, names in versions.items():
+        for name in names:
+            def test(self, version=version, args=name.split()):
+                self.check(version, *args)
+            setattr(Examples, "test_" + re.sub("[ .-]+", "_", f"{version}_{name}"), test)
 
 
 class Killed(Case):
@@ -206,6 +227,7 @@ class Killed(Case):
 
 
 if __name__ == "__main__":
+    add_examples()
     if {"Examples", "Killed"} & set(sys.argv[4:]) and not os.path.exists(os.path.join(EXAMPLES, "scx_simple")):
         print(f"{EXAMPLES}/scx_simple is not built: make programs")
         sys.exit(SKIPPED)

@@ -60,8 +60,11 @@ int ArenaMap::check_mmap(u64 *address, u64 size, int prot, u64 offset, bool own_
   if (offset != 0 || prot & PROT_EXEC) return -EINVAL;
   if (size > mmap_size()) return -E2BIG;
   if (user_start_ == 0) {
-    const u64 start = own_process ? kDefaultUserStart : *address;
-    if (start == 0 || start >> 32 != (start + mmap_size() - 1) >> 32) return -EINVAL;
+    // One that does not say where is put behind those of all maps before it.
+    const u64 start = own_process     ? kDefaultUserStart
+                      : *address == 0 ? kDefaultUserStart + id() * kArenaWindowBytes
+                                      : *address;
+    if (start >> 32 != (start + mmap_size() - 1) >> 32) return -EINVAL;
     if (int err = settle(start); err != 0) return err;
   }
   // Our own process keeps its address space to itself: what libbpf maps there lies anywhere.
