@@ -257,7 +257,7 @@ void BpfSystem::timer_fired(TimerId id) {
   timers_->fire(id);
 }
 
-void BpfSystem::task_freed(const void *task) {
+void BpfSystem::owner_freed(const void *owner) {
   // A map that is about to end has nothing for anyone, and removing waits for locks: not under the registry's.
   std::vector<std::shared_ptr<Object>> storages;
   {
@@ -265,7 +265,7 @@ void BpfSystem::task_freed(const void *task) {
     for (LocalStorageMap *storage : local_storages_)
       if (std::shared_ptr<Object> object = storage->weak_from_this().lock()) storages.push_back(std::move(object));
   }
-  for (const auto &storage : storages) static_cast<LocalStorageMap &>(*storage).remove(task);
+  for (const auto &storage : storages) static_cast<LocalStorageMap &>(*storage).remove(owner);
 }
 
 bool BpfSystem::is_live(ObjectType type, const void *object) const {

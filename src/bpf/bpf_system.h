@@ -136,9 +136,8 @@ class BpfSystem {
 
   // --- What the bridge tells us ---
   void timer_fired(TimerId id);
-  // The task's storage in all maps goes away. The address may be reused afterwards.
-  void task_freed(const void *task);
-  void cgroup_freed(const void *cgroup) { task_freed(cgroup); }
+  // The storage in all maps of a task or cgroup goes away. The address may be reused afterwards.
+  void owner_freed(const void *owner);
   // True for live objects of our own kinds and those that Env vouches for.
   bool is_live(ObjectType type, const void *object) const;
   // Drops the reference that a kptr field held, whatever it points to; nothing for what is no live object.

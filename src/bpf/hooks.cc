@@ -15,7 +15,6 @@ namespace uscx::bpf {
 namespace {
 
 constexpr const char *kNoUser = "tasks make no system calls";
-constexpr const char *kNoCgroups = "there is one cgroup, which never changes";
 constexpr const char *kNoRename = "tasks keep their names";
 
 constexpr Hook kHooks[] = {
@@ -32,10 +31,10 @@ constexpr Hook kHooks[] = {
      "tasks are made by the workload, not by tasks"},
     {HookKind::kTracepoint, "sched_process_exec", "void",
      "(struct task_struct *p, int old_pid, struct linux_binprm *b)", kNoUser},
-    {HookKind::kTracepoint, "cgroup_mkdir", "void", "(struct cgroup *cgrp, const char *path)", kNoCgroups},
-    {HookKind::kTracepoint, "cgroup_rmdir", "void", "(struct cgroup *cgrp, const char *path)", kNoCgroups},
+    {HookKind::kTracepoint, "cgroup_mkdir", "void", "(struct cgroup *cgrp, const char *path)", nullptr},
+    {HookKind::kTracepoint, "cgroup_rmdir", "void", "(struct cgroup *cgrp, const char *path)", nullptr},
     {HookKind::kTracepoint, "cgroup_attach_task", "void",
-     "(struct cgroup *dst_cgrp, const char *path, struct task_struct *task, bool threadgroup)", kNoCgroups},
+     "(struct cgroup *dst_cgrp, const char *path, struct task_struct *task, bool threadgroup)", nullptr},
     {HookKind::kTracepoint, "sys_enter", "void", "(struct pt_regs *regs, long id)", kNoUser},
     {HookKind::kTracepoint, "sys_exit", "void", "(struct pt_regs *regs, long ret)", kNoUser},
     {HookKind::kFunction, "scx_tick", "void", "(struct rq *rq)", nullptr},

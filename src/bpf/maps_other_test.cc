@@ -156,7 +156,7 @@ TEST_F(MapTest, LocalStorageGoesWithItsOwner) {
     EXPECT_EQ(*static_cast<int *>(first), 5);
     EXPECT_EQ(storage.get(&tasks[0], true, nullptr), first);
     EXPECT_EQ(*static_cast<int *>(storage.get(&tasks[1], true, nullptr)), 0);
-    system_->task_freed(&tasks[0]);
+    system_->owner_freed(&tasks[0]);
     EXPECT_EQ(storage.get(&tasks[0], false, nullptr), nullptr);
     EXPECT_NE(storage.get(&tasks[1], false, nullptr), nullptr);
     EXPECT_EQ(storage.remove(&tasks[1]), 0);

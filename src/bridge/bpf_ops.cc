@@ -102,6 +102,20 @@ void BpfOps::update_idle(s32 cpu, bool idle) { call(Op::update_idle, as_arg(cpu)
 void BpfOps::enable(task_struct *p) { call(Op::enable, as_arg(p)); }
 void BpfOps::disable(task_struct *p) { call(Op::disable, as_arg(p)); }
 void BpfOps::cgroup_exit(cgroup *cgrp) { call(Op::cgroup_exit, as_arg(cgrp)); }
+s32 BpfOps::cgroup_prep_move(task_struct *p, cgroup *from, cgroup *to) {
+  return static_cast<s32>(call(Op::cgroup_prep_move, as_arg(p), as_arg(from), as_arg(to)));
+}
+void BpfOps::cgroup_move(task_struct *p, cgroup *from, cgroup *to) {
+  call(Op::cgroup_move, as_arg(p), as_arg(from), as_arg(to));
+}
+void BpfOps::cgroup_cancel_move(task_struct *p, cgroup *from, cgroup *to) {
+  call(Op::cgroup_cancel_move, as_arg(p), as_arg(from), as_arg(to));
+}
+void BpfOps::cgroup_set_weight(cgroup *cgrp, u32 weight) { call(Op::cgroup_set_weight, as_arg(cgrp), weight); }
+void BpfOps::cgroup_set_bandwidth(cgroup *cgrp, u64 period_us, u64 quota_us, u64 burst_us) {
+  call(Op::cgroup_set_bandwidth, as_arg(cgrp), period_us, quota_us, burst_us);
+}
+void BpfOps::cgroup_set_idle(cgroup *cgrp, bool idle) { call(Op::cgroup_set_idle, as_arg(cgrp), idle); }
 void BpfOps::cpu_online(s32 cpu) { call(Op::cpu_online, as_arg(cpu)); }
 void BpfOps::cpu_offline(s32 cpu) { call(Op::cpu_offline, as_arg(cpu)); }
 s32 BpfOps::init() { return static_cast<s32>(call(Op::init)); }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "bridge/env.h"
 
+#include <linux/bpf.h>
+
 #include "bpf/exec.h"
 #include "bpf/prog.h"
 #include "bridge/host.h"
@@ -8,6 +10,7 @@
 #include "bridge/scx_ops.h"
 #include "bridge/trace_hooks.h"
 #include "machine/explore_hooks.h"
+#include "sched/cgroup.h"
 
 namespace uscx::bridge {
 
@@ -126,11 +129,26 @@ void *KernelEnv::next_task(const void *task) {
   return next;
 }
 
-// There is only the root.
-void *KernelEnv::next_css(void *start, void *at, u32) { return at == nullptr ? start : nullptr; }
+// A group has a state of its own and one of its cpu controller; a walk of one kind stays among them.
+void *KernelEnv::next_css(void *start, void *at, u32 order) {
+  auto *css = static_cast<cgroup_subsys_state *>(start);
+  const bool self = css == &css->cgroup->self;
+  sched::CgroupTree &tree = host_.kernel().cgroups();
+  sched::Cgroup &first = tree.of(css->cgroup);
+  const sched::CssOrder walk = order == BPF_CGROUP_ITER_ANCESTORS_UP       ? sched::CssOrder::kUp
+                               : order == BPF_CGROUP_ITER_DESCENDANTS_POST ? sched::CssOrder::kPost
+                                                                           : sched::CssOrder::kPre;
+  sched::Cgroup *group = at ? &tree.of(static_cast<cgroup_subsys_state *>(at)->cgroup) : nullptr;
+  do group = tree.next(first, group, walk);
+  while (group && !self && !group->own_group);
+  if (!group) return nullptr;
+  return self ? &group->abi->self : &group->own_group->ts.css;
+}
 
 void KernelEnv::release_object(bpf::ObjectType type, void *object) {
   if (type == bpf::ObjectType::kTask) host_.kernel().put_task(*sched::task_of(static_cast<task_struct *>(object)));
+  if (type == bpf::ObjectType::kCgroup)
+    host_.kernel().cgroups().put(sched::CgroupTree::of(static_cast<cgroup *>(object)));
 }
 
 // A program that queues work may hold an rq lock, under which no thread can be woken: an event does it.

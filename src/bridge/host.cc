@@ -52,7 +52,7 @@ Status Host::init() {
                        [this] { return fmt::format("{}\n", ext().hotplug_seq()); });
   system_->files().add("/sys/devices/system/cpu/online",
                        [this] { return kernel_.online_mask().view().to_list() + "\n"; });
-  objects_.set_task_freed_listener([this](void *task) { system_->task_freed(task); });
+  objects_.set_owner_freed_listener([this](void *object) { system_->owner_freed(object); });
   return Status();
 }
 
@@ -61,7 +61,7 @@ Host::~Host() {
   if (system_) bpf::HookTable::of(*system_).clear();
   // Objects go before the kernel they refer to; tasks that the kernel frees afterwards have no storage left.
   kernel_.rcu().drain();
-  objects_.set_task_freed_listener(nullptr);
+  objects_.set_owner_freed_listener(nullptr);
   system_.reset();
 }
 

@@ -61,8 +61,8 @@ void KernelObjects::free(sched::ObjectType type, void *object, size_t size) {
   heap_.free(header, sizeof(Header) + size);
 }
 
-void KernelObjects::task_freed(void *task) {
-  if (on_task_freed_) on_task_freed_(task);
+void KernelObjects::owner_freed(void *object) {
+  if (on_owner_freed_) on_owner_freed_(object);
 }
 
 bool KernelObjects::is_live(sched::ObjectType type, const void *object) {

@@ -25,8 +25,8 @@ class KernelObjects final : public sched::ObjectSpace {
   void *alloc(sched::ObjectType type, size_t size) override;
   void free(sched::ObjectType type, void *object, size_t size) override;
   u64 live_bytes() const override { return live_bytes_.load(std::memory_order_relaxed); }
-  void task_freed(void *task) override;
-  void set_task_freed_listener(std::function<void(void *)> listener) { on_task_freed_ = std::move(listener); }
+  void owner_freed(void *object) override;
+  void set_owner_freed_listener(std::function<void(void *)> listener) { on_owner_freed_ = std::move(listener); }
 
   // Whether `object` is the start of a live object of the type. Any address may be asked about.
   static bool is_live(sched::ObjectType type, const void *object);
@@ -34,7 +34,7 @@ class KernelObjects final : public sched::ObjectSpace {
  private:
   bpf::RegionHeap heap_{bpf::Half::kReadOnly};
   std::atomic<u64> live_bytes_{0};
-  std::function<void(void *)> on_task_freed_;
+  std::function<void(void *)> on_owner_freed_;
 };
 
 }  // namespace uscx::bridge

@@ -65,6 +65,12 @@ class BpfOps : public sched::ExtOps {
   void dump_task(scx_dump_ctx *ctx, task_struct *p) override;
   s32 cgroup_init(cgroup *cgrp, scx_cgroup_init_args *args) override;
   void cgroup_exit(cgroup *cgrp) override;
+  s32 cgroup_prep_move(task_struct *p, cgroup *from, cgroup *to) override;
+  void cgroup_move(task_struct *p, cgroup *from, cgroup *to) override;
+  void cgroup_cancel_move(task_struct *p, cgroup *from, cgroup *to) override;
+  void cgroup_set_weight(cgroup *cgrp, u32 weight) override;
+  void cgroup_set_bandwidth(cgroup *cgrp, u64 period_us, u64 quota_us, u64 burst_us) override;
+  void cgroup_set_idle(cgroup *cgrp, bool idle) override;
   void cpu_online(s32 cpu) override;
   void cpu_offline(s32 cpu) override;
   s32 init() override;

@@ -35,6 +35,9 @@ Place place_of(TracePoint point) {
                                     {bpf::HookKind::kTracepoint, "sched_migrate_task", false},
                                     {bpf::HookKind::kTracepoint, "sched_process_exit", false},
                                     {bpf::HookKind::kTracepoint, "task_newtask", false},
+                                    {bpf::HookKind::kTracepoint, "cgroup_mkdir", false},
+                                    {bpf::HookKind::kTracepoint, "cgroup_rmdir", false},
+                                    {bpf::HookKind::kTracepoint, "cgroup_attach_task", false},
                                     {bpf::HookKind::kFunction, "scx_tick", false},
                                     {bpf::HookKind::kFunction, "scx_tick", true}};
   static_assert(std::size(kNames) == static_cast<size_t>(TracePoint::count));

@@ -3,6 +3,7 @@
 #ifndef USCX_SCHED_CLASSES_H_
 #define USCX_SCHED_CLASSES_H_
 
+#include <algorithm>
 #include <memory>
 
 #include "sched/behavior.h"
@@ -22,6 +23,10 @@ std::unique_ptr<Behavior> make_stop_behavior(u32 cpu);
 // The fair class's weight of a nice level (1024 for nice 0); 3 for SCHED_IDLE.
 u64 weight_of_nice(int nice);
 inline constexpr u64 kIdlePolicyWeight = 3;
+// Such a weight as cpu.weight and schedulers have it: 1 to 10000, 100 for nice 0.
+inline u32 cgroup_weight_of(u64 weight) {
+  return static_cast<u32>(std::clamp<u64>((weight * 100 + 512) / 1024, 1, 10000));
+}
 
 }  // namespace uscx::sched
 

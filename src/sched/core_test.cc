@@ -282,7 +282,7 @@ struct CountingSpace final : ObjectSpace {
     heap_object_space().free(type, object, size);
   }
   u64 live_bytes() const override { return heap_object_space().live_bytes(); }
-  void task_freed(void *) override { tasks_freed++; }
+  void owner_freed(void *) override { tasks_freed++; }
 };
 
 TEST(Life, DeadTaskIsFreedAfterReferencesAndGracePeriod) {

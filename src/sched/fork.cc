@@ -8,6 +8,7 @@
 #include <cstring>
 #include <new>
 
+#include "sched/cgroup.h"
 #include "sched/classes.h"
 #include "sched/ext/ext.h"
 #include "sched/kernel.h"
@@ -86,11 +87,11 @@ Task &Kernel::alloc_task(TaskSpec &spec, SchedClass *fixed_class) {
   ts.nr_cpus_allowed = static_cast<int>(mask_weight(p.cpus));
   ts.start_time = machine::now_ns();
   ts.numa_preferred_nid = -1;
-  ts.cgroups = root_css_;
   ts.real_cred = root_cred_;
   ts.group_leader = spec.leader ? &spec.leader->ts : &ts;
   Task *parent = spec.parent ? spec.parent : (ts.flags & PF_KTHREAD) ? kthreadd_ : init_;
   ts.real_parent = parent ? &parent->ts : &ts;
+  cgroups_->fork(p, spec.cgroup ? spec.cgroup : spec.leader ? spec.leader->cgroup.get() : nullptr);
   u32 cpu = exec().on_cpu ? machine::this_cpu() : parent ? parent->cpu.get() : 0;
   if (!p.cpus->test(cpu)) cpu = p.cpus->view().first();
   p.cpu = cpu;
@@ -150,6 +151,7 @@ int Kernel::register_task(Task &p, const TaskSpec &spec) {
   }
   machine_.trace(EventType::task_new, static_cast<u64>(p.pid()), machine_.tracer().text(p.comm()),
                  static_cast<u64>(static_cast<s64>(spec.nice)), static_cast<u64>(spec.kind));
+  cgroups_->forked(p);
   trace_point(*this, TracePoint::task_newtask, task_arg(p));
   ext_->post_fork(p);
   return 0;
@@ -159,16 +161,17 @@ Task *Kernel::create_task(TaskSpec spec, int *error) {
   CHECK(spec.behavior, "task {} has nothing to do", spec.comm);
   const bool locks = !mutated(Mutation::fork_unlocked);
   if (locks) fork_lock_.lock();
-  Task &p = alloc_task(spec, nullptr);
-  const int result = register_task(p, spec);
+  int result = spec.cgroup ? cgroups_->may_fork_into(*spec.cgroup) : 0;
+  Task *p = result ? nullptr : &alloc_task(spec, nullptr);
+  if (p) result = register_task(*p, spec);
   if (locks) fork_lock_.unlock();
   if (error) *error = result;
   if (result) {
-    free_task(p);
+    if (p) free_task(*p);
     return nullptr;
   }
-  wake_up_new_task(p);
-  return &p;
+  wake_up_new_task(*p);
+  return p;
 }
 
 Task *Kernel::try_create_kthread(const std::string &comm, std::function<void(KthreadApi &)> body, int policy,
@@ -221,6 +224,7 @@ void Kernel::finish_dead(Task &p) {
   p.sched_class->task_dead(p);
   ext_->task_dead(p);
   leave_process(p);
+  cgroups_->task_dead(p);
   tasks_.erase(tasks_.iterator_to(p));
   task_of(p.ts.real_parent)->nr_children--;
   if (p.nr_children) adopt_children(p);
@@ -270,7 +274,8 @@ bool Kernel::try_get_task(Task &p) {
 
 void Kernel::free_task(Task &p) {
   machine_.cancel_timer(p.sleep_timer);
-  objects_.task_freed(&p.ts);
+  objects_.owner_freed(&p.ts);
+  cgroups_->task_freed(p);
   if (p.process) objects_.free(ObjectType::kOther, p.process, kProcessSize);
   p.~Task();
   objects_.free(ObjectType::kTask, &p, sizeof(Task));

@@ -3,8 +3,7 @@
 // context, between events; the on_*() entries run on the CPU concerned.
 #include "sched/kernel.h"
 
-#include <cstring>
-
+#include "sched/cgroup.h"
 #include "sched/classes.h"
 #include "sched/ext/ext.h"
 #include "sched/hotplug.h"
@@ -18,7 +17,6 @@ using machine::now_ns;
 
 namespace {
 
-constexpr u64 kRootCgroupId = 1;
 constexpr u64 kRemoteTickNs = 1000000000;
 
 // init and kthreadd have nothing to do once the machine is up.
@@ -70,14 +68,10 @@ Kernel::Kernel(machine::Machine &machine, ObjectSpace &objects, const KernelConf
   ext_ = std::make_unique<Ext>(*this);
   works_ = std::make_unique<WorkQueues>(*this);
   hotplug_ = std::make_unique<CpuHotplug>(*this);
+  cgroups_ = std::make_unique<CgroupTree>(*this);
   machine_.set_client(this);
   boot();
 }
-
-namespace {
-// With the one ancestor that the root has, which is itself.
-constexpr size_t kRootCgroupBytes = sizeof(cgroup) + sizeof(cgroup *);
-}  // namespace
 
 void *Kernel::boot_object(size_t size) {
   void *object = objects_.alloc(ObjectType::kOther, size);
@@ -86,18 +80,6 @@ void *Kernel::boot_object(size_t size) {
 }
 
 void Kernel::boot() {
-  // FIDELITY: one-cgroup.
-  root_cgroup_ = static_cast<cgroup *>(objects_.alloc(ObjectType::kCgroup, kRootCgroupBytes));
-  root_cgroup_->self.cgroup = root_cgroup_;
-  root_cgroup_->kn = static_cast<kernfs_node *>(boot_object(sizeof(kernfs_node)));
-  root_cgroup_->kn->id = kRootCgroupId;
-  char *name = static_cast<char *>(boot_object(2));
-  std::strcpy(name, "/");
-  root_cgroup_->kn->name = name;
-  root_cgroup_->dom_cgrp = root_cgroup_;
-  root_cgroup_->ancestors[0] = root_cgroup_;
-  root_css_ = static_cast<css_set *>(boot_object(sizeof(css_set)));
-  root_css_->dfl_cgrp = root_cgroup_;
   root_cred_ = static_cast<cred *>(boot_object(sizeof(cred)));
   root_pid_ns_ = static_cast<pid_namespace *>(boot_object(sizeof(pid_namespace)));
 
@@ -172,7 +154,8 @@ Kernel::~Kernel() {
     objects_.free(ObjectType::kRq, rq->shared, sizeof(struct rq));
   }
   for (Interned &interned : masks_) objects_.free(ObjectType::kCpumask, interned.kernel, sizeof(cpumask));
-  objects_.free(ObjectType::kCgroup, root_cgroup_, kRootCgroupBytes);
+  rcu_.drain();
+  cgroups_.reset();
   for (auto [object, size] : boot_objects_) objects_.free(ObjectType::kOther, object, size);
   machine_.set_client(nullptr);
 }

@@ -29,6 +29,7 @@ namespace uscx::sched {
 
 class Ext;         // sched/ext/ext.h
 class CpuHotplug;  // sched/hotplug.h
+class CgroupTree;  // sched/cgroup.h
 
 struct TaskSpec {
   std::string comm;
@@ -38,9 +39,10 @@ struct TaskSpec {
   u32 rt_priority = 0;
   const machine::CpuMask *cpus = nullptr;  // nullptr: all.
   std::unique_ptr<Behavior> behavior;
-  Task *parent = nullptr;  // nullptr: init (kthreadd for kernel threads).
-  Task *leader = nullptr;  // The first task of the process that the new one is a thread of; nullptr: a new process.
-  u64 extra_flags = 0;     // PF_*
+  Task *parent = nullptr;    // nullptr: init (kthreadd for kernel threads).
+  Task *leader = nullptr;    // The first task of the process that the new one is a thread of; nullptr: a new process.
+  u64 extra_flags = 0;       // PF_*
+  Cgroup *cgroup = nullptr;  // CLONE_INTO_CGROUP; nullptr: the parent's.
 };
 
 struct KernelConfig {
@@ -63,6 +65,8 @@ class Kernel final : public machine::MachineClient {
   Rcu &rcu() { return rcu_; }
   WorkQueues &works() { return *works_; }
   CpuHotplug &hotplug() { return *hotplug_; }
+  CgroupTree &cgroups() { return *cgroups_; }
+  bool shutting_down() const { return shutting_down_; }  // Nothing is to be begun any more.
   ObjectSpace &objects() { return objects_; }
   u64 jiffies() const { return machine_.jiffies(); }
   u64 msecs_to_jiffies(u64 ms) const { return (ms * machine_.hz() + 999) / 1000; }
@@ -187,7 +191,6 @@ class Kernel final : public machine::MachineClient {
   // set_cpus_allowed() for any task, threads that are bound to a CPU included. No locks.
   void change_affinity(Task &p, const machine::CpuMask *interned);
   cpumask *online_kernel_mask();
-  cgroup *root_cgroup() { return root_cgroup_; }
 
   // --- kernel threads ---
   Task &create_kthread(const std::string &comm, std::function<void(KthreadApi &)> body, int policy = SCHED_NORMAL,
@@ -276,6 +279,7 @@ class Kernel final : public machine::MachineClient {
   std::unique_ptr<Ext> ext_;
   std::unique_ptr<WorkQueues> works_;
   std::unique_ptr<CpuHotplug> hotplug_;
+  std::unique_ptr<CgroupTree> cgroups_;
   bi::list<Task, bi::member_hook<Task, ListHook, &Task::tasks_node>> tasks_;
   std::map<int, Task *> by_pid_;  // Changes with the fork lock held, too.
   machine::Racy<u32> nr_tasks_;
@@ -312,10 +316,8 @@ class Kernel final : public machine::MachineClient {
   std::vector<std::pair<void *, size_t>> boot_objects_;  // Freed at the end.
   void *boot_object(size_t size);
   const sched_class *class_objects_[SchedClass::kStop + 1] = {};  // What ts.sched_class points to: opaque.
-  css_set *root_css_ = nullptr;
   cred *root_cred_ = nullptr;
   pid_namespace *root_pid_ns_ = nullptr;
-  cgroup *root_cgroup_ = nullptr;
   std::function<void(u64, const std::string &)> on_log_;
 };
 

@@ -18,8 +18,8 @@ class ObjectSpace {
   virtual void *alloc(ObjectType type, size_t size) = 0;
   virtual void free(ObjectType type, void *object, size_t size) = 0;
   virtual u64 live_bytes() const = 0;  // Of objects that are not freed.
-  // Told when a task is gone for good, before its memory is freed (task storage, reference registries).
-  virtual void task_freed(void *task) { (void)task; }
+  // Told when a task or cgroup is gone for good, before its memory is freed (local storage).
+  virtual void owner_freed(void *object) { (void)object; }
 };
 
 // Plain heap memory, for tests and native schedulers.

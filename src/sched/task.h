@@ -30,6 +30,8 @@ using SetHook = bi::set_member_hook<bi::link_mode<bi::safe_link>, bi::optimize_s
 class SchedClass;
 class Kernel;
 struct Rq;
+struct Cgroup;     // sched/cgroup.h
+struct TaskGroup;  // sched/cgroup.h
 
 // task_struct.on_rq
 enum : int { kNotOnRq = 0, kOnRqQueued = 1, kOnRqMigrating = 2 };
@@ -47,6 +49,10 @@ struct FairEntity {
   s32 vlag_cpu = -1;            // The CPU it slept on: there, a debt is worked off by the others' progress.
   bool queued = false;
   SetHook node;
+};
+
+struct CpuUsage {
+  u64 total_ns = 0, user_ns = 0, system_ns = 0;
 };
 
 // A place in a DSQ's list: a task's, or the cursor of an iterator.
@@ -95,6 +101,12 @@ struct Task {
   ListHook ddsp_deferred_node;  // Rq::ext.ddsp_deferred_locals.
   machine::Published<struct Dsq *> dsq;
   machine::Published<struct ExtSched *> ext_sched;  // p->scx.sched: whose task this is while a scheduler is loaded.
+
+  // Control groups; ts.cgroups and ts.sched_task_group are the same. They change with the fork lock held, the second
+  // with the task's locks too.
+  machine::Published<Cgroup *> cgroup;
+  machine::Published<TaskGroup *> group;
+  CpuUsage usage_before;  // What it had used when it came into its cgroup.
 
   ListHook tasks_node;  // Kernel's list of all tasks, in creation order.
 

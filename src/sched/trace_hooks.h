@@ -24,6 +24,9 @@ enum class TracePoint : u8 {
   sched_migrate_task,  // task, CPU
   sched_process_exit,  // task, whether its group is dead
   task_newtask,        // task, clone flags
+  cgroup_mkdir,        // cgroup, path
+  cgroup_rmdir,        // cgroup, path
+  cgroup_attach_task,  // cgroup, path, task, whether its whole process moves
   scx_tick,            // rq: the function is entered
   scx_tick_exit,       // rq: it returns
   count,
@@ -44,8 +47,13 @@ extern std::atomic<u32> nr_listeners;
 void fire(const Kernel &kernel, TracePoint point, u64 a0, u64 a1, u64 a2, u64 a3);
 }  // namespace trace_hooks_detail
 
+// Whether it may be worth making a point's arguments.
+inline bool trace_points_heard() {
+  return trace_hooks_detail::nr_listeners.load(std::memory_order_relaxed) != 0;
+}
+
 inline void trace_point(const Kernel &kernel, TracePoint point, u64 a0, u64 a1 = 0, u64 a2 = 0, u64 a3 = 0) {
-  if (trace_hooks_detail::nr_listeners.load(std::memory_order_relaxed) != 0) [[unlikely]]
+  if (trace_points_heard()) [[unlikely]]
     trace_hooks_detail::fire(kernel, point, a0, a1, a2, a3);
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // The invariants of the whole machine, checked between segments (tests, debug builds, explore mode).
+#include "sched/cgroup.h"
 #include "sched/ext/ext.h"
 #include "sched/kernel.h"
 
@@ -65,6 +66,7 @@ void Kernel::verify_all() {
           nr_running[rq->cpu]);
     verify_rq(*rq);
   }
+  cgroups_->verify();
 }
 
 }  // namespace uscx::sched

@@ -12,7 +12,8 @@
 namespace uscx::trace {
 
 // Arguments named *_text are ids of strings registered with Tracer::text(); the hash takes the text's bytes, not the
-// id. Arguments that carry a task's comm are texts too. `who` in task_new: 0 workload, 1 kernel thread, 2 other.
+// id. Arguments that carry a task's comm are texts too. Tasks are born in the root cgroup
+// (id 1) unless cgroup_attach follows. `who` in task_new: 0 workload, 1 kernel thread, 2 other.
 // clang-format off
 #define USCX_TRACE_EVENTS(X)                                                         \
   X(task_new, pid, comm_text, nice, who)                                             \
@@ -41,7 +42,10 @@ namespace uscx::trace {
   X(log, line_text, _, _, _)                                                         \
   X(dump, line_text, _, _, _)                                                        \
   X(bpf_print, line_text, _, _, _)                                                   \
-  X(mark, name_text, value, _, _)
+  X(mark, name_text, value, _, _)                                                    \
+  X(cgroup_mkdir, cgroup_id, path_text, _, _)                                        \
+  X(cgroup_rmdir, cgroup_id, _, _, _)                                                \
+  X(cgroup_attach, pid, cgroup_id, _, _)
 // clang-format on
 
 enum class EventType : u16 {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Kfuncs of tasks and cgroups: sched_ext's own, and the generic ones that schedulers use to hold references.
 #include "bridge/kfuncs/context.h"
+#include "sched/cgroup.h"
 
 namespace uscx::bridge {
 
@@ -32,7 +33,10 @@ USCX_KFUNC(kAny, KF_RCU_PROTECTED | KF_RET_NULL, struct task_struct *, scx_bpf_t
 USCX_KFUNC(kAny, KF_ACQUIRE | KF_RCU | KF_IMPLICIT_ARGS, struct cgroup *, scx_bpf_task_cgroup,
            (struct task_struct * p)) {
   const Caller c = caller();
-  return c.sched ? c.ext().task_cgroup(*c.sched, task(p)) : c.kernel().root_cgroup();
+  if (c.sched) return c.ext().task_cgroup(*c.sched, task(p));
+  sched::CgroupTree &tree = c.kernel().cgroups();
+  tree.get(tree.root());
+  return tree.root().abi;
 }
 
 USCX_KFUNC(kAny, 0, void, scx_bpf_events, (struct scx_event_stats * events, size_t events__sz)) {
@@ -65,22 +69,29 @@ USCX_KFUNC(kGeneric, KF_RELEASE, void, bpf_task_release, (struct task_struct * p
   caller_host().kernel().put_task(task(p));
 }
 
-// The one cgroup of this machine lives as long as the machine, so references to it count nothing.
+namespace {
+// With a reference, or null if the last one is gone.
+struct cgroup *acquired(struct cgroup *cgrp) {
+  return cgrp && caller_host().kernel().cgroups().try_get(sched::CgroupTree::of(cgrp)) ? cgrp : nullptr;
+}
+}  // namespace
 
 USCX_KFUNC(kGeneric, KF_ACQUIRE | KF_RCU | KF_RET_NULL, struct cgroup *, bpf_cgroup_acquire, (struct cgroup * cgrp)) {
-  return cgrp;
+  return acquired(cgrp);
 }
 
-USCX_KFUNC(kGeneric, KF_RELEASE, void, bpf_cgroup_release, (struct cgroup * cgrp)) { (void)cgrp; }
+USCX_KFUNC(kGeneric, KF_RELEASE, void, bpf_cgroup_release, (struct cgroup * cgrp)) {
+  caller_host().kernel().cgroups().put(sched::CgroupTree::of(cgrp));
+}
 
 USCX_KFUNC(kGeneric, KF_ACQUIRE | KF_RCU | KF_RET_NULL, struct cgroup *, bpf_cgroup_ancestor,
            (struct cgroup * cgrp, int level)) {
-  return level < 0 || level > cgrp->level ? nullptr : cgrp->ancestors[level];
+  return level < 0 || level > cgrp->level ? nullptr : acquired(cgrp->ancestors[level]);
 }
 
 USCX_KFUNC(kGeneric, KF_ACQUIRE | KF_RET_NULL, struct cgroup *, bpf_cgroup_from_id, (u64 cgid)) {
-  cgroup *root = caller_host().kernel().root_cgroup();
-  return root->kn->id == cgid ? root : nullptr;
+  sched::Cgroup *found = caller_host().kernel().cgroups().find_id(cgid);
+  return found ? acquired(found->abi) : nullptr;
 }
 
 }  // namespace uscx::bridge

@@ -23,9 +23,7 @@ void Ext::Impl::disable_work(KthreadApi &self, ExtSched &s) {
   set_state(SCX_DISABLING);
   switched_all = false;
   switching_all = false;
-  if (cgroup_inited && s.has(Op::cgroup_exit))
-    call(Op::cgroup_exit, nullptr, nullptr, [&] { s.ops.cgroup_exit(kernel.root_cgroup()); });
-  cgroup_inited = false;
+  exit_cgroups(s);
   disable_tasks();
   s.dump_disabled = true;
   attach_dl_servers(true, false);

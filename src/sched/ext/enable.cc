@@ -7,6 +7,7 @@
 // FIDELITY: enable-window. What enable_work() calls between its waits is not inlined (machine/fiber.h).
 #include <cerrno>
 
+#include "sched/cgroup.h"
 #include "sched/current.h"
 #include "sched/ext/impl.h"
 #include "sched/hotplug.h"
@@ -17,7 +18,6 @@ namespace {
 
 constexpr u32 kHelperRtPriority = 50;                         // What sched_set_fifo() gives.
 constexpr u64 kEnableLimitNs = 1000ull * 1000 * 1000 * 1000;  // Nothing in here may take 1000 virtual seconds.
-constexpr u64 kRuntimeInf = ~u64{0};
 
 }  // namespace
 
@@ -232,21 +232,14 @@ const char *Ext::Impl::validate(const ExtSched &s) const {
 // Every task gets to know the scheduler, in bypass, before any runs under it.
 [[gnu::noinline]] bool Ext::Impl::enable_tasks(ExtSched &s) {
   bypass(s, true);
+  machine::SpinGuard groups(kernel.cgroups().lock());
+  machine::WriteGuard settings(kernel.cgroups().ops_lock());
   machine::SpinGuard forks(kernel.fork_lock());
   for (u32 op = 0; op < static_cast<u32>(Op::count); op++)
     if (s.ops.has(static_cast<Op>(op))) s.arm(static_cast<Op>(op));
   task_init_enabled = true;
   tid_lookup = s.flag(SCX_OPS_TID_TO_TASK);
-  if (s.has(Op::cgroup_init)) {
-    args().cgroup_init = {.weight = 100, .bw_period_us = 100000, .bw_quota_us = kRuntimeInf, .bw_burst_us = 0};
-    const s32 ret = call(Op::cgroup_init, nullptr, nullptr,
-                         [&] { return s.ops.cgroup_init(kernel.root_cgroup(), &args().cgroup_init); });
-    if (ret) {
-      error(s, fmt::format("ops.cgroup_init() failed ({})", sanitize_errno(s, "cgroup_init", ret)));
-      return false;
-    }
-    cgroup_inited = true;
-  }
+  if (!init_cgroups(s)) return false;
   int failed = 0;
   kernel.for_each_task([&](Task &p) {
     if (failed || p.dead || (p.state() & TASK_DEAD)) return;

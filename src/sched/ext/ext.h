@@ -22,6 +22,8 @@
 
 namespace uscx::sched {
 
+struct CgroupMove;  // sched/cgroup.h
+
 using machine::AllocFaults;
 using machine::AllocSite;
 
@@ -110,6 +112,14 @@ class Ext {
   // The CPU comes (before its rq is online) or goes (after it is offline): ops.cpu_online, ops.cpu_offline, or an exit.
   // On that CPU, with CpusLock held for writing.
   void cpu_hotplug(u32 cpu, bool online);
+  // Control groups, for CgroupTree (cgroup.h has the locks): 0 or -errno where the scheduler may refuse.
+  int cgroup_online(TaskGroup &group);
+  void cgroup_offline(TaskGroup &group);
+  int cgroup_can_attach(const std::vector<CgroupMove> &moves);
+  void cgroup_move(Rq &rq, Task &p);
+  void cgroup_set_weight(TaskGroup &group, u32 weight);
+  void cgroup_set_idle(TaskGroup &group, bool idle);
+  void cgroup_set_bandwidth(TaskGroup &group, u64 period_us, u64 quota_us, u64 burst_us);
   void cpu_dead(u32 cpu);  // It is gone, and no longer counts as idle.
   void verify(Rq &rq);     // Invariants (CHECK); costly, call it under VERIFY.
 
@@ -174,7 +184,7 @@ class Ext {
   void cpuperf_set(ExtSched &s, s32 cpu, u32 perf);
   u32 cpuperf_cap(ExtSched &s, s32 cpu);
   u32 cpuperf_cur(ExtSched &s, s32 cpu);
-  cgroup *task_cgroup(ExtSched &s, Task &p);
+  cgroup *task_cgroup(ExtSched &s, Task &p);  // With a reference.
   void events(scx_event_stats *out);  // Of the root scheduler, summed over CPUs.
   void set_slice_bypass_us(u32 us);   // Module parameters of sched_ext, for what comes next.
   void set_bypass_lb_intv_us(u32 us);

@@ -226,6 +226,12 @@ struct Ext::Impl {
   void balance_bypass_node(ExtSched &s, u32 node);
   u32 move_bypassed(ExtSched &s, Rq &donor, Rq &receiver, u32 nr_donor, u32 *nr_receiver, u32 target, u32 limit);
 
+  // --- control groups: cgroup.cc ---
+  int cgroup_init(ExtSched &s, TaskGroup &group);
+  bool init_cgroups(ExtSched &s);
+  void exit_cgroups(ExtSched &s);
+  void cancel_moves(ExtSched &s, const std::vector<CgroupMove> &moves);
+
   // --- life cycle: enable.cc, disable.cc ---
   int attach(ExtOps &ops);
   int check_sub_attach(const OpsConfig &config);
@@ -285,7 +291,7 @@ struct Ext::Impl {
   machine::Racy<bool> switched_all;
   machine::Racy<bool> task_init_enabled;  // Changes with the fork lock held, as tid_lookup does.
   machine::Racy<bool> tid_lookup;
-  bool cgroup_inited = false;
+  bool cgroups_on = false;  // The root scheduler hears of control groups. Both of CgroupTree's locks.
   machine::Racy<u64> nr_rejected;
   machine::Racy<u64> enable_seq;
   machine::Racy<u64> hotplug_seq = 1;

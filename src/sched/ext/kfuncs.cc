@@ -40,13 +40,6 @@ Task *Ext::tid_to_task(u64 tid) {
   return it == impl.by_tid.end() ? nullptr : it->second;
 }
 
-cgroup *Ext::task_cgroup(ExtSched &s, Task &p) {
-  CallContext *here = context();
-  if (!here || (here->subject[0] != &p && here->subject[1] != &p))
-    impl_->error(s, "called on a task not being operated on");
-  return impl_->kernel.root_cgroup();
-}
-
 // --- CPUs ---
 
 bool Ext::cpu_valid(ExtSched &s, s32 cpu) { return impl_->cpu_ok(s, cpu); }

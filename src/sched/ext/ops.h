@@ -98,6 +98,14 @@ class ExtOps {
   virtual void dump_task(scx_dump_ctx *, task_struct *) {}
   virtual s32 cgroup_init(cgroup *, scx_cgroup_init_args *) { return 0; }
   virtual void cgroup_exit(cgroup *) {}
+  virtual s32 cgroup_prep_move(task_struct *, cgroup *from, cgroup *to) { return (void)from, (void)to, 0; }
+  virtual void cgroup_move(task_struct *, cgroup *from, cgroup *to) { (void)from, (void)to; }
+  virtual void cgroup_cancel_move(task_struct *, cgroup *from, cgroup *to) { (void)from, (void)to; }
+  virtual void cgroup_set_weight(cgroup *, u32 weight) { (void)weight; }
+  virtual void cgroup_set_bandwidth(cgroup *, u64 period_us, u64 quota_us, u64 burst_us) {
+    (void)period_us, (void)quota_us, (void)burst_us;
+  }
+  virtual void cgroup_set_idle(cgroup *, bool idle) { (void)idle; }
   virtual void cpu_online(s32) {}
   virtual void cpu_offline(s32) {}
   virtual s32 init() { return 0; }

@@ -3,6 +3,7 @@
 // go with the transitions. States change under the task's rq lock, or before the task can be found.
 #include <algorithm>
 
+#include "sched/cgroup.h"
 #include "sched/classes.h"
 #include "sched/ext/impl.h"
 
@@ -28,8 +29,8 @@ constexpr s32 kMaxErrno = 4095;
 }  // namespace
 
 u32 weight_of(const Task &p) {
-  const u64 raw = p.ts.policy == SCHED_IDLE ? kIdlePolicyWeight : weight_of_nice(std::clamp(p.nice(), -20, 19));
-  return static_cast<u32>(std::clamp<u64>((raw * 100 + 512) / 1024, 1, 10000));
+  return cgroup_weight_of(p.ts.policy == SCHED_IDLE ? kIdlePolicyWeight
+                                                    : weight_of_nice(std::clamp(p.nice(), -20, 19)));
 }
 
 std::string task_label(const Task &p) { return fmt::format("{}[{}]", p.comm(), p.pid()); }
@@ -78,7 +79,7 @@ int Ext::Impl::init_task(ExtSched &s, Task &p, bool fork) {
   set_task_state(p, SCX_TASK_INIT_BEGIN);
   p.ts.scx.disallow = false;
   if (s.has(Op::init_task)) {
-    args().init_task = {.fork = fork, .cgroup = kernel.root_cgroup()};
+    args().init_task = {.fork = fork, .cgroup = p.group->cgroup->abi};
     const s32 ret = call(Op::init_task, nullptr, nullptr, [&] { return s.ops.init_task(&p.ts, &args().init_task); });
     if (ret) {
       set_task_state(p, SCX_TASK_NONE);

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// A lock for many readers or one writer that nobody sleeps on: the kernel's percpu rwsem where nothing that is done
+// under it waits. Like a SpinLock it is never found taken in run mode, and a yield point in explore mode. Readers that
+// keep coming can keep a writer out.
+//
+// Lock order is in docs/LOCKING.md.
+#ifndef USCX_MACHINE_RW_LOCK_H_
+#define USCX_MACHINE_RW_LOCK_H_
+
+#include "machine/sync.h"
+
+namespace uscx::machine {
+
+class RwSpinLock {
+ public:
+  explicit RwSpinLock(const char *name) : name_(name) {}
+  void read_lock() {
+    for (;;) {
+      const u32 now = state_.load_acquire();
+      if (now != kWriter && state_.compare_exchange(now, now + 1)) return;
+      if (now == kWriter) spin_wait(name_);
+    }
+  }
+  void read_unlock() {
+    const u32 before = state_.fetch_add(~0u);
+    CHECK(before != 0 && before != kWriter, "{}", name_);
+  }
+  void write_lock() {
+    while (!state_.compare_exchange(0, kWriter)) spin_wait(name_);
+  }
+  void write_unlock() {
+    CHECK(state_.racy() == kWriter, "{}", name_);
+    state_.store_release(0);
+  }
+
+ private:
+  static constexpr u32 kWriter = ~0u;
+  Shared<u32> state_{0};  // How many readers, or kWriter.
+  const char *const name_;
+};
+
+class ReadGuard {
+ public:
+  explicit ReadGuard(RwSpinLock &lock) : lock_(lock) { lock_.read_lock(); }
+  ~ReadGuard() { lock_.read_unlock(); }
+  ReadGuard(const ReadGuard &) = delete;
+  ReadGuard &operator=(const ReadGuard &) = delete;
+
+ private:
+  RwSpinLock &lock_;
+};
+
+class WriteGuard {
+ public:
+  explicit WriteGuard(RwSpinLock &lock) : lock_(lock) { lock_.write_lock(); }
+  ~WriteGuard() { lock_.write_unlock(); }
+  WriteGuard(const WriteGuard &) = delete;
+  WriteGuard &operator=(const WriteGuard &) = delete;
+
+ private:
+  RwSpinLock &lock_;
+};
+
+}  // namespace uscx::machine
+
+#endif  // USCX_MACHINE_RW_LOCK_H_
