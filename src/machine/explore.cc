@@ -107,6 +107,7 @@ void *ExploreSwitch::loop_thread = nullptr;
 
 Explorer::Explorer(Machine &machine, ExploreRun &run) : machine_(SimMachine::of(machine)), run_(run) {
   CHECK(!exec_context.on_cpu && !machine_.explorer_);
+  need_concurrency();
   CHECK(machine.nr_cpus() <= 64, "explore mode has at most 64 CPUs, not {}", machine.nr_cpus());
   const u32 nr_clocks = machine.nr_cpus() + 1;
   host_clock_.assign(nr_clocks, 0);

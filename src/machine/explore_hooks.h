@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // The places at which explore mode may let another CPU go on, or looks at what the code does. Elsewhere each is a test
-// of the mode. The core and its locks call these; machine/explore.h has what is behind them.
+// of the mode, which costs run mode nothing (static_branch.h). The core and its locks call these; machine/explore.h has
+// what is behind them.
 //
 // Threading: on a CPU, any locks held, except spin_wait(), under which others must be able to go on.
 #ifndef USCX_MACHINE_EXPLORE_HOOKS_H_
@@ -37,10 +38,10 @@ void lock_busy(const SpinLock &lock);
 void event_access(u32 cpu);
 }  // namespace explore_hook
 
-inline bool exploring() { return kExploreHooks && __builtin_expect(exec_context.mode == Mode::kExplore, 0); }
+inline bool exploring() { return kExploreHooks && may_be_concurrent() && exec_context.mode == Mode::kExplore; }
 
 // Whether other CPUs may be in the middle of their segments while this one runs its own.
-inline bool concurrent() { return __builtin_expect(exec_context.mode != Mode::kRun, 0); }
+inline bool concurrent() { return may_be_concurrent() && exec_context.mode != Mode::kRun; }
 
 // A program calls the kernel here: any other CPU may go on first.
 inline void explore_point() {

@@ -9,7 +9,11 @@ namespace uscx::machine {
 constinit thread_local ExecContext exec_context;
 
 std::unique_ptr<Machine> Machine::create(const MachineConfig &config, trace::Tracer &tracer) {
-  if (config.threads) return std::make_unique<ThreadMachine>(config, tracer);
+  if (config.threads) {
+    need_concurrency();
+    return std::make_unique<ThreadMachine>(config, tracer);
+  }
+  expect_run_mode();
   return std::make_unique<SimMachine>(config, tracer);
 }
 

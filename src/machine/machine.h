@@ -19,6 +19,7 @@
 #include "base/rng.h"
 #include "machine/cost.h"
 #include "machine/event_queue.h"
+#include "machine/static_branch.h"
 #include "machine/topology.h"
 #include "trace/tracer.h"
 
@@ -48,7 +49,6 @@ struct ExecContext {
   u64 segment_start_ns = 0;  // When the present segment began: up to then the CPU's current task ran user code.
   Explorer *explorer = nullptr;  // In explore mode, inside of segments: whom yield points call (machine/explore.h).
   Mode mode = Mode::kRun;        // kExplore inside of segments only.
-  u64 charge_mask = ~u64{0};     // 0 on threads, where time passes by itself.
   u64 clock_offset_ns = 0;       // On threads: what the host's clock was when the machine's was 0.
 };
 extern constinit thread_local ExecContext exec_context;  // constinit: no initialisation guard on each access.
@@ -57,9 +57,10 @@ u64 thread_now_ns();  // The threaded machine's clock.
 
 inline ExecContext &exec() { return exec_context; }
 inline u32 this_cpu() { return exec_context.cpu; }
-inline bool on_threads() { return __builtin_expect(exec_context.mode == Mode::kThreads, 0); }
+inline bool on_threads() { return may_be_concurrent() && exec_context.mode == Mode::kThreads; }
 inline u64 now_ns() { return on_threads() ? thread_now_ns() : exec_context.now_ns; }
-inline void charge_ns(u64 ns) { exec_context.now_ns += ns & exec_context.charge_mask; }
+// On threads time passes by itself.
+inline void charge_ns(u64 ns) { exec_context.now_ns += on_threads() ? 0 : ns; }
 inline void charge(Cost cost) { charge_ns(kCostNs[static_cast<u32>(cost)]); }
 
 // The core's entry points, called by the machine on the CPU concerned (exec() is set).

@@ -30,11 +30,11 @@ class SimMachine final : public Machine {
   void start_run(u64 run_ns) override;
   void cancel_run(u32 cpu) override;
   void arm_timer(SimEvent &timer, u64 time_ns) override {
-    if (kExploreHooks && __builtin_expect(exec_context.explorer != nullptr, 0)) note_event(timer.cpu);
+    if (kExploreHooks && may_be_concurrent() && exec_context.explorer) note_event(timer.cpu);
     queue_.schedule(timer, time_ns);
   }
   void cancel_timer(SimEvent &timer) override {
-    if (kExploreHooks && __builtin_expect(exec_context.explorer != nullptr, 0)) note_event(timer.cpu);
+    if (kExploreHooks && may_be_concurrent() && exec_context.explorer) note_event(timer.cpu);
     queue_.cancel(timer);
   }
   void cpu_entered_idle(u32 cpu) override { cpus_[cpu].idle = true; }

@@ -26,7 +26,7 @@ class SpinLock {
   // are taken in its order (a CPU number).
   explicit SpinLock(Kind kind = Kind::kPrivate, const char *name = "lock") : name_(name), kind_(kind) {}
   void lock() {
-    if (__builtin_expect(exec_context.mode != Mode::kRun, 0)) return lock_concurrent();
+    if (concurrent()) return lock_concurrent();
     CHECK(owner() == kFree, "lock \"{}\" taken on CPU {} is held by CPU {}", name_, this_cpu(), owner());
     take();
   }
@@ -37,7 +37,7 @@ class SpinLock {
     if (exploring()) explore_hook::after_unlock(*this);
   }
   bool try_lock() {
-    if (__builtin_expect(exec_context.mode != Mode::kRun, 0)) return try_lock_concurrent();
+    if (concurrent()) return try_lock_concurrent();
     if (held()) return false;
     take();
     return true;
@@ -89,7 +89,8 @@ class SpinGuard {
 };
 
 // A shared field read and written by several CPUs without a common lock, where the order of accesses matters: a yield
-// point in explore mode. Hints, which are looked at again under a lock, are Racy<T> (machine/racy.h).
+// point in explore mode. Where segments are atomic anyway, no locked instruction is paid. Hints, which are looked at
+// again under a lock, are Racy<T> (machine/racy.h).
 template <typename T>
 class Shared {
  public:
@@ -113,15 +114,24 @@ class Shared {
   // Returns true and stores `to` if the value was `from`.
   bool compare_exchange(T from, T to) {
     atomic_write(this);
-    return value_.compare_exchange_strong(from, to);
+    if (concurrent()) return value_.compare_exchange_strong(from, to);
+    const bool same = racy() == from;
+    if (same) value_.store(to, std::memory_order_relaxed);
+    return same;
   }
   T exchange(T value) {
     atomic_write(this);
-    return value_.exchange(value);
+    if (concurrent()) return value_.exchange(value);
+    const T old = racy();
+    value_.store(value, std::memory_order_relaxed);
+    return old;
   }
   T fetch_add(T value) {
     atomic_write(this);
-    return value_.fetch_add(value);
+    if (concurrent()) return value_.fetch_add(value);
+    const T old = racy();
+    value_.store(old + value, std::memory_order_relaxed);
+    return old;
   }
   // For checks that are no part of the protocol.
   T racy() const { return value_.load(std::memory_order_relaxed); }

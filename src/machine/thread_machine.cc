@@ -32,7 +32,6 @@ ExecContext idle_context(Machine *machine, u32 cpu, u64 now_ns, u64 offset_ns) {
   context.cpu = cpu;
   context.now_ns = now_ns;
   context.mode = Mode::kThreads;
-  context.charge_mask = 0;
   context.clock_offset_ns = offset_ns;
   return context;
 }

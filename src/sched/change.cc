@@ -109,8 +109,7 @@ int Kernel::set_scheduler(Task &p, int policy, u32 rt_priority, int nice) {
   if (nice < -20 || nice > 19) return -EINVAL;
   TaskLock lock(*this, p);
   if (p.dead || p.sched_class == &stop_class() || p.sched_class == &idle_class()) return -EINVAL;
-  // A scheduler may have rejected this task when it was loaded (or forked).
-  if (policy == SCHED_EXT && ext_->enabled() && p.ts.scx.disallow && p.ts.policy != SCHED_EXT) return -EACCES;
+  if (const int refused = ext_->check_setscheduler(p, policy)) return refused;
   update_rq_clock(lock.rq);
   if (p.nice() != nice && normal)
     machine_.trace(EventType::task_nice, static_cast<u64>(p.pid()), static_cast<u64>(static_cast<s64>(nice)));

@@ -38,8 +38,7 @@ void Ext::Impl::disable_work(KthreadApi &self, ExtSched &s) {
   log_disabled(s);
   s.exit_info->fill(*s.record);
   if (s.ops.has(Op::exit)) call(Op::exit, nullptr, nullptr, [&] { s.ops.exit(s.exit_info->abi()); });
-  last_ops = &s.ops;
-  last_exit = s.record;
+  remember_exit(s);
   for (u32 cpu = 0; cpu < kernel.nr_cpus(); cpu++) {
     ExtRq &ext = kernel.rq(cpu).ext;
     machine::SpinGuard guard(ext.reenq_lock);
@@ -87,6 +86,13 @@ void Ext::Impl::log_disabled(ExtSched &s) {
     kernel.log(fmt::format("sched_ext: {}: {}", s.name, record.msg));
 }
 
+// What is told of a scheduler whose object is gone.
+void Ext::Impl::remember_exit(ExtSched &s) {
+  machine::SpinGuard guard(scheds_lock);
+  last_ops = &s.ops;
+  last_exit = s.record;
+}
+
 // --- detach ---
 
 void Ext::detach(ExtOps &ops) { impl_->detach(ops); }
@@ -123,8 +129,7 @@ void Ext::release(ExtOps &ops) {
 // The user's reference goes: the object is freed after a grace period, by a worker because its helper thread must end.
 void Ext::Impl::release(ExtOps &ops) {
   ExtSched *s = ops.sched_;
-  last_ops = &ops;
-  last_exit = s->record;
+  remember_exit(*s);
   ops.sched_ = nullptr;
   kernel.rcu().call([this, s] {
     {

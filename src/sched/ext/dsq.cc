@@ -28,12 +28,12 @@ Task *Dsq::next(Task &p) {
   return nullptr;
 }
 
-void Dsq::inserted(Task &p) {
+void Dsq::inserted(Task &p, bool at_front) {
   seq += 1;
   p.ts.scx.dsq_seq = seq;
   nr.store(nr.load() + 1);
   p.dsq = this;
-  first_task = first();
+  if (at_front || nr.racy() == 1) first_task = first();
 }
 
 void Dsq::insert_fifo(Task &p, bool head) {
@@ -42,7 +42,7 @@ void Dsq::insert_fifo(Task &p, bool head) {
     list.push_front(p.dsq_node);
   else
     list.push_back(p.dsq_node);
-  inserted(p);
+  inserted(p, head);
 }
 
 void Dsq::insert_vtime(Task &p) {
@@ -53,7 +53,7 @@ void Dsq::insert_vtime(Task &p) {
   else
     list.insert(std::next(list.iterator_to(std::prev(at)->dsq_node)), p.dsq_node);
   p.ts.scx.dsq_flags |= SCX_TASK_DSQ_ON_PRIQ;
-  inserted(p);
+  inserted(p, at == priq.begin());
 }
 
 void Dsq::unlink(Task &p) {
@@ -66,7 +66,7 @@ void Dsq::unlink(Task &p) {
   }
   list.erase(list.iterator_to(p.dsq_node));
   nr.store(nr.load() - 1);
-  first_task = first();
+  if (first_task.get() == &p) first_task = first();
 }
 
 DsqTable::~DsqTable() {

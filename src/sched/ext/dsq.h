@@ -67,7 +67,7 @@ struct Dsq {
   u64 lock_text = 0;  // The trace's text id of this lock, once it was waited for.
 
  private:
-  void inserted(Task &p);
+  void inserted(Task &p, bool at_front);
 };
 
 // User DSQs by id: open addressing with linear probing, so that a lookup allocates nothing and order depends on ids

@@ -293,7 +293,7 @@ bool Ext::should_run_in_ext(const Task &p) const {
 
 int Ext::check_setscheduler(const Task &p, int policy) const {
   const bool becomes_ext = policy == SCHED_EXT && p.ts.policy != SCHED_EXT;
-  return impl_->enabled && p.ts.scx.disallow && becomes_ext ? -EACCES : 0;
+  return impl_->enabled && becomes_ext && machine::racy_load(p.ts.scx.disallow) ? -EACCES : 0;
 }
 
 void Ext::update_idle(Rq &rq, bool idle, bool notify) {

@@ -50,6 +50,11 @@ inline void store_release(Task &p, u64 value) {
 inline bool compare_exchange(Task &p, u64 from, u64 to) {
   machine::atomic_write(&p.ts.scx.ops_state);
   s64 expected = static_cast<s64>(from);
+  if (!machine::concurrent()) {
+    const bool same = p.ts.scx.ops_state.counter == expected;
+    if (same) p.ts.scx.ops_state.counter = static_cast<s64>(to);
+    return same;
+  }
   return __atomic_compare_exchange_n(&p.ts.scx.ops_state.counter, &expected, static_cast<s64>(to), false,
                                      __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
 }
@@ -136,6 +141,7 @@ struct Ext::Impl {
   u32 task_state(const Task &p) const { return p.scx_flags() & SCX_TASK_STATE_MASK; }
   void init_entity(Task &p);
   void set_tid(Task &p, bool known);  // scx_bpf_tid_to_task() finds it.
+  void reject_task(Task &p);
   int init_task(ExtSched &s, Task &p, bool fork);
   void enable_task(Rq &rq, Task &p);
   void disable_task(Rq &rq, Task &p);
@@ -254,6 +260,7 @@ struct Ext::Impl {
   void disable_work(KthreadApi &self, ExtSched &s);
   void disable_tasks();
   void log_disabled(ExtSched &s);
+  void remember_exit(ExtSched &s);
   void release(ExtOps &ops);
   void reap();
   void detach(ExtOps &ops);
@@ -318,7 +325,7 @@ struct Ext::Impl {
   machine::SimEvent check_in_timer;
   machine::Racy<u64> watchdog_at_jiffies;
 
-  machine::SpinLock scheds_lock{machine::SpinLock::Kind::kPrivate, "scheds"};  // A leaf: the next two.
+  machine::SpinLock scheds_lock{machine::SpinLock::Kind::kPrivate, "scheds"};  // A leaf: all, graveyard and last_*.
   std::vector<ExtSched *> all;        // Every scheduler that is not freed yet, oldest first.
   std::vector<ExtSched *> graveyard;  // Released, grace period over; reap_work frees them.
   Work reap_work;

@@ -75,9 +75,17 @@ int Ext::Impl::sanitize_errno(ExtSched &s, const char *op, s32 ret) {
   return -EPROTO;
 }
 
+// A task that the scheduler does not want asked for this class, perhaps: it is a normal task from now on.
+void Ext::Impl::reject_task(Task &p) {
+  Kernel::TaskLock lock(kernel, p);
+  if (p.ts.policy != SCHED_EXT) return;
+  p.ts.policy = SCHED_NORMAL;
+  nr_rejected++;
+}
+
 int Ext::Impl::init_task(ExtSched &s, Task &p, bool fork) {
   set_task_state(p, SCX_TASK_INIT_BEGIN);
-  p.ts.scx.disallow = false;
+  machine::racy_store(p.ts.scx.disallow, false);
   if (s.has(Op::init_task)) {
     args().init_task = {.fork = fork, .cgroup = p.group->cgroup->abi};
     const s32 ret = call(Op::init_task, nullptr, nullptr, [&] { return s.ops.init_task(&p.ts, &args().init_task); });
@@ -92,9 +100,8 @@ int Ext::Impl::init_task(ExtSched &s, Task &p, bool fork) {
   if (p.ts.scx.disallow) {
     if (fork) {
       error(s, fmt::format("ops.init_task() set task->scx.disallow for {} during fork", task_label(p)));
-    } else if (p.ts.policy == SCHED_EXT) {
-      p.ts.policy = SCHED_NORMAL;
-      nr_rejected++;
+    } else {
+      reject_task(p);
     }
   }
   p.set_scx_flags(SCX_TASK_RESET_RUNNABLE_AT);
