@@ -11,7 +11,7 @@ TEST_TIMEOUT ?= 300
 
 .NOTPARALLEL:
 .PHONY: help setup build debug asan tsan run test test-threads objects programs own-btf bench
-.PHONY: lint format check-format tidy clean distclean
+.PHONY: conformance lint format check-format tidy clean distclean
 
 help: ## This list
 	@echo "uscx: sched_ext schedulers on a simulated machine. Targets:"
@@ -54,6 +54,11 @@ objects: build ## Build unmodified kernel schedulers into build/linux-source-VER
 programs: setup ## Build the kernel's example scheduler programs, unchanged, into build/linux-source-VERSION/programs/
 	@scripts/kernel-sources
 	@scripts/kernel-programs
+
+conformance: build programs ## Run the kernel's example programs and selftests unchanged
+	@mkdir -p build/conformance
+	@for version in 7.2 6.12; do ln -sfn ../linux-source-$$version/programs build/conformance/$$version; done
+	@python3 tests/conformance/conformance.py build/uscx build
 
 # A fresh dump that says the same leaves the old file, and so the objects, as they are.
 own-btf:

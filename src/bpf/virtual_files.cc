@@ -31,8 +31,9 @@ std::string VirtualFiles::contents(std::string_view path) const {
   return it->second();
 }
 
-int VirtualFiles::open(std::string_view path) const {
-  const std::string text = contents(path);
+int VirtualFiles::open(std::string_view path) const { return open_text(contents(path)); }
+
+int VirtualFiles::open_text(const std::string &text) {
   const int fd = memfd_create("uscx-file", MFD_CLOEXEC);
   if (fd < 0) return -errno;
   for (size_t at = 0; at < text.size();) {

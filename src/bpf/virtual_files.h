@@ -25,6 +25,7 @@ class VirtualFiles {
   Kind kind(std::string_view path) const;
   // A new read-only descriptor at offset 0 of the contents, or -errno.
   int open(std::string_view path) const;
+  static int open_text(const std::string &text);
   std::string contents(std::string_view path) const;
 
  private:

@@ -53,10 +53,13 @@ struct CallEntry {
   const char *name;
   u32 cost_ns;  // Of the call itself, beside the user code before it. Round figures of an ordinary x86-64 server.
   Handler handler;
+  u64 spin_ns = 0;  // If active waiting is made of such calls: what the code between them is charged at most.
 };
 
 // FIDELITY: user-code-cost. The code between two calls.
 inline constexpr u64 kUserCodeNs = 1000;
+// What a turn on the CPU is charged of who may not be looked at all the time: hogs, and those who wait for the clock.
+inline constexpr u64 kHogTurnNs = 50000000;
 
 // One table a subject, each beside its handlers.
 extern const std::span<const CallEntry> kBpfCalls, kFileCalls, kFutexCalls, kPollCalls, kProcessCalls, kSchedCalls,

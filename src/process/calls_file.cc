@@ -145,6 +145,7 @@ Outcome when_ready(Supervisor &s, Thread &t, short events) {
   if (flags >= 0 && flags & O_NONBLOCK) return Outcome::let_through();
   if (t.interrupted) return Outcome::answer(-kErestartSys);
   t.probe = [&remote, fd, events] { return fd_is_ready(remote, fd, events); };
+  if (S_ISFIFO(st.st_mode)) t.probed_pipe = PipeKey{st.st_dev, st.st_ino, events};
   return Outcome::wait();
 }
 

@@ -112,39 +112,55 @@ Outcome do_exit_group(Supervisor &s, Thread &t) {
 }
 
 struct WaitRequest {
-  s64 pid;  // > 0: that one; -1: any child. Groups are not told apart.
-  bool no_hang, keep;
+  s64 pid;      // > 0: that one; -1: any child. Groups are not told apart.
+  int options;  // Of waitid(2).
 };
 
-// A child that is asked for: one that has ended, else any, else null.
-Process *find_child(Supervisor &s, const Process &parent, s64 pid) {
+bool is_asked_for(const Process &child, int options) {
+  if (child.gone) return (options & WEXITED) != 0;
+  return (child.news == News::kStopped && options & WSTOPPED) ||
+         (child.news == News::kContinued && options & WCONTINUED);
+}
+
+// A child that is waited for: one that has something to report, else any, else null.
+Process *find_child(Supervisor &s, const Process &parent, const WaitRequest &request) {
   Process *found = nullptr;
   for (const auto &process : s.processes()) {
-    if (process->parent != &parent || process->reaped || (pid > 0 && process->pid != pid)) continue;
-    if (process->gone) return process.get();
+    if (process->parent != &parent || process->reaped || (request.pid > 0 && process->pid != request.pid)) continue;
+    if (is_asked_for(*process, request.options)) return process.get();
     if (!found) found = process.get();
   }
   return found;
 }
 
-// The child whose end is to be reported; null with an outcome otherwise.
-Process *wait_for_child(Supervisor &s, Thread &t, const WaitRequest &request, Outcome *otherwise) {
-  Process *child = find_child(s, *t.process, request.pid);
+// What wait4() says of a child that is_asked_for().
+int status_of(const Process &child) {
+  constexpr int kContinued = 0xffff;
+  if (child.gone) return child.wait_status;
+  return child.news == News::kContinued ? kContinued : child.stop_signal << 8 | 0x7f;
+}
+
+// The child of which something is to be reported, and its status; null with an outcome otherwise.
+Process *wait_for_child(Supervisor &s, Thread &t, const WaitRequest &request, int *status, Outcome *otherwise) {
+  Process *child = find_child(s, *t.process, request);
   *otherwise = Outcome::answer(!child ? -ECHILD : 0);
-  if (!child || (!child->gone && request.no_hang)) return nullptr;
-  if (child->gone) {
-    child->reaped = !request.keep;
+  if (!child) return nullptr;
+  if (is_asked_for(*child, request.options)) {
+    *status = status_of(*child);
+    if (request.options & WNOWAIT) return child;
+    child->reaped = child->gone;
+    child->news = News::kNone;
     return child;
   }
+  if (request.options & WNOHANG) return nullptr;
   if (t.interrupted) {
     *otherwise = Outcome::answer(-kErestartSys);
     return nullptr;
   }
   const Process &parent = *t.process;
-  const s64 pid = request.pid;
-  t.probe = [&s, &parent, pid] {
-    const Process *found = find_child(s, parent, pid);
-    return !found || found->gone;
+  t.probe = [&s, &parent, request] {
+    const Process *found = find_child(s, parent, request);
+    return !found || is_asked_for(*found, request.options);
   };
   *otherwise = Outcome::wait();
   return nullptr;
@@ -154,9 +170,11 @@ Outcome do_wait4(Supervisor &s, Thread &t) {
   const u64 *args = t.call.args;
   const s64 pid = static_cast<s32>(args[0]);
   Outcome otherwise = Outcome::gone();
-  const Process *child = wait_for_child(s, t, {pid > 0 ? pid : -1, (args[2] & WNOHANG) != 0, false}, &otherwise);
+  const int options = static_cast<int>(args[2]) & (WNOHANG | WUNTRACED | WCONTINUED);
+  int status = 0;
+  const Process *child = wait_for_child(s, t, {pid > 0 ? pid : -1, options | WEXITED}, &status, &otherwise);
   if (!child) return otherwise;
-  if (args[1] != 0 && t.process->remote.put(args[1], child->wait_status) != 0) return Outcome::answer(-EFAULT);
+  if (args[1] != 0 && t.process->remote.put(args[1], status) != 0) return Outcome::answer(-EFAULT);
   if (args[3] != 0) {
     const struct rusage usage {};
     if (t.process->remote.put(args[3], usage) != 0) return Outcome::answer(-EFAULT);
@@ -166,20 +184,26 @@ Outcome do_wait4(Supervisor &s, Thread &t) {
 
 Outcome do_waitid(Supervisor &s, Thread &t) {
   const u64 *args = t.call.args;
-  if (!(args[3] & WEXITED)) return Outcome::answer(-EINVAL);
+  if (!(args[3] & (WEXITED | WSTOPPED | WCONTINUED))) return Outcome::answer(-EINVAL);
   const s64 pid = args[0] == P_PID ? static_cast<s32>(args[1]) : -1;
   Outcome otherwise = Outcome::gone();
-  const WaitRequest request{pid, (args[3] & WNOHANG) != 0, (args[3] & WNOWAIT) != 0};
-  const Process *child = wait_for_child(s, t, request, &otherwise);
+  int status = 0;
+  const Process *child = wait_for_child(s, t, {pid, static_cast<int>(args[3])}, &status, &otherwise);
   if (!child && otherwise.kind != Outcome::Kind::kAnswer) return otherwise;
   if (!child && otherwise.value != 0) return otherwise;
   siginfo_t info{};
   if (child) {
-    const int status = child->wait_status;
     info.si_signo = SIGCHLD;
     info.si_pid = child->pid;
-    info.si_code = WIFEXITED(status) ? CLD_EXITED : WCOREDUMP(status) ? CLD_DUMPED : CLD_KILLED;
-    info.si_status = WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status);
+    info.si_code = WIFEXITED(status)      ? CLD_EXITED
+                   : WIFSTOPPED(status)   ? CLD_STOPPED
+                   : WIFCONTINUED(status) ? CLD_CONTINUED
+                   : WCOREDUMP(status)    ? CLD_DUMPED
+                                          : CLD_KILLED;
+    info.si_status = WIFEXITED(status)      ? WEXITSTATUS(status)
+                     : WIFSTOPPED(status)   ? WSTOPSIG(status)
+                     : WIFCONTINUED(status) ? SIGCONT
+                                            : WTERMSIG(status);
   }
   return Outcome::answer(args[2] != 0 ? t.process->remote.put(args[2], info) : 0);
 }

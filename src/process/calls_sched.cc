@@ -148,9 +148,9 @@ Outcome do_getcpu(Supervisor &s, Thread &t) {
 }
 
 constexpr CallEntry kTable[] = {
-    {SYS_sched_yield, "sched_yield", 300, do_sched_yield},
+    {SYS_sched_yield, "sched_yield", 300, do_sched_yield, 16 * kUserCodeNs},
     {SYS_sched_getaffinity, "sched_getaffinity", 300, do_getaffinity},
-    {SYS_sched_setaffinity, "sched_setaffinity", 1500, do_setaffinity},
+    {SYS_sched_setaffinity, "sched_setaffinity", 4000, do_setaffinity},
     {SYS_sched_getscheduler, "sched_getscheduler", 150, do_getscheduler},
     {SYS_sched_setscheduler, "sched_setscheduler", 1500, do_setscheduler},
     {SYS_sched_getparam, "sched_getparam", 150, do_getparam},

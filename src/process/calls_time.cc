@@ -222,10 +222,10 @@ Outcome do_sysinfo(Supervisor &s, Thread &t) {
 Outcome do_clock_settime(Supervisor &, Thread &) { return Outcome::answer(-EPERM); }
 
 constexpr CallEntry kTable[] = {
-    {SYS_clock_gettime, "clock_gettime", 50, do_clock_gettime},
+    {SYS_clock_gettime, "clock_gettime", 50, do_clock_gettime, kHogTurnNs},
     {SYS_clock_settime, "clock_settime", 200, do_clock_settime},
-    {SYS_gettimeofday, "gettimeofday", 50, do_gettimeofday},
-    {SYS_time, "time", 50, do_time},
+    {SYS_gettimeofday, "gettimeofday", 50, do_gettimeofday, kHogTurnNs},
+    {SYS_time, "time", 50, do_time, kHogTurnNs},
     {SYS_nanosleep, "nanosleep", 600, do_nanosleep},
     {SYS_clock_nanosleep, "clock_nanosleep", 600, do_clock_nanosleep},
     {SYS_alarm, "alarm", 300, do_alarm},

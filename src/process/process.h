@@ -14,6 +14,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -36,7 +37,18 @@ struct FutexKey {
   auto operator<=>(const FutexKey &) const = default;
 };
 
+// A pipe of the host, and what of it somebody waits for.
+struct PipeKey {
+  dev_t device = 0;
+  ino_t inode = 0;
+  short events = 0;
+  auto operator<=>(const PipeKey &) const = default;
+};
+
 enum class Place : u8 { kUnborn, kUser, kCall, kParked, kDead };
+
+// What a parent has not asked for yet, of a child that lives.
+enum class News : u8 { kNone, kStopped, kContinued };
 
 struct Thread {
   Process *process = nullptr;
@@ -56,6 +68,7 @@ struct Thread {
   bool interrupted = false;               // A signal is to end it early, if it waits.
   u64 until_ns = 0;                       // Handlers' own: when a wait ends, ~0 for never.
   std::function<bool()> probe;            // Asked after anything has happened: is it worth another look?
+  std::optional<PipeKey> probed_pipe;     // What the probe asks about, if it is a pipe alone.
   std::unique_ptr<sched::Behavior> slow;  // The path of an Outcome::kSlow under way.
   Outcome slow_outcome = Outcome::gone();
 
@@ -67,8 +80,10 @@ struct Thread {
 
   bool held = false;  // Stopped by the tracer at the end of vfork().
   bool hog = false;
-  bool traced = false;       // Was about to be parked when it made its present call.
-  u64 stretch_start_ns = 0;  // CPU time of the host's process at the begin of the present stretch of user code.
+  bool traced = false;  // Was about to be parked when it made its present call.
+  // CPU time of the host's process when the present stretch of user code was first found to take long.
+  std::optional<u64> stretch_start_ns;
+  std::optional<u64> spinning_since_ns;  // From then on all its calls were ones that who waits actively makes.
 };
 
 struct Process {
@@ -83,12 +98,15 @@ struct Process {
   std::string name;
   std::vector<Thread *> threads;  // Live ones, in order of creation.
   Thread *vfork_parent = nullptr;
-  bool image_is_new = true;                         // The next call may be the first of a new program image.
-  bool host_dead = false;                           // The host's threads are gone; the tasks follow.
-  bool closed = false;                              // Its last thread has closed its descriptors.
-  bool gone = false;                                // All tasks have ended.
-  bool reaped = false;                              // Its parent has waited for it.
-  int wait_status = 0;                              // As of waitpid(2), once host_dead.
+  bool image_is_new = true;  // The next call may be the first of a new program image.
+  bool host_dead = false;    // The host's threads are gone; the tasks follow.
+  bool closed = false;       // Its last thread has closed its descriptors.
+  bool gone = false;         // All tasks have ended.
+  bool reaped = false;       // Its parent has waited for it.
+  int wait_status = 0;       // As of waitpid(2), once host_dead.
+  int stop_signal = 0;       // Stopped by that one, or about to be.
+  bool stop_reported = false;
+  News news = News::kNone;
   machine::SimEvent alarm;                          // ITIMER_REAL
   u64 alarm_expires_ns = 0, alarm_interval_ns = 0;  // Virtual; 0: disarmed.
   std::pair<Supervisor *, Process *> alarm_owner;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <set>
 
 #include "process/system_files.h"
 #include "process/tracee.h"
@@ -163,9 +164,14 @@ void Supervisor::wake_thread(Thread &t) {
 }
 
 void Supervisor::check_probes() {
-  // A woken thread stays in the list until it is served, and the probes do not change it.
+  // A woken thread stays in the list until it is served, and the probes do not change it. Many may wait for one pipe.
+  std::map<PipeKey, bool> pipes;
   for (Thread *t : probing_) {
-    if (t->waiting && !t->woken && t->probe && t->probe()) wake_thread(*t);
+    if (!t->waiting || t->woken || !t->probe) continue;
+    const auto known = t->probed_pipe ? pipes.find(*t->probed_pipe) : pipes.end();
+    const bool ready = known != pipes.end() ? known->second : t->probe();
+    if (t->probed_pipe) pipes[*t->probed_pipe] = ready;
+    if (ready) wake_thread(*t);
   }
 }
 
@@ -192,16 +198,16 @@ int Supervisor::deliver(Process &process, int signal, Thread *thread) {
   if (process.host_dead) return process.gone && process.reaped ? -ESRCH : 0;
   if (signal == 0) return 0;
   if (signal < 0 || signal > SIGRTMAX) return -EINVAL;
-  if (signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU) {
-    note(fmt::format("{}: stopping a process (signal {}) is not implemented", process.name, signal));
-    return -EINVAL;
-  }
+  if (signal == SIGSTOP) return stop_process(process, signal), 0;
+  if (signal == SIGCONT) continue_process(process);
   const u64 bit = 1ull << (signal - 1);
   Thread *target = thread;
   for (size_t i = 0; !target && i < process.threads.size(); i++)
     if (!(process.remote.signals(process.threads[i]->host_tid).blocked & bit)) target = process.threads[i];
   if (!target) target = process.threads.front();
   const Remote::Signals signals = process.remote.signals(target->host_tid);
+  const bool stops = signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU;
+  if (stops && !((signals.caught | signals.ignored | signals.blocked) & bit)) return stop_process(process, signal), 0;
   if (::syscall(SYS_tgkill, process.remote.host_pid(), target->host_tid, signal) != 0) return -errno;
   if (is_fatal(signals, signal)) {
     host_process_ends(process);
@@ -212,6 +218,35 @@ int Supervisor::deliver(Process &process, int signal, Thread *thread) {
   if (!ignored && (waited_for || !(signals.blocked & bit))) target->interrupted = true;
   if (waited_for || target->interrupted) wake_thread(*target);
   return 0;
+}
+
+// The host's process is not stopped: its threads get no time on the machine, and what they wait for goes on.
+void Supervisor::stop_process(Process &process, int signal) {
+  if (process.stop_signal != 0) return;
+  process.stop_signal = signal;
+  report_stop(process);
+}
+
+void Supervisor::continue_process(Process &process) {
+  if (process.stop_signal == 0) return;
+  process.stop_signal = 0;
+  process.stop_reported = false;
+  for (Thread *t : process.threads) wake_thread(*t);
+  report(process, News::kContinued);
+}
+
+// A process is stopped when all of its threads are at rest.
+void Supervisor::report_stop(Process &process) {
+  const auto at_rest = [](const Thread *t) { return t->waiting; };
+  if (process.stop_reported || !std::all_of(process.threads.begin(), process.threads.end(), at_rest)) return;
+  process.stop_reported = true;
+  report(process, News::kStopped);
+}
+
+void Supervisor::report(Process &process, News news) {
+  process.news = news;
+  if (process.parent && !process.parent->host_dead) deliver(*process.parent, SIGCHLD);
+  check_probes();
 }
 
 void Supervisor::signal_all(int signal) {
@@ -308,19 +343,21 @@ void Supervisor::release_vfork(Process &process) {
 void Supervisor::hold(const std::shared_ptr<bpf::Object> &object) { held_[{object->kind(), object->id()}] = object; }
 
 void Supervisor::release_objects(const Process *closing, int closing_fd) {
-  std::map<std::pair<dev_t, ino_t>, bool> open;
+  std::set<std::pair<dev_t, ino_t>> missing;
+  for (const auto &[key, object] : held_) missing.insert(object->identity());
   for (const auto &process : processes_) {
+    if (missing.empty()) return;
     if (process->host_dead) continue;
     for (int fd : process->remote.fds()) {
       struct stat st;
       if (process.get() == closing && fd == closing_fd) continue;
-      if (process->remote.stat_fd(fd, &st)) open[{st.st_dev, st.st_ino}] = true;
+      if (process->remote.stat_fd(fd, &st)) missing.erase({st.st_dev, st.st_ino});
     }
   }
   // Links first, as their end makes use of what the others are. A release may wait, so the list is made before.
   std::vector<std::shared_ptr<bpf::Object>> released;
   for (auto it = held_.begin(); it != held_.end();) {
-    const bool gone = !open.contains(it->second->identity());
+    const bool gone = missing.contains(it->second->identity());
     if (gone) released.push_back(std::move(it->second));
     it = gone ? held_.erase(it) : std::next(it);
   }

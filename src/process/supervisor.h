@@ -51,10 +51,9 @@ struct SupervisorOptions {
 class Supervisor {
  public:
   // Host CPU time of one stretch of user code from which on its thread is a hog. From then on it gets turns of that
-  // much on the host, each charged as kHogTurnNs of virtual time.
+  // much on the host, each charged as kHogTurnNs (call_table.h) of virtual time.
   static constexpr u64 kHogBudgetNs = 500 * kNsPerMs;
   static constexpr u64 kHogTurnHostNs = 5 * kNsPerMs;
-  static constexpr u64 kHogTurnNs = 50 * kNsPerMs;
   // CLOCK_REALTIME when the machine boots.
   static constexpr u64 kBootRealtimeNs = 1767225600 * kNsPerSec;
 
@@ -135,6 +134,7 @@ class Supervisor {
   Outcome run_slow(Thread &thread, sched::Step *step);
   void finish_call(Thread &thread, const Outcome &outcome);
   void enter_user(Thread &thread);
+  u64 user_code_ns(Thread &thread);
   Arrived await(Thread &thread, u64 budget_ns);
   void receive_call(Notifier &notifier);
   void take_call(Thread &thread, const Call &call);
@@ -142,6 +142,10 @@ class Supervisor {
   sched::Step park(Thread &thread);
   sched::Step last_steps(Thread &thread);
   void start_slow(Thread &thread, std::function<Outcome()> body);
+  void stop_process(Process &process, int signal);
+  void continue_process(Process &process);
+  void report(Process &process, News news);
+  void report_stop(Process &process);
   void check_stuck(Thread &thread, u64 cpu_time_ns, u64 *idle_polls);
 
   void bury_thread(Thread &thread);

@@ -26,6 +26,11 @@ sched::Step Supervisor::step(Thread &t) {
   t.waiting = false;
   sched::Step step = sched::Step::exit();
   for (;;) {
+    if (t.process->stop_signal != 0 && !t.slow && t.place != Place::kUser && t.place != Place::kDead) {
+      t.waiting = true;
+      report_stop(*t.process);
+      return sched::Step::block();
+    }
     switch (t.place) {
       case Place::kUnborn:
         let_go(t.host_tid);
@@ -38,7 +43,7 @@ sched::Step Supervisor::step(Thread &t) {
       case Place::kCall:
         if (!t.charged) {
           t.charged = true;
-          return sched::Step::run(kUserCodeNs + (t.entry ? t.entry->cost_ns : 0));
+          return sched::Step::run(user_code_ns(t) + (t.entry ? t.entry->cost_ns : 0));
         }
         if (serve(t, &step)) return step;
         break;
@@ -49,9 +54,21 @@ sched::Step Supervisor::step(Thread &t) {
 
 // --- user code ---
 
+// FIDELITY: user-code-cost. Who only looks at the clock or yields waits actively: the longer it has, the longer it
+// takes.
+u64 Supervisor::user_code_ns(Thread &t) {
+  constexpr u64 kPart = 16;
+  const u64 limit_ns = t.entry ? t.entry->spin_ns : 0;
+  if (limit_ns == 0 || !t.spinning_since_ns) {
+    t.spinning_since_ns = limit_ns == 0 ? std::nullopt : std::optional(now_ns());
+    return kUserCodeNs;
+  }
+  return std::clamp((now_ns() - *t.spinning_since_ns) / kPart, kUserCodeNs, limit_ns);
+}
+
 void Supervisor::enter_user(Thread &t) {
   t.place = Place::kUser;
-  t.stretch_start_ns = t.process->remote.cpu_time_ns();
+  t.stretch_start_ns.reset();
 }
 
 // Waits, in real time, for what the thread does next on the host.
@@ -66,7 +83,9 @@ Supervisor::Arrived Supervisor::await(Thread &t, u64 budget_ns) {
     } else if (ready > 0 && polls[1].revents != 0) {
       host_process_ends(*t.process);
     } else {
-      const u64 used_ns = t.process->remote.cpu_time_ns() - t.stretch_start_ns;
+      const u64 cpu_time_ns = t.process->remote.cpu_time_ns();
+      if (!t.stretch_start_ns) t.stretch_start_ns = cpu_time_ns;
+      const u64 used_ns = cpu_time_ns - *t.stretch_start_ns;
       if (used_ns >= budget_ns) return Arrived::kBudget;
       if (ready == 0) check_stuck(t, used_ns, &idle_polls);
     }
@@ -158,6 +177,7 @@ Outcome Supervisor::ask_handler(Thread &t) {
     return Outcome::answer(-ENOSYS);
   }
   t.probe = nullptr;
+  t.probed_pipe.reset();
   const Outcome outcome = t.entry->handler(*this, t);
   t.started = true;
   t.woken = false;

@@ -8,12 +8,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <charconv>
 #include <cstdlib>
 #include <filesystem>
+#include <optional>
 
 #include "base/units.h"
+#include "sched/current.h"
 #include "sched/ext/ext.h"
 #include "sched/ext/ext_sched.h"
+#include "sched/hotplug.h"
 
 namespace uscx::process {
 namespace {
@@ -27,6 +31,19 @@ std::string number_line(u64 value) { return fmt::format("{}\n", value); }
 
 std::string list_line(machine::MaskView mask) { return mask.to_list() + "\n"; }
 
+// What is written to cpuN/online. The writer waits until the CPU is gone or there.
+int set_online(sched::Kernel &kernel, u32 cpu, std::string_view text) {
+  if (text.empty() || (text[0] != '0' && text[0] != '1')) return -EINVAL;
+  sched::KthreadApi &writer = *sched::current_api();
+  std::optional<int> result;
+  kernel.hotplug().request(cpu, text[0] == '1', [&](int error) {
+    result = error;
+    kernel.wake(writer.self());
+  });
+  while (!result) writer.block();
+  return *result;
+}
+
 const char *state_name(u32 state) {
   switch (state) {
     case SCX_ENABLING: return "enabling";
@@ -34,6 +51,19 @@ const char *state_name(u32 state) {
     case SCX_DISABLING: return "disabling";
     default: return "disabled";
   }
+}
+
+// The line of /proc/PID/stat. What the machine has no idea of is 0.
+std::string task_stat(const sched::Task &task) {
+  constexpr u64 kTickNs = kNsPerSec / kUserHz;
+  const char state = task.ts.__state == TASK_RUNNING ? 'R' : task.ts.__state == TASK_UNINTERRUPTIBLE ? 'D' : 'S';
+  const int ppid = task.ts.real_parent ? task.ts.real_parent->pid : 0;
+  return fmt::format(
+      "{} ({}) {} {} {} {} 0 -1 {} 0 0 0 0 {} 0 0 0 {} {} 1 0 {} 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 17 {} {} {} 0 0 0 "
+      "0 0 0 0 0 0 0 0\n",
+      task.pid(), task.comm(), state, ppid, task.pid(), task.pid(), task.ts.flags,
+      task.ts.se.sum_exec_runtime / kTickNs, 20 + task.nice(), task.nice(), task.ts.start_time / kTickNs, task.cpu,
+      task.rt_priority, task.ts.policy);
 }
 
 }  // namespace
@@ -48,6 +78,7 @@ SystemFiles::SystemFiles(bridge::Host &host) : host_(host) {
   add_cpus();
   add_nodes();
   add_proc();
+  add_debug();
 }
 
 SystemFiles::~SystemFiles() {
@@ -77,13 +108,23 @@ void SystemFiles::add_cpus() {
     return list_line(mask);
   });
   add(dir + "/kernel_max", [] { return number_line(8191); });
-  add(dir + "/isolated", [] { return std::string("\n"); });
+  const auto list_where = [&kernel](bool sched::Rq::*flag) {
+    machine::CpuMask mask(kernel.nr_cpus());
+    for (u32 cpu = 0; cpu < kernel.nr_cpus(); cpu++)
+      if (kernel.rq(cpu).*flag) mask.set(cpu);
+    return list_line(mask);
+  };
+  add(dir + "/isolated", [list_where] { return list_where(&sched::Rq::isolated); });
+  add(dir + "/nohz_full", [list_where] { return list_where(&sched::Rq::nohz_full); });
   add(dir + "/smt/active", [&kernel] { return number_line(kernel.smt_active() ? 1 : 0); });
   add(dir + "/smt/control", [&kernel] { return std::string(kernel.smt_active() ? "on\n" : "notsupported\n"); });
   for (u32 cpu = 0; cpu < topology.nr_cpus(); cpu++) {
     const std::string here = fmt::format("{}/cpu{}", dir, cpu);
     const u32 llc = topology.llc_of(cpu), node = topology.node_of(cpu), core = topology.core_of(cpu);
-    if (cpu > 0) add(here + "/online", [&kernel, cpu] { return number_line(kernel.online_mask().test(cpu) ? 1 : 0); });
+    if (cpu > 0)
+      add(
+          here + "/online", [&kernel, cpu] { return number_line(kernel.online_mask().test(cpu) ? 1 : 0); },
+          [&kernel, cpu](std::string_view text) { return set_online(kernel, cpu, text); });
     add(here + "/topology/core_id", [core] { return number_line(core); });
     add(here + "/topology/physical_package_id", [node] { return number_line(node); });
     add(here + "/topology/die_id", [] { return number_line(0); });
@@ -202,7 +243,30 @@ bool SystemFiles::is_directory(const std::string &path) const {
   return it != names_.end() && it->starts_with(below) && kind(below) == Kind::kAbsent;
 }
 
+// A task's process is found by its simulated pid, never by the host's.
+SystemFiles::Text SystemFiles::task_file(std::string_view path) const {
+  constexpr std::string_view kProc = "/proc/";
+  if (!path.starts_with(kProc)) return nullptr;
+  path.remove_prefix(kProc.size());
+  int pid = 0;
+  const auto [end, error] = std::from_chars(path.begin(), path.end(), pid);
+  if (error != std::errc()) return nullptr;
+  const sched::Task *task = host_.kernel().find_task(pid);
+  if (!task) return nullptr;
+  const std::string_view name(end, path.end());
+  if (name == "/comm") return [task] { return std::string(task->comm()) + "\n"; };
+  if (name == "/stat") return [task] { return task_stat(*task); };
+  return nullptr;
+}
+
+bool SystemFiles::is_of_a_pid(std::string_view path) {
+  constexpr std::string_view kProc = "/proc/";
+  return path.starts_with(kProc) && path.size() > kProc.size() && path[kProc.size()] >= '1' &&
+         path[kProc.size()] <= '9';
+}
+
 SystemFiles::Kind SystemFiles::kind(const std::string &path) const {
+  if (is_of_a_pid(path)) return task_file(path) ? Kind::kOurs : Kind::kAbsent;
   const Kind here = files_.kind(path), there = host_.system().files().kind(path);
   if (here == Kind::kOurs || there == Kind::kOurs) return Kind::kOurs;
   return here == Kind::kAbsent ? here : there;
@@ -214,6 +278,7 @@ const SystemFiles::Writer *SystemFiles::writer(const std::string &path) const {
 }
 
 int SystemFiles::open(const std::string &path) const {
+  if (const Text text = task_file(path)) return bpf::VirtualFiles::open_text(text());
   return (files_.kind(path) == Kind::kOurs ? files_ : host_.system().files()).open(path);
 }
 

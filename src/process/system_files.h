@@ -26,6 +26,7 @@ class SystemFiles {
   ~SystemFiles();
 
   using Kind = bpf::VirtualFiles::Kind;
+  using Text = std::function<std::string()>;
   using Writer = std::function<int(std::string_view text)>;  // Takes what one write() wrote; 0 or -errno.
   // What an absolute path is: a file or a directory of ours, one that is not there, or the host's.
   Kind kind(const std::string &path) const;
@@ -52,9 +53,14 @@ class SystemFiles {
   void add_nodes();
   void add_proc();
   std::string stat_text();
+  void add_debug();  // system_files_debug.cc
+  std::string debug_text();
+  void add_dl_server(const std::string &dir, u32 cpu, bool ext);
+  static bool is_of_a_pid(std::string_view path);
+  // The contents of a file of a task's, /proc/PID/NAME; null if it is none.
+  Text task_file(std::string_view path) const;
 
   bridge::Host &host_;
-  using Text = std::function<std::string()>;
   void add(const std::string &path, Text contents, Writer write = nullptr);
 
   bpf::VirtualFiles files_;  // Ours, beside those of the BpfSystem, which libbpf in this process sees too.

@@ -59,14 +59,14 @@ bool has_tasks(const DlServer &server) {
 }
 
 void new_period(DlServer &server, u64 now_ns) {
-  server.left_ns = DlServer::kRuntimeNs;
-  server.deadline_ns = now_ns + DlServer::kPeriodNs;
+  server.left_ns = static_cast<s64>(server.runtime_ns);
+  server.deadline_ns = now_ns + server.period_ns;
 }
 
 // Could what is left still be used up by the deadline without exceeding the reservation's share?
 bool overflows(const DlServer &server, u64 now_ns) {
-  return static_cast<unsigned __int128>(server.left_ns > 0 ? server.left_ns : 0) * DlServer::kPeriodNs >
-         static_cast<unsigned __int128>(server.deadline_ns - now_ns) * DlServer::kRuntimeNs;
+  return static_cast<unsigned __int128>(server.left_ns > 0 ? server.left_ns : 0) * server.period_ns >
+         static_cast<unsigned __int128>(server.deadline_ns - now_ns) * server.runtime_ns;
 }
 
 }  // namespace
@@ -91,9 +91,36 @@ void Kernel::dl_server_attach(DlServer &server, bool attached) {
   if (attached && has_tasks(server)) dl_server_start(server);
 }
 
+u64 Kernel::dl_total_bandwidth() {
+  u64 sum = 0;
+  for (auto &rq : rqs_)
+    for (const DlServer *server : {&rq->fair_server, &rq->ext_server})
+      if (server->attached && rq->online) sum += server->bandwidth();
+  return sum;
+}
+
+int Kernel::dl_server_set(DlServer &server, u64 runtime_ns, u64 period_ns) {
+  if (period_ns < DlServer::kMinPeriodNs || period_ns > DlServer::kMaxPeriodNs || runtime_ns > period_ns)
+    return -EINVAL;
+  const u64 others = dl_total_bandwidth() - (server.attached ? server.bandwidth() : 0);
+  if (server.attached &&
+      others + DlServer::ratio(runtime_ns, period_ns) > kMaxDlBandwidth * online_mask().view().weight())
+    return -EBUSY;
+  RqGuard guard(*server.rq);
+  update_rq_clock(*server.rq);
+  dl_server_stop(server);
+  server.runtime_ns = runtime_ns;
+  server.period_ns = period_ns;
+  server.deadline_ns = 0;  // It starts with a new period.
+  if (has_tasks(server)) dl_server_start(server);
+  return 0;
+}
+
 // Its class has got its first task.
 void Kernel::dl_server_start(DlServer &server) {
-  if (!server.attached || server.state == State::kRunning || server.state == State::kThrottled) return;
+  if (!server.attached || server.runtime_ns == 0 || server.state == State::kRunning ||
+      server.state == State::kThrottled)
+    return;
   const u64 now = server.rq->clock_ns;
   if (server.deadline_ns <= now || overflows(server, now)) new_period(server, now);
   server.state = State::kDeferred;
@@ -112,7 +139,7 @@ void Kernel::dl_server_exhausted(DlServer &server, u64 delta_ns) {
   if (server.state == State::kThrottled) {
     // Do the higher classes leave it what it needs?
     server.background_ns += delta_ns;
-    if (server.background_ns < DlServer::kRuntimeNs) return;
+    if (server.background_ns < server.runtime_ns) return;
     machine_.cancel_timer(server.timer);
     server.state = State::kDeferred;
     return new_period(server, now);
@@ -120,7 +147,7 @@ void Kernel::dl_server_exhausted(DlServer &server, u64 delta_ns) {
   if (server.state == State::kDeferred) {
     const bool armed = server.timer.queued();
     new_period(server, now);
-    if (armed) machine_.arm_timer(server.timer, server.deadline_ns - DlServer::kRuntimeNs);
+    if (armed) machine_.arm_timer(server.timer, server.deadline_ns - server.runtime_ns);
     return;
   }
   server.state = State::kThrottled;
@@ -160,8 +187,8 @@ void Kernel::dl_timer_fired(machine::SimEvent &event) {
   if (!has_tasks(server)) return kernel.dl_server_stop(server);
   if (server.state == State::kThrottled) {
     // What it ran too long is taken off.
-    server.left_ns += DlServer::kRuntimeNs;
-    server.deadline_ns += DlServer::kPeriodNs;
+    server.left_ns += static_cast<s64>(server.runtime_ns);
+    server.deadline_ns += server.period_ns;
     if (server.left_ns <= 0 || server.deadline_ns <= rq.clock_ns) new_period(server, rq.clock_ns);
   }
   server.state = State::kRunning;

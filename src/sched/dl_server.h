@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // A deadline server: the reservation that lets a lower class run although a higher one keeps the CPU. Each rq has one
-// for the fair class and, while a scheduler is loaded, one for ext: 50 ms in each second.
+// for the fair class and, while a scheduler is loaded, one for ext: 50 ms in each second, unless set otherwise.
 //
 // It is deferred. As long as the class gets its runtime by itself nothing happens; a class that waits gets the CPU,
 // above realtime, when only so much of the period is left as it still has runtime. From then on it runs for its runtime
@@ -20,8 +20,7 @@ struct Rq;
 class SchedClass;
 
 struct DlServer {
-  static constexpr u64 kRuntimeNs = 50 * kNsPerMs;
-  static constexpr u64 kPeriodNs = 1000 * kNsPerMs;
+  static constexpr u64 kMinPeriodNs = 100 * kNsPerUs, kMaxPeriodNs = (1ull << 22) * kNsPerUs;
   enum class State : u8 {
     kStopped,    // Its class had nothing to run.
     kDeferred,   // Its class runs by itself, or waits and the timer is armed.
@@ -31,12 +30,20 @@ struct DlServer {
   Rq *rq = nullptr;
   SchedClass *served = nullptr;
   bool attached = false;
+  u64 runtime_ns = 50 * kNsPerMs;  // 0: the class is left to starve.
+  u64 period_ns = 1000 * kNsPerMs;
   State state = State::kStopped;
   s64 left_ns = 0;  // Of the runtime, in the period that ends at deadline_ns.
   u64 deadline_ns = 0;
   u64 background_ns = 0;  // What the class has run by itself while the server is throttled.
   machine::SimEvent timer;
+
+  // Shares of a CPU are counted in 2^20ths.
+  static constexpr u64 ratio(u64 runtime_ns, u64 period_ns) { return (runtime_ns << 20) / period_ns; }
+  u64 bandwidth() const { return ratio(runtime_ns, period_ns); }
 };
+// What all reservations of a CPU may take together: the 95% that sched_rt_runtime_us leaves.
+inline constexpr u64 kMaxDlBandwidth = DlServer::ratio(950 * kNsPerMs, 1000 * kNsPerMs);
 
 }  // namespace uscx::sched
 

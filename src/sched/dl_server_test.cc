@@ -52,6 +52,31 @@ TEST_P(DlServers, RealtimeHogsLeaveFivePercent) {
   s.expect_share("fair again");
 }
 
+TEST(DlServer, ParametersDecideTheShareAndAreChecked) {
+  Starved s(2);
+  Kernel &kernel = s.m.kernel;
+  const u64 total = kernel.dl_total_bandwidth();
+  EXPECT_EQ(total, 2 * DlServer::ratio(50 * kMs, 1000 * kMs));
+  DlServer &server = kernel.rq(0).fair_server;
+  int results[4] = {};
+  s.m.machine.run_on(0, [&] {
+    results[0] = kernel.dl_server_set(server, 2000 * kMs, 1000 * kMs);
+    results[1] = kernel.dl_server_set(server, 0, DlServer::kMaxPeriodNs + 1);
+    results[2] = kernel.dl_server_set(kernel.rq(1).fair_server, 951 * kMs, 1000 * kMs);
+    results[3] = kernel.dl_server_set(server, 200 * kMs, 500 * kMs);
+  });
+  EXPECT_EQ(results[0], -EINVAL);
+  EXPECT_EQ(results[1], -EINVAL);
+  EXPECT_EQ(results[2], 0) << "two CPUs have room for it";
+  EXPECT_EQ(results[3], 0);
+  s.m.machine.run_on(0, [&] { results[0] = kernel.dl_server_set(server, 950 * kMs, 1000 * kMs); });
+  EXPECT_EQ(results[0], -EBUSY) << "together more than 95% of two CPUs";
+  s.m.run_for(10000 * kMs);
+  const u64 share_permille = s.normal[0]->ts.se.sum_exec_runtime / (10 * kMs);
+  EXPECT_GE(share_permille, 380u);
+  EXPECT_LE(share_permille, 420u);
+}
+
 TEST(DlServer, IsDeferred) {
   Starved s(1);
   s.m.run_for(900 * kMs);

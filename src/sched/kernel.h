@@ -129,6 +129,10 @@ class Kernel final : public machine::MachineClient {
   void dl_server_attach(DlServer &server, bool attached);
   void dl_server_start(DlServer &server);
   void dl_server_stop(DlServer &server);
+  // The shares of all servers of the machine that are in use, and a new share for one; no locks held. The latter: 0 or
+  // -errno.
+  u64 dl_total_bandwidth();
+  int dl_server_set(DlServer &server, u64 runtime_ns, u64 period_ns);
   // Its class has run, whoever let it.
   void dl_server_used(DlServer &server, u64 delta_ns) {
     if (server.state == DlServer::State::kStopped) return;

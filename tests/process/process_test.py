@@ -116,10 +116,29 @@ class Files(Case):
             "/sys/devices/system/cpu/cpu0/cache/index3/shared_cpu_list: 0-1,4-5",
             "/sys/devices/system/cpu/cpu99/online: No such file or directory",
             "/sys/devices/system/node/node1/cpulist: 2-3,6-7", "/sys/devices/system/node/node1/distance: 20 10",
-            "/sys/devices/system/cpu: cpu0 cpu1 cpu2 cpu3 cpu4 cpu5 cpu6 cpu7 isolated kernel_max offline online "
-            "possible present smt",
+            "/sys/devices/system/cpu: cpu0 cpu1 cpu2 cpu3 cpu4 cpu5 cpu6 cpu7 isolated kernel_max nohz_full offline "
+            "online possible present smt",
             "relative: 1", "btf 1", "may not write 1", "access 0 -1", "processors 8 of 8", "sysconf 8", "release 7.2.",
             "setaffinity 0", "on CPU 5", "CPUs 1", "SCHED_EXT 0, policy 7", "nice 5"])
+
+
+class Tuning(Case):
+    def test_writes(self):
+        lines, _ = self.run_twice("tuning", cpus="4", options=["--nohz-full", "2-3"])
+        self.assertEqual(lines, [
+            "nohz_full 2-3", "CPU 0 No such file or directory", "nonsense: Invalid argument",
+            "off ok, online 0,2-3, count 3", "total_bw 157284 on 3 CPUs", "on ok, online 0-3",
+            "total_bw 209712 on 4 CPUs", "runtime 50000000, doubled ok", "total_bw 262141 on 4 CPUs",
+            "beyond its period: Invalid argument, period: ok, 2000000000", "total_bw 209712 on 4 CPUs",
+            "spins 1, late 0"])
+
+
+class Stops(Case):
+    def test_stop_and_continue(self):
+        done = self.run_once("stops")
+        self.assertEqual(done.stdout.splitlines()[:3], [
+            "stop 0 wait 1 stopped by 19 again 0", "ended meanwhile: 0 continued 1 status 7 after 3000 ms",
+            "computes 1, not while stopped 1, killed by 9, gone 1"])
 
 
 class Raw(Case):
