@@ -24,8 +24,9 @@ bool run_mode_is_patched();  // For tests.
 
 inline bool may_be_concurrent() {
 #if USCX_STATIC_BRANCHES
-  // The jump is written as bytes so that it always has five of them, as the instruction that replaces it.
-  asm goto(
+  // The jump is written as bytes so that it always has five of them, as the instruction that replaces it. "inline" says
+  // that it is small, whatever its text looks like.
+  asm inline goto(
       "1: .byte 0xe9\n"
       ".long %l[yes] - 2f\n"
       "2:\n"
