@@ -54,16 +54,21 @@ const char *state_name(u32 state) {
 }
 
 // The line of /proc/PID/stat. What the machine has no idea of is 0.
-std::string task_stat(const sched::Task &task) {
+std::string task_stat(sched::Kernel &kernel, const sched::Task &task) {
   constexpr u64 kTickNs = kNsPerSec / kUserHz;
   const char state = task.ts.__state == TASK_RUNNING ? 'R' : task.ts.__state == TASK_UNINTERRUPTIBLE ? 'D' : 'S';
+  u64 run_ns = 0, nr_threads = 0;
+  kernel.for_each_task([&](const sched::Task &thread) {
+    if (thread.ts.tgid != task.ts.tgid) return;
+    run_ns += thread.ts.se.sum_exec_runtime;
+    nr_threads++;
+  });
   const int ppid = task.ts.real_parent ? task.ts.real_parent->pid : 0;
   return fmt::format(
-      "{} ({}) {} {} {} {} 0 -1 {} 0 0 0 0 {} 0 0 0 {} {} 1 0 {} 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 17 {} {} {} 0 0 0 "
+      "{} ({}) {} {} {} {} 0 -1 {} 0 0 0 0 {} 0 0 0 {} {} {} 0 {} 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 17 {} {} {} 0 0 0 "
       "0 0 0 0 0 0 0 0\n",
-      task.pid(), task.comm(), state, ppid, task.pid(), task.pid(), task.ts.flags,
-      task.ts.se.sum_exec_runtime / kTickNs, 20 + task.nice(), task.nice(), task.ts.start_time / kTickNs, task.cpu,
-      task.rt_priority, task.ts.policy);
+      task.pid(), task.comm(), state, ppid, task.pid(), task.pid(), task.ts.flags, run_ns / kTickNs, 20 + task.nice(),
+      task.nice(), nr_threads, task.ts.start_time / kTickNs, task.cpu, task.rt_priority, task.ts.policy);
 }
 
 }  // namespace
@@ -255,7 +260,7 @@ SystemFiles::Text SystemFiles::task_file(std::string_view path) const {
   if (!task) return nullptr;
   const std::string_view name(end, path.end());
   if (name == "/comm") return [task] { return std::string(task->comm()) + "\n"; };
-  if (name == "/stat") return [task] { return task_stat(*task); };
+  if (name == "/stat") return [this, task] { return task_stat(host_.kernel(), *task); };
   return nullptr;
 }
 

@@ -136,9 +136,10 @@ class Tuning(Case):
 class Stops(Case):
     def test_stop_and_continue(self):
         done = self.run_once("stops")
-        self.assertEqual(done.stdout.splitlines()[:3], [
+        self.assertEqual(done.stdout.splitlines()[:4], [
             "stop 0 wait 1 stopped by 19 again 0", "ended meanwhile: 0 continued 1 status 7 after 3000 ms",
-            "computes 1, not while stopped 1, killed by 9, gone 1"])
+            "computes 1, not while stopped 1, killed by 9, gone 1",
+            "fields 52, ours 1, threads 2"])
 
 
 class Raw(Case):

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // A child is stopped and goes on, in a sleep and while it computes; its parent waits for that, and reads its times.
 #define _GNU_SOURCE
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -23,6 +25,29 @@ static long cpu_ticks(int pid) {
   if (fgets(line, sizeof line, file)) sscanf(line, "%*d %*s %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %ld", &ticks);
   fclose(file);
   return ticks;
+}
+
+static void *nothing(void *arg) {
+  pause();
+  return arg;
+}
+
+static void fields(void) {
+  pthread_t thread;
+  char path[64], line[512] = "";
+  pthread_create(&thread, NULL, nothing, NULL);
+  snprintf(path, sizeof path, "/proc/%d/stat", getpid());
+  FILE *file = fopen(path, "r");
+  if (!file || !fgets(line, sizeof line, file)) return;
+  fclose(file);
+  int count = 0, threads = 0, ours = 0;
+  char *rest = line;
+  for (char *field; (field = strsep(&rest, " ")) != NULL;) {
+    count++;
+    if (count == 1) ours = atoi(field) == getpid();
+    if (count == 20) threads = atoi(field);
+  }
+  printf("fields %d, ours %d, threads %d\n", count, ours, threads);
 }
 
 static void sleeper(void) {
@@ -66,5 +91,6 @@ int main(void) {
   setvbuf(stdout, NULL, _IONBF, 0);
   sleeper();
   worker();
+  fields();
   return 0;
 }
