@@ -33,21 +33,34 @@ u32 nr_entries(const char *path) {
 // What must be the same before and after.
 struct Holdings {
   u32 nr_tasks, nr_files, nr_threads;
-  u64 kick_syncs_bytes;
+  u64 live_bytes, kick_syncs_bytes;
   size_t nr_callbacks;
   bool operator==(const Holdings &) const = default;
   friend void PrintTo(const Holdings &h, std::ostream *out) {
-    *out << h.nr_tasks << " tasks, " << h.nr_files << " files, " << h.nr_threads << " threads, " << h.kick_syncs_bytes
-         << " bytes of sequence arrays, " << h.nr_callbacks << " RCU callbacks";
+    *out << h.nr_tasks << " tasks, " << h.nr_files << " files, " << h.nr_threads << " threads, " << h.live_bytes
+         << " live bytes, " << h.kick_syncs_bytes << " bytes of sequence arrays, " << h.nr_callbacks
+         << " RCU callbacks";
   }
 };
 
 struct Torture : testing::Test {
   explicit Torture(u32 nr_cpus = 4) : m(machine::Topology::flat(nr_cpus), {}, 1000, true) {
+    intern_all_masks();
     // Threads that are made once and stay.
     const auto scheduler = make_scheduler(Policy::fifo, m.kernel);
     CHECK(load(*scheduler) == 0);
     m.kernel.ext().detach(*scheduler);
+  }
+  // A mask that a task used once is kept: all are made now, so that live bytes say what loading leaves behind.
+  void intern_all_masks() {
+    const u32 nr_cpus = m.kernel.nr_cpus();
+    for (u32 bits = 1; bits < 1u << nr_cpus; bits++) {
+      machine::CpuMask mask(nr_cpus);
+      for (u32 cpu = 0; cpu < nr_cpus; cpu++)
+        if (bits >> cpu & 1) mask.set(cpu);
+      m.kernel.mask_weight(m.kernel.intern_mask(mask));
+      m.kernel.kernel_mask(m.kernel.intern_mask(mask));
+    }
   }
   int load(TortureScheduler &scheduler) {
     const int error = m.kernel.ext().attach(scheduler);
@@ -62,8 +75,8 @@ struct Torture : testing::Test {
     m.kernel.ext().settle();
     run_until_true(
         [&] { return m.kernel.rcu().nr_callbacks() == 0 && (!nr_tasks || m.kernel.nr_tasks() == nr_tasks); });
-    return {m.kernel.nr_tasks(), nr_entries("/proc/self/fd"), nr_entries("/proc/self/task"),
-            m.kernel.ext().kick_syncs_bytes(), m.kernel.rcu().nr_callbacks()};
+    return {m.kernel.nr_tasks(),         nr_entries("/proc/self/fd"),       nr_entries("/proc/self/task"),
+            m.kernel.ext().live_bytes(), m.kernel.ext().kick_syncs_bytes(), m.kernel.rcu().nr_callbacks()};
   }
   Holdings settled() {
     // Until nothing changes any more: threads of the last unloading end one after the other.
