@@ -122,6 +122,8 @@ class StageHost final : public RunHost {
     over_ = true;
     Result<std::vector<workload::PlannedTask>> tasks = plan_of(options_);
     CHECK(tasks.ok(), "a plan that was good is bad now");
+    const Status groups = make_groups(options_, *tasks, host_.kernel());
+    CHECK(groups.ok(), "{}", groups.message());
     launcher_.launch(tasks.take());
     pass_();
   }

@@ -190,6 +190,22 @@ report::RunInfo describe(const RunOptions &options, bridge::Host &host, double w
 
 }  // namespace
 
+Status make_groups(const RunOptions &options, const std::vector<workload::PlannedTask> &plan, sched::Kernel &kernel) {
+  std::vector<workload::GroupSpec> all;
+  for (const auto &workload : options.workloads)
+    all.insert(all.end(), workload->groups().begin(), workload->groups().end());
+  all.insert(all.end(), options.cgroups.begin(), options.cgroups.end());
+  for (const workload::PlannedTask &task : plan)
+    if (!task.cgroup.empty() && (all.empty() || all.back().path != task.cgroup)) all.push_back({.path = task.cgroup});
+  Status status;
+  if (all.empty()) return status;
+  kernel.machine().run_on(0, [&] {
+    for (const workload::GroupSpec &spec : all)
+      if (status.ok()) status = workload::apply_group(kernel, spec);
+  });
+  return status;
+}
+
 Result<RunResult> run(const RunOptions &options) {
   CHECK(!options.workloads.empty() && options.duration_ns > 0);
   Result<std::unique_ptr<SchedulerUnderTest>> scheduler = make_scheduler(options);
@@ -214,6 +230,7 @@ Result<RunResult> run(const RunOptions &options, SchedulerUnderTest &scheduler) 
   config.kernel.isolated = mask_of(options.isolated, options.topology.nr_cpus());
   config.sinks.push_back(result.metrics.get());
   if (perfetto) config.sinks.push_back(perfetto.get());
+  config.sinks.insert(config.sinks.end(), options.hooks.sinks.begin(), options.hooks.sinks.end());
   Result<std::unique_ptr<bridge::Host>> created = bridge::Host::create(config);
   if (!created.ok()) return created.status();
   const std::unique_ptr<bridge::Host> host = created.take();
@@ -222,7 +239,9 @@ Result<RunResult> run(const RunOptions &options, SchedulerUnderTest &scheduler) 
     host->ext().alloc_faults().fail(failure.site, failure.nth, failure.lasts);
 
   Run run(options, *host, *result.metrics);
-  if (Result<std::vector<workload::PlannedTask>> plan = run.plan(); !plan.ok()) return plan.status();
+  Result<std::vector<workload::PlannedTask>> plan = run.plan();
+  if (!plan.ok()) return plan.status();
+  if (Status status = make_groups(options, *plan, host->kernel()); !status.ok()) return status;
   if (Status status = scheduler.run(run); !status.ok()) return status;
   run.advance_to_end();  // A scheduler that ended by itself leaves the rest of the run to the fair class.
 

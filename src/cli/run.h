@@ -65,6 +65,7 @@ struct RunHooks {
   std::function<void(std::string_view text)> output;                    // The scheduler's own output, dumps included.
   std::function<void(u64 time_ns, const std::string &text)> bpf_print;  // bpf_printk().
   std::function<void(const Progress &progress)> progress;               // Some times a second.
+  std::vector<trace::Sink *> sinks;                                     // Of the trace, from the first event on.
   const std::atomic<bool> *stop = nullptr;                              // Becomes true: end the run now, in good order.
 };
 
@@ -76,6 +77,7 @@ struct RunOptions {
   machine::Topology topology = machine::Topology::flat(8);
   u32 hz = 250;
   std::vector<std::shared_ptr<const workload::Workload>> workloads;
+  std::vector<workload::GroupSpec> cgroups;  // Beside those of the workloads.
   u64 duration_ns = 10 * kNsPerSec;
   u64 seed = 1;
   std::vector<SysrqPress> sysrqs;
@@ -95,6 +97,10 @@ struct RunResult {
   report::RunInfo info;
   bool interrupted = false;
 };
+
+// Makes the control groups that the options and the planned tasks name, as they are before any scheduler is loaded.
+// Host context.
+Status make_groups(const RunOptions &options, const std::vector<workload::PlannedTask> &plan, sched::Kernel &kernel);
 
 // An error is bad input or a refused load; nothing is left behind.
 Result<RunResult> run(const RunOptions &options);

@@ -14,7 +14,7 @@ namespace uscx::cli {
 
 struct RunArguments {
   std::vector<std::string> sets, ops, workloads;
-  std::vector<std::string> sysrqs, hotplugs, alloc_failures;
+  std::vector<std::string> sysrqs, hotplugs, alloc_failures, cgroups;
   std::string kill;
   std::string machine = "simulated";
   std::string cpus, topology, hz = "250", duration, seed = "1", nohz_full, isolcpus, trace, report = "text", recipe;

@@ -149,6 +149,17 @@ Status parse_hotplugs(const std::vector<std::string> &texts, RunOptions *options
   return Status::ok_status();
 }
 
+Status parse_cgroups(const std::vector<std::string> &texts, RunOptions *options) {
+  for (const std::string &text : texts) {
+    Result<workload::GroupSpec> spec = workload::parse_group(text);
+    if (!spec.ok()) return spec.status().at("--cgroup");
+    if (spec->remove)
+      return Status::error("--cgroup: {}: a group that is there from the start cannot be removed", text);
+    options->cgroups.push_back(spec.take());
+  }
+  return Status::ok_status();
+}
+
 Status parse_alloc_failures(const std::vector<std::string> &texts, RunOptions *options) {
   constexpr u64 kMaxAllocations = 1000000000;
   for (const std::string &text : texts) {
@@ -258,6 +269,7 @@ Result<RunOptions> parse_run_options(const RunArguments &arguments, const std::v
   }
   if (Status status = parse_sysrqs(arguments.sysrqs, &options); !status.ok()) return status;
   if (Status status = parse_hotplugs(arguments.hotplugs, &options); !status.ok()) return status;
+  if (Status status = parse_cgroups(arguments.cgroups, &options); !status.ok()) return status;
   if (Status status = parse_alloc_failures(arguments.alloc_failures, &options); !status.ok()) return status;
   if (Status status = parse_isolation(arguments, &options); !status.ok()) return status;
   if (Status status = check_machine(arguments, &options); !status.ok()) return status;
@@ -353,6 +365,10 @@ void add_machine_options(CLI::App *app, RunArguments &a) {
   app->add_option("--sysrq", a.sysrqs,
                   "Presses SysRq keys: s@TIME ejects the scheduler,\nd@TIME dumps its state; as in d@1s,s@2s")
       ->type_name("KEY@TIME,...")
+      ->allow_extra_args(false);
+  app->add_option("--cgroup", a.cgroups,
+                  "A control group and its settings, as in\n/web:weight=300,max=50ms/100ms; may be repeated")
+      ->type_name("PATH[:KEY=VALUE,...]")
       ->allow_extra_args(false);
   app->add_option("--hotplug", a.hotplugs,
                   "Takes CPUs offline and brings them online again,\nas in 2:off@1s,2:on@2s; CPU 0 stays")

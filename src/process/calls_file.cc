@@ -104,6 +104,7 @@ Outcome stat_path(Supervisor &s, Thread &t, u64 dir_fd, u64 path, u64 buffer) {
   struct stat st {};
   st.st_mode = mode_of(s, target);
   st.st_nlink = 1;
+  st.st_ino = s.system_files().inode(target.ours);
   st.st_size = target.directory ? 0 : kSysfsFileBytes;
   st.st_blksize = kSysfsFileBytes;
   return Outcome::answer(t.process->remote.put(buffer, st));
@@ -122,12 +123,38 @@ Outcome do_statx(Supervisor &s, Thread &t) {
   if (target.kind == Kind::kHost) return Outcome::let_through();
   if (target.kind == Kind::kAbsent) return Outcome::answer(-ENOENT);
   struct statx st {};
-  st.stx_mask = STATX_TYPE | STATX_MODE | STATX_NLINK | STATX_SIZE;
+  st.stx_mask = STATX_TYPE | STATX_MODE | STATX_NLINK | STATX_SIZE | STATX_INO;
   st.stx_mode = static_cast<u16>(mode_of(s, target));
   st.stx_nlink = 1;
+  st.stx_ino = s.system_files().inode(target.ours);
   st.stx_size = target.directory ? 0 : kSysfsFileBytes;
   st.stx_blksize = kSysfsFileBytes;
   return Outcome::answer(t.process->remote.put(t.call.args[4], st));
+}
+
+// Of our directories only control groups come and go.
+Outcome change_directory(Supervisor &s, Thread &t, u64 dir_fd, u64 path, int (CgroupFiles::*change)(std::string_view)) {
+  Target target;
+  if (int error = resolve(s, t, dir_fd, path, &target); error != 0) return Outcome::answer(error);
+  if (target.kind == Kind::kHost) return Outcome::let_through();
+  if (!CgroupFiles::covers(target.ours)) return Outcome::answer(-EPERM);
+  return {Outcome::Kind::kSlow, 0,
+          [&s, path = target.ours, change] { return Outcome::answer((s.system_files().cgroups().*change)(path)); }};
+}
+
+constexpr u64 kHere = static_cast<u64>(AT_FDCWD);
+Outcome do_mkdir(Supervisor &s, Thread &t) {
+  return change_directory(s, t, kHere, t.call.args[0], &CgroupFiles::make_directory);
+}
+Outcome do_mkdirat(Supervisor &s, Thread &t) {
+  return change_directory(s, t, t.call.args[0], t.call.args[1], &CgroupFiles::make_directory);
+}
+Outcome do_rmdir(Supervisor &s, Thread &t) {
+  return change_directory(s, t, kHere, t.call.args[0], &CgroupFiles::remove_directory);
+}
+Outcome do_unlinkat(Supervisor &s, Thread &t) {
+  if (!(t.call.args[2] & AT_REMOVEDIR)) return Outcome::let_through();
+  return change_directory(s, t, t.call.args[0], t.call.args[1], &CgroupFiles::remove_directory);
 }
 
 // --- reading and writing ---
@@ -300,6 +327,10 @@ constexpr CallEntry kTable[] = {
     {SYS_lstat, "lstat", 800, do_stat},
     {SYS_newfstatat, "newfstatat", 800, do_newfstatat},
     {SYS_statx, "statx", 800, do_statx},
+    {SYS_mkdir, "mkdir", 3000, do_mkdir},
+    {SYS_mkdirat, "mkdirat", 3000, do_mkdirat},
+    {SYS_rmdir, "rmdir", 3000, do_rmdir},
+    {SYS_unlinkat, "unlinkat", 3000, do_unlinkat},
     {SYS_read, "read", 500, do_read},
     {SYS_readv, "readv", 500, do_read},
     {SYS_recvfrom, "recvfrom", 800, do_read},

@@ -73,9 +73,9 @@ std::string task_stat(sched::Kernel &kernel, const sched::Task &task) {
 
 }  // namespace
 
-SystemFiles::SystemFiles(bridge::Host &host) : host_(host) {
-  for (const char *prefix : {"/sys/devices/system/cpu/", "/sys/devices/system/node/", "/sys/fs/cgroup/"})
-    files_.hide(prefix);
+SystemFiles::SystemFiles(bridge::Host &host) : host_(host), cgroups_(host.kernel()) {
+  for (const char *prefix : {"/sys/devices/system/cpu/", "/sys/devices/system/node/"}) files_.hide(prefix);
+  names_.insert("/sys/fs/cgroup/cgroup.procs");  // So that /sys/fs has its directory.
   for (const char *name : {"/sys/kernel/btf/vmlinux", "/sys/kernel/sched_ext/hotplug_seq",
                            "/sys/devices/system/cpu/possible", "/sys/devices/system/cpu/present"})
     names_.insert(name);
@@ -243,6 +243,7 @@ void SystemFiles::add(const std::string &path, Text contents, Writer write) {
 }
 
 bool SystemFiles::is_directory(const std::string &path) const {
+  if (CgroupFiles::covers(path)) return cgroups_.is_directory(path);
   const std::string below = path + "/";
   const auto it = names_.lower_bound(below);
   return it != names_.end() && it->starts_with(below) && kind(below) == Kind::kAbsent;
@@ -260,6 +261,7 @@ SystemFiles::Text SystemFiles::task_file(std::string_view path) const {
   if (!task) return nullptr;
   const std::string_view name(end, path.end());
   if (name == "/comm") return [task] { return std::string(task->comm()) + "\n"; };
+  if (name == "/cgroup") return [this, task] { return CgroupFiles::of_task(host_.kernel(), *task); };
   if (name == "/stat") return [this, task] { return task_stat(host_.kernel(), *task); };
   return nullptr;
 }
@@ -272,18 +274,22 @@ bool SystemFiles::is_of_a_pid(std::string_view path) {
 
 SystemFiles::Kind SystemFiles::kind(const std::string &path) const {
   if (is_of_a_pid(path)) return task_file(path) ? Kind::kOurs : Kind::kAbsent;
+  if (CgroupFiles::covers(path)) return cgroups_.is_file(path) ? Kind::kOurs : Kind::kAbsent;
   const Kind here = files_.kind(path), there = host_.system().files().kind(path);
   if (here == Kind::kOurs || there == Kind::kOurs) return Kind::kOurs;
   return here == Kind::kAbsent ? here : there;
 }
 
-const SystemFiles::Writer *SystemFiles::writer(const std::string &path) const {
+const SystemFiles::Writer *SystemFiles::writer(const std::string &path) {
+  if (cgroups_.is_writable(path))
+    return &(writers_[path] = [this, path](std::string_view text) { return cgroups_.write(path, text); });
   const auto it = writers_.find(path);
   return it == writers_.end() ? nullptr : &it->second;
 }
 
 int SystemFiles::open(const std::string &path) const {
   if (const Text text = task_file(path)) return bpf::VirtualFiles::open_text(text());
+  if (CgroupFiles::covers(path)) return bpf::VirtualFiles::open_text(cgroups_.contents(path));
   return (files_.kind(path) == Kind::kOurs ? files_ : host_.system().files()).open(path);
 }
 
@@ -305,6 +311,21 @@ std::string SystemFiles::normalize(std::string_view path) const {
   return result.empty() ? "/" : result;
 }
 
+std::set<std::string> SystemFiles::list(const std::string &path) const {
+  if (CgroupFiles::covers(path)) {
+    const std::vector<std::string> names = cgroups_.list(path);
+    return {names.begin(), names.end()};
+  }
+  std::set<std::string> names;
+  const std::string below = path + "/";
+  for (auto it = names_.lower_bound(below); it != names_.end() && it->starts_with(below); ++it) {
+    const std::string rest = it->substr(below.size());
+    const size_t slash = rest.find('/');
+    names.insert(slash == std::string::npos ? rest : rest.substr(0, slash + 1));
+  }
+  return names;
+}
+
 int SystemFiles::open_directory(const std::string &path) {
   if (root_.empty()) {
     char name[] = "/tmp/uscx-XXXXXX";
@@ -314,15 +335,19 @@ int SystemFiles::open_directory(const std::string &path) {
   std::error_code error;
   const std::string real = root_ + path;
   std::filesystem::create_directories(real, error);
-  const std::string below = path + "/";
-  for (auto it = names_.lower_bound(below); it != names_.end() && it->starts_with(below); ++it) {
-    const std::string rest = it->substr(below.size());
-    const std::string name = real + "/" + rest.substr(0, rest.find('/'));
-    if (rest.find('/') != std::string::npos) {
-      std::filesystem::create_directory(name, error);
+  const std::set<std::string> names = list(path);
+  // Control groups come and go.
+  for (const auto &entry : std::filesystem::directory_iterator(real, error)) {
+    const std::string name = entry.path().filename();
+    if (!names.contains(name) && !names.contains(name + "/")) std::filesystem::remove_all(entry.path(), error);
+  }
+  for (const std::string &name : names) {
+    const std::string place = real + "/" + name;
+    if (name.ends_with('/')) {
+      std::filesystem::create_directory(place, error);
       continue;
     }
-    const int file = ::open(name.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0444);
+    const int file = ::open(place.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0444);
     if (file >= 0) ::close(file);
   }
   const int fd = ::open(real.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);

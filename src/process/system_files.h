@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // The files by which programs learn about the simulated machine: sysfs on CPUs, nodes, caches and sched_ext, the parts
-// of procfs that describe CPUs and load. They are added to the BpfSystem's files. A directory that a program opens is
-// made as a real one in a temporary place, with an empty file for each of ours.
+// of procfs that describe CPUs and load, control groups (cgroup_files.h). They are added to the BpfSystem's files. A
+// directory that a program opens is made as a real one in a temporary place, with an empty file for each of ours.
 //
 // Threading: the simulation's thread.
 #ifndef USCX_PROCESS_SYSTEM_FILES_H_
@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "bridge/host.h"
+#include "process/cgroup_files.h"
 
 namespace uscx::process {
 
@@ -32,7 +33,9 @@ class SystemFiles {
   Kind kind(const std::string &path) const;
   bool is_directory(const std::string &path) const;
   // Null if a file may only be read.
-  const Writer *writer(const std::string &path) const;
+  const Writer *writer(const std::string &path);
+  u64 inode(const std::string &path) const { return cgroups_.inode(path); }  // 0: it has no number of its own.
+  CgroupFiles &cgroups() { return cgroups_; }
   // A new descriptor of a file's contents now, or -errno.
   int open(const std::string &path) const;
 
@@ -60,7 +63,11 @@ class SystemFiles {
   // The contents of a file of a task's, /proc/PID/NAME; null if it is none.
   Text task_file(std::string_view path) const;
 
+  // What is directly in a directory of ours; names of directories end in a slash.
+  std::set<std::string> list(const std::string &path) const;
+
   bridge::Host &host_;
+  CgroupFiles cgroups_;
   void add(const std::string &path, Text contents, Writer write = nullptr);
 
   bpf::VirtualFiles files_;  // Ours, beside those of the BpfSystem, which libbpf in this process sees too.

@@ -54,6 +54,8 @@ void Metrics::on_event(const Event &event, const trace::Tracer &tracer) {
     case EventType::sched_wakeup: task(args[0]).runnable = true; return;
     case EventType::sched_migrate_task: task(args[0]).migrations++; return;
     case EventType::cpu_online: return on_cpu_online(event);
+    case EventType::cgroup_mkdir: cgroups_[args[0]].path = tracer.text_of(args[1]); return;
+    case EventType::cgroup_attach: return on_cgroup_attach(args[0], args[1]);
     case EventType::scx_enqueue: enqueues_++; return;
     case EventType::dsq_insert: return on_insert(event);
     case EventType::dsq_remove: dsq(args[1], event.cpu).removes++; return;
@@ -96,6 +98,24 @@ void Metrics::on_scheduler_event(const Event &event, const trace::Tracer &tracer
     case EventType::log: log_.push_back({event.time_ns, tracer.text_of(args[0])}); return;
     default: return;
   }
+}
+
+void Metrics::on_cgroup_attach(u64 pid, u64 cgroup) {
+  constexpr u64 kRootCgroup = 1;
+  TaskMetrics &moved = task(pid);
+  if (moved.cgroup) cgroups_[moved.cgroup].cpu_time_ns += moved.cpu_time_ns - moved.counted_ns;
+  moved.counted_ns = moved.cpu_time_ns;
+  moved.cgroup = cgroup == kRootCgroup ? 0 : cgroup;
+}
+
+std::map<u64, CgroupMetrics> Metrics::cgroups() const {
+  std::map<u64, CgroupMetrics> all = cgroups_;
+  for (const TaskMetrics &task : tasks_) {
+    if (task.cgroup == 0) continue;
+    all[task.cgroup].cpu_time_ns += task.cpu_time_ns - task.counted_ns;
+    all[task.cgroup].nr_tasks += !task.exited;
+  }
+  return all;
 }
 
 void Metrics::account(Cpu &cpu, u64 time_ns) {

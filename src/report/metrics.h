@@ -35,7 +35,9 @@ struct TaskMetrics {
   static constexpr u64 kNoWaking = ~u64{0};
   u64 waking_ns = kNoWaking;
   bool runnable = false, on_cpu = false;
-  bool owed = false;  // It was runnable when the scheduler was gone, and has not run since.
+  u64 cgroup = 0;      // Its control group; 0: the root.
+  u64 counted_ns = 0;  // How much of its CPU time groups it has left have.
+  bool owed = false;   // It was runnable when the scheduler was gone, and has not run since.
 };
 
 struct ExitMetrics {
@@ -48,6 +50,13 @@ struct ExitMetrics {
   // Tasks that were runnable when the scheduler was gone (disabled, or at its exit if the trace has no such event), and
   // how many of them have not run afterwards.
   u64 nr_runnable = 0, nr_stuck = 0;
+};
+
+// Of a control group other than the root: what tasks have run as its direct members.
+struct CgroupMetrics {
+  std::string path;
+  u64 nr_tasks = 0;  // Members that live at the end of the trace.
+  u64 cpu_time_ns = 0;
 };
 
 struct DsqMetrics {
@@ -96,6 +105,7 @@ class Metrics : public trace::Sink {
   const std::vector<OfflineTime> &offline() const { return offline_; }  // In order of their beginnings.
   const LatencyHistogram &wakeup() const { return wakeup_; }            // Of workload tasks.
   const std::vector<LogLine> &log() const { return log_; }
+  std::map<u64, CgroupMetrics> cgroups() const;                    // By id.
   const std::map<u64, DsqMetrics> &dsqs() const { return dsqs_; }  // By id; a local DSQ's is SCX_DSQ_LOCAL_ON | cpu.
   const std::map<std::string, LockMetrics> &locks() const { return locks_; }
   const std::map<std::string, s64> &scx_events() const { return scx_events_; }
@@ -122,11 +132,13 @@ class Metrics : public trace::Sink {
   void on_insert(const trace::Event &event);
   void on_scheduler_event(const trace::Event &event, const trace::Tracer &tracer);
   void mark_owed();
+  void on_cgroup_attach(u64 pid, u64 cgroup);
   void on_cpu_online(const trace::Event &event);
   DsqMetrics &dsq(u64 dsq_id, u32 event_cpu);
 
   std::vector<Cpu> cpus_;
   std::vector<TaskMetrics> tasks_;
+  std::map<u64, CgroupMetrics> cgroups_;  // Without what their present members have run.
   static constexpr u32 kNoTask = ~0u;
   std::vector<u32> task_by_pid_;  // Index into tasks_; pids are small and dense.
   ExitMetrics exit_;

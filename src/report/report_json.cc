@@ -128,6 +128,12 @@ std::string report_json(const RunInfo &run, const Metrics &metrics) {
     for (const OfflineTime &time : metrics.offline())
       json["cpus_offline"].push_back({{"cpu", time.cpu}, {"from_ns", time.from_ns}, {"until_ns", time.until_ns}});
   }
+  if (const auto cgroups = metrics.cgroups(); !cgroups.empty()) {
+    json["cgroups"] = Json::array();
+    for (const auto &[id, group] : cgroups)
+      json["cgroups"].push_back(
+          {{"path", group.path}, {"id", id}, {"tasks", group.nr_tasks}, {"cpu_time_ns", group.cpu_time_ns}});
+  }
   json["dispatch"] = dispatch_json(metrics);
   json["scx_events"] = Json::object();
   for (const auto &[name, count] : metrics.scx_events()) json["scx_events"][name] = count;

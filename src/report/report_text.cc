@@ -145,6 +145,22 @@ std::string tasks_text(const Metrics &metrics, const Style &style) {
   return out;
 }
 
+std::string cgroups_text(const Metrics &metrics, const Style &style) {
+  const std::map<u64, CgroupMetrics> all = metrics.cgroups();
+  if (all.empty()) return "";
+  std::string out = fmt::format("\n{}{:<32} {:>6} {:>9} {:>7}{}\n", style.bold, "CGROUP", "TASKS", "CPU TIME",
+                                "MACHINE", style.plain);
+  size_t shown = 0;
+  for (const auto &[id, group] : all) {
+    if (++shown > kMaxGroups) continue;
+    out += fmt::format("{:<32} {:>6} {:>9} {:>7}\n", clip(group.path, 32), group.nr_tasks,
+                       short_duration(group.cpu_time_ns),
+                       percent(group.cpu_time_ns, metrics.duration_ns() * metrics.nr_cpus()));
+  }
+  if (shown > kMaxGroups) out += fmt::format("... and {} more cgroups\n", shown - kMaxGroups);
+  return out;
+}
+
 std::string exit_text(const Metrics &metrics, const Style &style) {
   const ExitMetrics &exit = metrics.exit();
   if (!exit.seen) return "";
@@ -273,7 +289,7 @@ std::string report_text(const RunInfo &run, const Metrics &metrics, bool colour)
   for (const std::string &note : run.notes) out += labelled("Note", note);
   out += exit_text(metrics, style) + machine_text(metrics) + offline_text(metrics) + kthreads_text(metrics) +
          memory_text(metrics) + findings_text(metrics);
-  return out + tasks_text(metrics, style);
+  return out + cgroups_text(metrics, style) + tasks_text(metrics, style);
 }
 
 }  // namespace uscx::report

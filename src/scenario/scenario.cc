@@ -28,6 +28,7 @@ const std::vector<Scenario> &scenarios() {
       {"exit-race", "callbacks on all CPUs end the scheduler at once, each in its own way", run_exit_race},
       {"watchdog", "the watchdog looks after a scheduler that does its work", run_watchdog},
       {"direct", "tasks that wait are sent to another CPU when their nice value changes", run_direct},
+      {"cgroups", "control groups come and go and change while tasks move between them", run_cgroups},
   };
   return all;
 }

@@ -67,6 +67,7 @@ void run_busy_unload(machine::ExploreRun &run);
 void run_exit_race(machine::ExploreRun &run);
 void run_watchdog(machine::ExploreRun &run);
 void run_direct(machine::ExploreRun &run);
+void run_cgroups(machine::ExploreRun &run);
 
 }  // namespace uscx::scenario
 

@@ -44,6 +44,7 @@ class BuiltinWorkload final : public Workload {
   Result<std::vector<PlannedTask>> plan(const Site &site) const override {
     Result<std::vector<PlannedTask>> plan = builtin_.plan(values_, site);
     if (!plan.ok()) return plan.status().at(text_);
+    for (PlannedTask &task : *plan) task.cgroup = values_.text(kGroupParameter.name);
     return plan;
   }
 
@@ -65,6 +66,10 @@ Status Values::set(const Parameter &parameter, std::string_view text) {
     lists_[name] = list.take();
     return Status::ok_status();
   }
+  if (parameter.kind == Parameter::Kind::kGroup) {
+    texts_[name] = text;
+    return text.empty() ? Status::ok_status() : check_group_path(text);
+  }
   const u64 low = static_cast<u64>(parameter.low), high = static_cast<u64>(parameter.high);
   Result<u64> value =
       parameter.kind == Parameter::Kind::kCount ? parse_number(text, low, high) : parse_duration_in(text, low, high);
@@ -77,7 +82,8 @@ Result<Values> parse_values(std::span<const Parameter> parameters, std::string_v
   Values values;
   for (const Parameter &parameter : parameters) {
     const std::string_view default_text = parameter.default_text;
-    if (default_text.empty() && parameter.kind != Parameter::Kind::kNiceList) {
+    const bool is_number = parameter.kind == Parameter::Kind::kCount || parameter.kind == Parameter::Kind::kDuration;
+    if (default_text.empty() && is_number) {
       values.numbers_[parameter.name] = 0;
       continue;
     }

@@ -116,12 +116,17 @@ using Kind = Parameter::Kind;
 
 }  // namespace
 
+const Parameter kGroupParameter = {"cgroup", Parameter::Kind::kGroup,
+                                   "",       0,
+                                   0,        "path of the control group of its tasks, as in /a/b (default: the root)"};
+
 const std::vector<Builtin> &builtins() {
   static const std::vector<Builtin> table = {
       {"hogs",
        "Tasks that compute without end. No randomness.",
        {{"tasks", Kind::kCount, "", 1, kMaxTasks, "how many (default: 4, or one per nice value)"},
-        {"nice", Kind::kNiceList, "0", -20, 19, "their nice values in turn, as in -5/0/5"}},
+        {"nice", Kind::kNiceList, "0", -20, 19, "their nice values in turn, as in -5/0/5"},
+        kGroupParameter},
        plan_hogs},
       {"mixed",
        "Hogs, and interactive tasks that run and sleep with seeded jitter; scaled with the CPUs.",
@@ -129,13 +134,15 @@ const std::vector<Builtin> &builtins() {
         {"interactive", Kind::kCount, "", 1, kMaxTasks, "how many interactive tasks (default: four per CPU)"},
         {"run", Kind::kDuration, "1ms", kMinStep, kHour, "mean time an interactive task runs"},
         {"sleep", Kind::kDuration, "10ms", kMinStep, kHour, "mean time it then sleeps"},
-        {"jitter", Kind::kCount, "50", 0, 100, "percent by which both vary around their means"}},
+        {"jitter", Kind::kCount, "50", 0, 100, "percent by which both vary around their means"},
+        kGroupParameter},
        plan_mixed},
       {"pingpong",
        "Pairs of tasks that wake each other in turn. No randomness.",
        {{"pairs", Kind::kCount, "1", 1, kMaxTasks / 2, "how many pairs"},
         {"work", Kind::kDuration, "10us", kMinStep, kHour, "CPU time a turn takes"},
-        {"sync", Kind::kCount, "1", 0, 1, "1: wake as a pipe does, about to sleep; 0: without that hint"}},
+        {"sync", Kind::kCount, "1", 0, 1, "1: wake as a pipe does, about to sleep; 0: without that hint"},
+        kGroupParameter},
        plan_pingpong},
   };
   return table;

@@ -22,6 +22,7 @@ struct Parameter {
     kCount,     // A number in [low, high].
     kDuration,  // "5ms", in [low, high] nanoseconds.
     kNiceList,  // "-5/0/5"; low and high are of one value.
+    kGroup,     // "/a/b", a control group's path.
   };
   const char *name;
   Kind kind;
@@ -33,6 +34,7 @@ struct Parameter {
 class Values {
  public:
   u64 number(std::string_view name) const { return numbers_.at(std::string(name)); }
+  const std::string &text(std::string_view name) const { return texts_.at(std::string(name)); }
   const std::vector<int> &nices(std::string_view name) const { return lists_.at(std::string(name)); }
 
  private:
@@ -40,6 +42,7 @@ class Values {
   Status set(const Parameter &parameter, std::string_view text);
   std::map<std::string, u64> numbers_;
   std::map<std::string, std::vector<int>> lists_;
+  std::map<std::string, std::string> texts_;
 };
 // "KEY=VALUE,..." with defaults for what is not there.
 Result<Values> parse_values(std::span<const Parameter> parameters, std::string_view text);
@@ -51,6 +54,8 @@ struct Builtin {
   Result<std::vector<PlannedTask>> (*plan)(const Values &values, const Site &site);
 };
 
+// What all of them take besides: the group of their tasks.
+extern const Parameter kGroupParameter;
 const std::vector<Builtin> &builtins();
 Result<std::shared_ptr<const Workload>> open_builtin(const std::string &text);
 

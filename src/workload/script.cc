@@ -209,6 +209,35 @@ Status read_hotplug(const JsonNode &node, const JsonPath &path, TaskReader &read
   return Status::ok_status();
 }
 
+u32 add_group(TaskReader &reader, GroupSpec spec) {
+  reader.script.op_groups.push_back(std::move(spec));
+  return static_cast<u32>(reader.script.op_groups.size() - 1);
+}
+
+Status read_group_path(const JsonNode &node, const JsonPath &path, std::string *out) {
+  if (Status status = expect(node, path, Kind::kString); !status.ok()) return status;
+  if (Status status = check_group_path(node.text); !status.ok()) return status.at(path.text());
+  *out = node.text;
+  return Status::ok_status();
+}
+
+Status read_move(const JsonNode &node, const JsonPath &path, TaskReader &reader, ScriptOp &op) {
+  GroupSpec spec;
+  if (Status status = read_group_path(node, path, &spec.path); !status.ok()) return status;
+  op.kind = ScriptOp::Kind::kMove;
+  op.group = add_group(reader, std::move(spec));
+  return Status::ok_status();
+}
+
+Status read_set_group(const JsonNode &node, const JsonPath &path, TaskReader &reader, ScriptOp &op) {
+  if (Status status = expect(node, path, Kind::kString); !status.ok()) return status;
+  Result<GroupSpec> spec = parse_group(node.text);
+  if (!spec.ok()) return spec.status().at(path.text());
+  op.kind = ScriptOp::Kind::kSetGroup;
+  op.group = add_group(reader, spec.take());
+  return Status::ok_status();
+}
+
 template <ScriptOp::Kind kKind>
 Status read_timed_op(const JsonNode &node, const JsonPath &path, TaskReader &, ScriptOp &op) {
   op.kind = kKind;
@@ -226,14 +255,16 @@ constexpr EventKey kEvents[] = {{"run", read_timed_op<ScriptOp::Kind::kRun>},
                                 {"until", read_until},
                                 {"nice", read_nice},
                                 {"sysrq", read_sysrq},
-                                {"hotplug", read_hotplug}};
+                                {"hotplug", read_hotplug},
+                                {"taskgroup", read_move},
+                                {"cgroup", read_set_group}};
 
 // Events and keys that rt-app has and we do not: they get a message of their own.
 constexpr const char *kUnsupported[] = {
-    "suspend",    "resume",    "lock",          "unlock",           "wait",      "signal",
-    "broad",      "sync",      "barrier",       "sig_and",          "mem",       "iorun",
-    "yield",      "fork",      "nodes_membind", "taskgroup",        "util_min",  "util_max",
-    "dl-runtime", "dl-period", "dl-deadline",   "cumulative_slack", "resources", "io_device"};
+    "suspend",       "resume",   "lock",     "unlock",     "wait",      "signal",      "broad",
+    "sync",          "barrier",  "sig_and",  "mem",        "iorun",     "yield",       "fork",
+    "nodes_membind", "util_min", "util_max", "dl-runtime", "dl-period", "dl-deadline", "cumulative_slack",
+    "resources",     "io_device"};
 
 // "run", "run2", "run_b" and "run-b" are all run, as keys of one object must differ.
 bool is_event_name(std::string_view key, std::string_view name) {
@@ -250,7 +281,7 @@ const EventKey *find_event(std::string_view key) {
 }
 
 constexpr const char *kEventList =
-    "run, runtime, sleep, timer, until, nice, sysrq, hotplug (with a number behind: run0, run1)";
+    "run, runtime, sleep, timer, until, nice, sysrq, hotplug, taskgroup, cgroup (with a number behind: run0, run1)";
 
 Status unknown_key(const JsonPath &path, const std::string &key, const std::string &known) {
   for (const char *name : kUnsupported)
@@ -356,6 +387,8 @@ constexpr Key<TaskReader> kTaskKeys[] = {
        return Status::ok_status();
      }},
     {"cpus", read_cpus},
+    {"taskgroup", [](const JsonNode &node, const JsonPath &path,
+                     TaskReader &reader) { return read_group_path(node, path, &reader.task.cgroup); }},
     {"phases",
      [](const JsonNode &node, const JsonPath &path, TaskReader &reader) {
        if (Status status = expect(node, path, Kind::kObject); !status.ok()) return status;
@@ -458,6 +491,20 @@ constexpr Key<GlobalReader> kGlobalKeys[] = {
     {"log_size", ignore},
     {"pi_enabled", ignore}};
 
+// {"/a": "weight=200,max=20ms/100ms", ...}
+Status read_groups(const JsonNode &node, const JsonPath &path, Script &script) {
+  if (Status status = expect(node, path, Kind::kObject); !status.ok()) return status;
+  for (const JsonNode &member : node.children) {
+    const JsonPath at = path.member(member);
+    if (Status status = expect(member, at, Kind::kString); !status.ok()) return status;
+    Result<GroupSpec> spec = parse_group(member.key + ":" + member.text);
+    if (!spec.ok()) return spec.status().at(at.text());
+    if (spec->remove) return error_at(at, "a group that is there from the start cannot be removed");
+    script.groups.push_back(spec.take());
+  }
+  return Status::ok_status();
+}
+
 // The places of own timers are known once all shared ones are.
 void number_own_timers(Script &script) {
   const u32 nr_shared = static_cast<u32>(script.shared_timers.size());
@@ -473,8 +520,8 @@ Result<Script> parse_script(const JsonNode &root) {
   const JsonPath top;
   if (root.kind != Kind::kObject) return Status::error("is {}; it takes an object with tasks", kind_text(root.kind));
   for (const JsonNode &member : root.children)
-    if (member.key != "tasks" && member.key != "global")
-      return unknown_key(top.member(member), member.key, "tasks, global");
+    if (member.key != "tasks" && member.key != "global" && member.key != "cgroups")
+      return unknown_key(top.member(member), member.key, "tasks, global, cgroups");
   GlobalReader global;
   if (const JsonNode *node = root.find("global")) {
     if (Status status = read_object<GlobalReader>(*node, top.member(*node), kGlobalKeys, global); !status.ok())
@@ -486,6 +533,8 @@ Result<Script> parse_script(const JsonNode &root) {
   if (Status status = expect(*tasks, path, Kind::kObject); !status.ok()) return status;
   Script script;
   script.duration_ns = global.duration_ns;
+  if (const JsonNode *groups = root.find("cgroups"))
+    if (Status status = read_groups(*groups, top.member(*groups), script); !status.ok()) return status;
   u64 nr_tasks = 0;
   for (const JsonNode &task : tasks->children) {
     const JsonPath at = path.member(task);

@@ -32,6 +32,8 @@ struct ScriptOp {
     kNice,           // Take this nice value.
     kSysrqReset,     // SysRq-S: the BPF scheduler is ejected.
     kSysrqDump,      // SysRq-D: its state is dumped to the trace.
+    kMove,           // Goes into a control group.
+    kSetGroup,       // Changes a control group.
     kHotplug,        // A CPU goes offline or comes online; the task waits until it has.
   };
   Kind kind = Kind::kRun;
@@ -39,6 +41,7 @@ struct ScriptOp {
   s32 nice = 0;
   u32 timer = 0;  // Index into the timers: shared ones first, then the task's own.
   CpuSwitch cpu_switch;
+  u32 group = 0;  // Index into Script::op_groups.
 };
 
 struct ScriptPhase {
@@ -62,6 +65,7 @@ struct ScriptTask {
   u32 rt_priority = 0;
   std::vector<u32> cpus;  // Empty: all.
   std::string cpus_path;
+  std::string cgroup;  // Empty: the root.
   std::vector<ScriptPhase> phases;
   std::vector<ScriptWake> wakes;  // Instead of phases: absolute times.
   u32 nr_own_timers = 0;
@@ -72,6 +76,8 @@ struct Script {
   std::optional<u64> duration_ns;
   std::vector<ScriptTask> tasks;
   std::vector<std::string> shared_timers;
+  std::vector<GroupSpec> groups;     // There from the start.
+  std::vector<GroupSpec> op_groups;  // What events name.
 };
 
 // Messages have the JSON path but no file name.

@@ -76,6 +76,14 @@ class ScriptBehavior final : public sched::Behavior {
           op_++;
           kernel.ext().sysrq_dump();
           return sched::Step::run(kShortCallNs);
+        case ScriptOp::Kind::kMove:
+          op_++;
+          tell(kernel, self, move_to_group(kernel, script_->op_groups[op->group].path, self));
+          return sched::Step::run(kShortCallNs);
+        case ScriptOp::Kind::kSetGroup:
+          op_++;
+          tell(kernel, self, apply_group(kernel, script_->op_groups[op->group]));
+          return sched::Step::run(kShortCallNs);
         case ScriptOp::Kind::kHotplug:
           op_++;
           kernel.hotplug().request(op->cpu_switch.cpu, op->cpu_switch.online, [&](int) { kernel.wake(self); });
@@ -92,6 +100,11 @@ class ScriptBehavior final : public sched::Behavior {
         }
       }
     }
+  }
+
+  // What cannot be done (a scheduler may refuse it) is in the kernel log, and the task goes on.
+  static void tell(sched::Kernel &kernel, const sched::Task &self, const Status &status) {
+    if (!status.ok()) kernel.log(fmt::format("workload: {} [{}]: {}", self.comm(), self.pid(), status.message()));
   }
 
   // The op to do now, after the loops that end here; null when the task is done.

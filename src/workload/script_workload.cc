@@ -14,6 +14,7 @@ class ScriptWorkload final : public Workload {
       : name_(std::move(name)), script_(std::make_shared<const Script>(std::move(script))) {}
   const std::string &name() const override { return name_; }
   std::optional<u64> duration_ns() const override { return script_->duration_ns; }
+  std::span<const GroupSpec> groups() const override { return script_->groups; }
 
   Result<std::vector<PlannedTask>> plan(const Site &site) const override {
     std::vector<PlannedTask> plan;
@@ -39,6 +40,7 @@ class ScriptWorkload final : public Workload {
                         .nice = task.nice,
                         .rt_priority = task.rt_priority,
                         .cpus = cpus,
+                        .cgroup = task.cgroup,
                         .start_ns = task.start_ns,
                         .behavior = make_script_behavior(script_, i, timers)});
     }

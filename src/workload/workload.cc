@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "sched/cgroup.h"
 #include "workload/builtins.h"
 #include "workload/json_tree.h"
 
@@ -87,6 +88,8 @@ void Launcher::create(PlannedTask planned) {
   spec.cpus = planned.cpus ? &*planned.cpus : nullptr;
   spec.behavior = std::move(planned.behavior);
   int error = 0;
+  if (!planned.cgroup.empty() && !(spec.cgroup = kernel_.cgroups().make_path(planned.cgroup, &error)))
+    return on_refused_({planned.comm, error});
   if (!kernel_.create_task(std::move(spec), &error)) on_refused_({planned.comm, error});
 }
 

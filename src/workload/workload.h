@@ -13,6 +13,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,6 +23,7 @@
 #include "machine/cpumask.h"
 #include "sched/behavior.h"
 #include "sched/kernel.h"
+#include "workload/groups.h"
 
 namespace uscx::workload {
 
@@ -36,6 +38,7 @@ struct PlannedTask {
   int nice = 0;
   u32 rt_priority = 0;
   std::optional<machine::CpuMask> cpus;  // Without a value: all.
+  std::string cgroup;                    // "/a/b"; empty: the root.
   u64 start_ns = 0;                      // Virtual time at which the task is created; in the past: at once.
   std::unique_ptr<sched::Behavior> behavior;
 };
@@ -62,6 +65,8 @@ class Workload {
   virtual const std::string &name() const = 0;
   // How long the workload itself says it takes.
   virtual std::optional<u64> duration_ns() const { return std::nullopt; }
+  // The control groups that are to be there, with their settings, before any scheduler is.
+  virtual std::span<const GroupSpec> groups() const { return {}; }
   // The tasks in creation order. Fails if the workload does not fit the machine (a CPU that is not there).
   virtual Result<std::vector<PlannedTask>> plan(const Site &site) const = 0;
 };
@@ -71,7 +76,7 @@ Result<std::shared_ptr<const Workload>> open_workload(const std::string &text);
 // The text of a task script; `name` is put in front of messages.
 Result<std::shared_ptr<const Workload>> parse_workload(std::string_view json, const std::string &name);
 
-// A task that could not be created: the loaded scheduler's init_task refused it.
+// A task that could not be created: the loaded scheduler's init_task refused it, or its control group.
 struct RefusedTask {
   std::string comm;
   int error;  // -errno
