@@ -59,7 +59,7 @@ TEST(Builtins, MixedDependsOnSeedAndPlaceAlone) {
 TEST(Builtins, BadTextSaysWhatIsWrong) {
   const std::pair<const char *, const char *> kBad[] = {
       {"hog", "unknown workload 'hog'; built-in are hogs, mixed, pingpong, and a file has a slash or ends in .json"},
-      {"hogs:task=4", "hogs: unknown key 'task'; it takes tasks, nice"},
+      {"hogs:task=4", "hogs: unknown key 'task'; it takes tasks, nice, cgroup"},
       {"hogs:tasks", "hogs: 'tasks' is not KEY=VALUE"},
       {"hogs:tasks=", "hogs: tasks= has no value"},
       {"hogs:tasks=0", "hogs: tasks: 0 is out of range; it takes 1 to 1000000"},

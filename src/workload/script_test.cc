@@ -163,7 +163,7 @@ struct Bad {
   const char *message;
 };
 constexpr const char *kEvents =
-    "run, runtime, sleep, timer, until, nice, sysrq, hotplug (with a number behind: run0, run1)";
+    "run, runtime, sleep, timer, until, nice, sysrq, hotplug, taskgroup, cgroup (with a number behind: run0, run1)";
 
 TEST(Script, BadInputSaysWhatAndWhere) {
   const Bad kBad[] = {
