@@ -175,7 +175,7 @@ TEST(Script, BadInputSaysWhatAndWhere) {
       {R"({})", "tasks is missing: an object with one member a task"},
       {R"({"tasks": {}})", "tasks: is empty; it takes one member a task"},
       {R"({"tasks": [1]})", "tasks: is an array; it takes an object"},
-      {R"({"task": {}})", "task: unknown key; it takes tasks, global"},
+      {R"({"task": {}})", "task: unknown key; it takes tasks, global, cgroups"},
       {R"({"tasks": {"t": {}}})", "tasks.t: does nothing; it takes phases, wakes, or %"},
       {R"({"tasks": {"": {"run": 5}}})", "tasks[\"\"]: a task's name takes one or more printable ASCII characters"},
       {R"({"tasks": {"t": {"run": "5"}}})",
@@ -222,8 +222,8 @@ TEST(Script, BadInputSaysWhatAndWhere) {
       {R"({"tasks": {"odd name": {"loop": null}}})",
        "tasks[\"odd name\"].loop: is null; it takes a whole number from -1 to 2147483647"},
       {R"({"tasks": {"t": {"\n": null}}})",
-       "tasks.t[\"?\"]: unknown key; it takes instance, loop, delay, start, policy, priority, nice, cpus, phases, "
-       "wakes, %"},
+       "tasks.t[\"?\"]: unknown key; it takes instance, loop, delay, start, policy, priority, nice, cpus, "
+       "taskgroup, phases, wakes, %"},
       {"{\"tasks\": {\n  \"t\" {}}",
        "line 2, column 7: syntax error while parsing object separator - unexpected '{'; "
        "expected ':'"},
