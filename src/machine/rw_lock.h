@@ -13,36 +13,34 @@ namespace uscx::machine {
 
 class RwSpinLock {
  public:
-  explicit RwSpinLock(const char *name) : name_(name), lock_(SpinLock::Kind::kPrivate, name) {}
+  explicit RwSpinLock(const char *name) : name_(name) {}
   void read_lock() {
-    while (!take(false)) spin_wait(name_);
+    for (;;) {
+      const u32 now = state_.load_acquire();
+      if (now != kWriter && state_.compare_exchange(now, now + 1)) return;
+      if (now == kWriter) spin_wait(name_);
+    }
   }
   void read_unlock() {
-    SpinGuard guard(lock_);
-    CHECK(readers_ > 0 && !writer_, "{}", name_);
-    readers_--;
+    const u32 before = state_.fetch_add(~0u);
+    CHECK(before != 0 && before != kWriter, "{}", name_);
+    atomic_done(&state_);
   }
   void write_lock() {
-    while (!take(true)) spin_wait(name_);
+    while (state_.load() != 0 || !state_.compare_exchange(0, kWriter)) spin_wait(name_);
   }
   void write_unlock() {
-    SpinGuard guard(lock_);
-    CHECK(writer_ && readers_ == 0, "{}", name_);
-    writer_ = false;
+    CHECK(state_.racy() == kWriter, "{}", name_);
+    state_.store_release(0);
+    atomic_done(&state_);
   }
 
  private:
-  bool take(bool to_write) {
-    SpinGuard guard(lock_);
-    if (writer_ || (to_write && readers_)) return false;
-    writer_ = to_write;
-    readers_ += !to_write;
-    return true;
-  }
+  // Who waits looks before it tries, so that in explore mode only those who unlock make progress for others; and they
+  // say so when they have, because the yield of an atomic access is before it.
+  static constexpr u32 kWriter = ~0u;
+  Shared<u32> state_{0};  // How many readers, or kWriter.
   const char *const name_;
-  SpinLock lock_;  // Protects the rest; a leaf.
-  u32 readers_ = 0;
-  bool writer_ = false;
 };
 
 class ReadGuard {
