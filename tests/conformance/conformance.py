@@ -116,6 +116,13 @@ class Selftest(Test):
             self.detail = "; ".join(filter(None, [self.detail, missing(lines)]))
 
 
+class Unbuilt(Test):
+    """A runner that is not there: none of its tests can be named."""
+
+    def judge(self, uscx):
+        self.detail = "the runner has not been built: make programs says why"
+
+
 def missing(lines):
     """What a run says that it lacks or that went wrong; the first few."""
     wanted = re.compile(r"not implemented|not supported|^uscx: |SKIP|^Expected |^Failed |libbpf: .*failed|refused")
@@ -144,6 +151,9 @@ def all_tests(build):
         for program, options, statistics in programs:
             yield Example(version, program, options, statistics, os.path.join(folder, program))
         runner = os.path.join(folder, "runner")
+        if not os.path.exists(runner):
+            yield Unbuilt(f"{version} selftests", "runner")
+            continue
         for name in names_of(runner):
             yield Selftest(version, name, runner)
 
