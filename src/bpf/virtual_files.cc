@@ -70,6 +70,7 @@ std::string kernel_config_text(u32 hz) {
                            "CONFIG_FAIR_GROUP_SCHED=y",
                            "CONFIG_SCHED_CLASS_EXT=y",
                            "CONFIG_EXT_GROUP_SCHED=y",
+                           "CONFIG_EXT_SUB_SCHED=y",
                            "CONFIG_SCHED_SMT=y",
                            "CONFIG_SCHED_MC=y",
                            "CONFIG_BPF=y",

@@ -18,6 +18,7 @@ class VirtualFiles {
  public:
   // The contents are asked for at each open.
   void add(std::string path, std::function<std::string()> contents);
+  void remove(const std::string &path) { files_.erase(path); }
   // `prefix` and all below it are absent.
   void hide(std::string prefix);
 

@@ -160,6 +160,35 @@ void BpfOps::dump_task(scx_dump_ctx *ctx, task_struct *p) {
   call(Op::dump_task, structs.copy(&shown), as_arg(p));
 }
 
+// A child's table is shown as far as it is data.
+u64 BpfOps::call_about_sub(Op op, const sched::OpsConfig &child, const std::string &cgroup_path) {
+  CallFrame structs;
+  RegionString path(cgroup_path.c_str());
+  sched_ext_ops *table =
+      static_cast<sched_ext_ops *>(bpf::Region::get().alloc_pages(bpf::Half::kReadOnly, sizeof(sched_ext_ops), true));
+  *table = {};
+  table->dispatch_max_batch = child.dispatch_max_batch;
+  table->flags = child.flags;
+  table->timeout_ms = child.timeout_ms;
+  table->exit_dump_len = child.exit_dump_len;
+  table->hotplug_seq = child.hotplug_seq;
+  table->sub_cgroup_id = child.sub_cgroup_id;
+  child.name.copy(table->name, SCX_OPS_NAME_LEN - 1);
+  // Both callbacks take the same two pointers.
+  static_assert(sizeof(scx_sub_attach_args) == sizeof(scx_sub_detach_args));
+  const scx_sub_attach_args args = {.ops = table, .cgroup_path = path.get()};
+  const u64 result = call(op, structs.copy(&args));
+  bpf::Region::get().free_pages(table);
+  return result;
+}
+
+s32 BpfOps::sub_attach(const sched::OpsConfig &child, const std::string &cgroup_path) {
+  return static_cast<s32>(call_about_sub(Op::sub_attach, child, cgroup_path));
+}
+void BpfOps::sub_detach(const sched::OpsConfig &child, const std::string &cgroup_path) {
+  call_about_sub(Op::sub_detach, child, cgroup_path);
+}
+
 void BpfOps::exit(scx_exit_info *info) {
   CallFrame structs;
   RegionString reason(info->reason), msg(info->msg), dump(info->dump);

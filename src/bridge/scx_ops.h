@@ -71,6 +71,8 @@ class BpfOps : public sched::ExtOps {
   void cgroup_set_weight(cgroup *cgrp, u32 weight) override;
   void cgroup_set_bandwidth(cgroup *cgrp, u64 period_us, u64 quota_us, u64 burst_us) override;
   void cgroup_set_idle(cgroup *cgrp, bool idle) override;
+  s32 sub_attach(const sched::OpsConfig &child, const std::string &cgroup_path) override;
+  void sub_detach(const sched::OpsConfig &child, const std::string &cgroup_path) override;
   void cpu_online(s32 cpu) override;
   void cpu_offline(s32 cpu) override;
   s32 init() override;
@@ -83,6 +85,7 @@ class BpfOps : public sched::ExtOps {
   u64 call(sched::Op op, u64 a0 = 0, u64 a1 = 0, u64 a2 = 0, u64 a3 = 0);
 
  private:
+  u64 call_about_sub(sched::Op op, const sched::OpsConfig &child, const std::string &cgroup_path);
   void eject(sched::Op op, const bpf::Program &program, const bpf::Abort &abort);
 
   Host &host_;

@@ -98,7 +98,37 @@ void SystemFiles::add_sched_ext() {
   add(dir + "/switch_all", [&ext] { return number_line(ext.switched_all() ? 1 : 0); });
   add(dir + "/nr_rejected", [&ext] { return number_line(ext.nr_rejected()); });
   add(dir + "/enable_seq", [&ext] { return number_line(ext.enable_seq()); });
-  add(fmt::format("{}/{}/ops", dir, "root"), [&ext] { return ext.root() ? ext.root()->name + "\n" : std::string(); });
+}
+
+// Each has a directory as long as it is loaded, below that of the one that it is loaded under.
+void SystemFiles::sync_schedulers(const std::string &path) {
+  if (!path.starts_with(kScxDir)) return;
+  std::map<std::string, Text> now;
+  for (const sched::Ext::Loaded &loaded : host_.ext().loaded()) {
+    const std::string dir = fmt::format("{}/{}/", kScxDir, loaded.path);
+    now[dir + "ops"] = [text = loaded.name + "\n"] { return text; };
+    now[dir + "events"] = [this, where = loaded.path] { return events_text(where); };
+  }
+  std::erase_if(scheduler_files_, [&](const std::string &file) {
+    if (now.contains(file)) return false;
+    files_.remove(file);
+    names_.erase(file);
+    if (!root_.empty()) std::filesystem::remove_all(root_ + file.substr(0, file.rfind('/')));
+    return true;
+  });
+  for (auto &[file, text] : now) {
+    scheduler_files_.insert(file);
+    add(file, std::move(text));
+  }
+}
+
+std::string SystemFiles::events_text(const std::string &where) {
+  std::string lines;
+  for (const sched::Ext::Loaded &loaded : host_.ext().loaded())
+    if (loaded.path == where)
+      for (const sched::EventName &event : sched::kEventNames)
+        lines += fmt::format("{} {}\n", event.name, loaded.events.*event.counter);
+  return lines;
 }
 
 void SystemFiles::add_cpus() {
@@ -242,7 +272,8 @@ void SystemFiles::add(const std::string &path, Text contents, Writer write) {
   if (write) writers_[path] = std::move(write);
 }
 
-bool SystemFiles::is_directory(const std::string &path) const {
+bool SystemFiles::is_directory(const std::string &path) {
+  sync_schedulers(path);
   if (CgroupFiles::covers(path)) return cgroups_.is_directory(path);
   const std::string below = path + "/";
   const auto it = names_.lower_bound(below);
@@ -272,7 +303,8 @@ bool SystemFiles::is_of_a_pid(std::string_view path) {
          path[kProc.size()] <= '9';
 }
 
-SystemFiles::Kind SystemFiles::kind(const std::string &path) const {
+SystemFiles::Kind SystemFiles::kind(const std::string &path) {
+  sync_schedulers(path);
   if (is_of_a_pid(path)) return task_file(path) ? Kind::kOurs : Kind::kAbsent;
   if (CgroupFiles::covers(path)) return cgroups_.is_file(path) ? Kind::kOurs : Kind::kAbsent;
   const Kind here = files_.kind(path), there = host_.system().files().kind(path);
@@ -287,7 +319,8 @@ const SystemFiles::Writer *SystemFiles::writer(const std::string &path) {
   return it == writers_.end() ? nullptr : &it->second;
 }
 
-int SystemFiles::open(const std::string &path) const {
+int SystemFiles::open(const std::string &path) {
+  sync_schedulers(path);
   if (const Text text = task_file(path)) return bpf::VirtualFiles::open_text(text());
   if (CgroupFiles::covers(path)) return bpf::VirtualFiles::open_text(cgroups_.contents(path));
   return (files_.kind(path) == Kind::kOurs ? files_ : host_.system().files()).open(path);

@@ -30,14 +30,14 @@ class SystemFiles {
   using Text = std::function<std::string()>;
   using Writer = std::function<int(std::string_view text)>;  // Takes what one write() wrote; 0 or -errno.
   // What an absolute path is: a file or a directory of ours, one that is not there, or the host's.
-  Kind kind(const std::string &path) const;
-  bool is_directory(const std::string &path) const;
+  Kind kind(const std::string &path);
+  bool is_directory(const std::string &path);
   // Null if a file may only be read.
   const Writer *writer(const std::string &path);
   u64 inode(const std::string &path) const { return cgroups_.inode(path); }  // 0: it has no number of its own.
   CgroupFiles &cgroups() { return cgroups_; }
   // A new descriptor of a file's contents now, or -errno.
-  int open(const std::string &path) const;
+  int open(const std::string &path);
 
   // An absolute path without "." and "..", and the place of our directories translated back.
   std::string normalize(std::string_view path) const;
@@ -62,6 +62,7 @@ class SystemFiles {
   static bool is_of_a_pid(std::string_view path);
   // The contents of a file of a task's, /proc/PID/NAME; null if it is none.
   Text task_file(std::string_view path) const;
+  std::string events_text(const std::string &where);
 
   // What is directly in a directory of ours; names of directories end in a slash.
   std::set<std::string> list(const std::string &path) const;
@@ -70,8 +71,12 @@ class SystemFiles {
   CgroupFiles cgroups_;
   void add(const std::string &path, Text contents, Writer write = nullptr);
 
+  // Brings the files of the schedulers that are loaded up to date, before a path of theirs is looked at.
+  void sync_schedulers(const std::string &path);
+
   bpf::VirtualFiles files_;  // Ours, beside those of the BpfSystem, which libbpf in this process sees too.
   std::map<std::string, Writer> writers_;
+  std::set<std::string> scheduler_files_;
   std::set<std::string> names_;  // All files, the BpfSystem's too, for directories.
   std::string root_;             // Of our directories; empty until the first.
   std::map<std::pair<dev_t, ino_t>, std::string> written_;

@@ -26,6 +26,8 @@ const std::vector<Scenario> &scenarios() {
       {"race-load", "two programs load a scheduler each, and unload it, again and again", run_race_load},
       {"busy-unload", "the scheduler is unloaded while every CPU is in a callback", run_busy_unload},
       {"exit-race", "callbacks on all CPUs end the scheduler at once, each in its own way", run_exit_race},
+      {"sub-load", "a sub-scheduler is loaded and unloaded while tasks of its group fork, run and exit", run_sub_load},
+      {"sub-exit", "a scheduler ends while others are loaded and unloaded below it", run_sub_exit},
       {"watchdog", "the watchdog looks after a scheduler that does its work", run_watchdog},
       {"direct", "tasks that wait are sent to another CPU when their nice value changes", run_direct},
       {"cgroups", "control groups come and go and change while tasks move between them", run_cgroups},

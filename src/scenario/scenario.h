@@ -65,6 +65,8 @@ void run_reload(machine::ExploreRun &run);
 void run_race_load(machine::ExploreRun &run);
 void run_busy_unload(machine::ExploreRun &run);
 void run_exit_race(machine::ExploreRun &run);
+void run_sub_load(machine::ExploreRun &run);
+void run_sub_exit(machine::ExploreRun &run);
 void run_watchdog(machine::ExploreRun &run);
 void run_direct(machine::ExploreRun &run);
 void run_cgroups(machine::ExploreRun &run);

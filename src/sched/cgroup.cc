@@ -232,17 +232,21 @@ void CgroupTree::kill(Cgroup &cgroup) {
 
 int CgroupTree::remove(Cgroup &cgroup) {
   if (&cgroup == root_) return -EBUSY;
-  SpinGuard guard(lock_);
-  if (cgroup.dead) return -ENODEV;
+  const u64 id = cgroup.id();
   {
-    // From here on no task comes in.
-    SpinGuard forks(kernel_.fork_lock());
-    if (cgroup.populated() || !children_of(cgroup).empty()) return -EBUSY;
-    kill(cgroup);
+    SpinGuard guard(lock_);
+    if (cgroup.dead) return -ENODEV;
+    {
+      // From here on no task comes in.
+      SpinGuard forks(kernel_.fork_lock());
+      if (cgroup.populated() || !children_of(cgroup).empty()) return -EBUSY;
+      kill(cgroup);
+    }
+    if (on_removal_) on_removal_(cgroup);
+    kernel_.machine().trace(EventType::cgroup_rmdir, id);
+    fire(TracePoint::cgroup_rmdir, cgroup, nullptr);
   }
-  if (on_removal_) on_removal_(cgroup);
-  kernel_.machine().trace(EventType::cgroup_rmdir, cgroup.id());
-  fire(TracePoint::cgroup_rmdir, cgroup, nullptr);
+  kernel_.ext().cgroup_removed(id);
   return 0;
 }
 

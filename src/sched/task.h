@@ -101,6 +101,7 @@ struct Task {
   ListHook ddsp_deferred_node;  // Rq::ext.ddsp_deferred_locals.
   machine::Published<struct Dsq *> dsq;
   machine::Published<struct ExtSched *> ext_sched;  // p->scx.sched: whose task this is while a scheduler is loaded.
+  machine::Racy<bool> no_scheduler;                 // One is loaded, but none wants this task.
 
   // Control groups; ts.cgroups and ts.sched_task_group are the same. They change with the fork lock held, the second
   // with the task's locks too.

@@ -45,7 +45,8 @@ namespace uscx::trace {
   X(mark, name_text, value, _, _)                                                    \
   X(cgroup_mkdir, cgroup_id, path_text, _, _)                                        \
   X(cgroup_rmdir, cgroup_id, _, _, _)                                                \
-  X(cgroup_attach, pid, cgroup_id, _, _)
+  X(cgroup_attach, pid, cgroup_id, _, _)                                             \
+  X(scx_sub_exit, cgroup_id, kind, reason_text, message_text)
 // clang-format on
 
 enum class EventType : u16 {

@@ -151,6 +151,40 @@ class Cids(Case):
         self.assertIn("EXIT: unregistered from the main kernel (cpu 3 going offline, exiting scheduler)", err)
 
 
+class Subs(Case):
+    """One program below another: the second has the tasks of a control group."""
+    WORKLOAD = "mixed:cgroup=/x"
+
+    def shell(self, script, **named):
+        return self.run_twice("-c", script.replace("QMAP", f"'{QMAP}'"), scheduler="/bin/sh", workload=self.WORKLOAD,
+                              options=("--cpus", "4", "--workload", "hogs:tasks=2"), duration="8s", **named)
+
+    def test_comes_and_goes(self):
+        out, err, _ = self.shell("QMAP >/dev/null & first=$!; sleep 1; QMAP -c /sys/fs/cgroup/x & second=$!; sleep 3; "
+                                 "cd /sys/kernel/sched_ext/root/sub/sub-$(stat -c %i /sys/fs/cgroup/x); cat ops; "
+                                 "kill -INT $second; wait $second; sleep 1; kill -INT $first; wait $first")
+        self.assertIn('sched_ext: BPF sub-scheduler "qmap" enabled', err)
+        self.assertIn("attaching sub-sched[0] on /x", err)
+        self.assertIn("detaching sub-sched[0] on /x", err)
+        self.assertIn('sched_ext: BPF sub-scheduler "qmap" disabled (unregistered from user space)', err)
+        self.assertEqual(err.count("EXIT: unregistered from user space"), 2)
+        self.assertIn("\nqmap\n", out)
+        counts = [int(count) for count in re.findall(r"^stats  : enq=(\d+)", out, re.M)]
+        self.assertGreater(counts[-1], 100)
+
+    def test_parent_ends(self):
+        _, err, _ = self.shell("QMAP & first=$!; sleep 1; QMAP -c /sys/fs/cgroup/x & second=$!; sleep 2; "
+                               "kill -INT $first; wait $first; wait $second")
+        self.assertIn("EXIT: parent exiting", err)
+        self.assertIn("EXIT: unregistered from user space", err)
+
+    def test_error(self):
+        _, err, _ = self.shell("QMAP & first=$!; sleep 1; QMAP -c /sys/fs/cgroup/x -e 100; kill -INT $first; wait")
+        self.assertRegex(err, r"EXIT: scx_bpf_error \(scx_qmap.bpf.c:388: test triggering error\) on CPU \d")
+        self.assertRegex(err, r"(?m)^qmap: sub1-\d+ /x$")
+        self.assertIn("EXIT: unregistered from user space", err)
+
+
 class Object(Case):
     SET = ("--set", "max_tasks=1024", "--set", "slice_ns=20000000")
 

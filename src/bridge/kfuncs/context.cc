@@ -4,6 +4,7 @@
 #include "bpf/prog.h"
 #include "bridge/env.h"
 #include "bridge/scx_ops.h"
+#include "sched/ext/ext_sched.h"
 
 namespace uscx::bridge {
 
@@ -20,7 +21,17 @@ Caller caller() {
   Host &host = caller_host();
   bpf::Prog *prog = bpf::running_prog();
   if (sched::ExtSched *sched = SchedExtType::sched_of(prog->assoc_map())) return {host, sched};
-  return {host, prog->assoc_map() ? nullptr : host.ext().root()};
+  // A scheduler that takes others below it might not be the one that is meant.
+  sched::ExtSched *root = prog->assoc_map() ? nullptr : host.ext().root();
+  return {host, root && root->has(sched::Op::sub_attach) ? nullptr : root};
+}
+
+bool only_root(const task_struct *p, const char *instead) {
+  sched::Ext &ext = caller_host().ext();
+  if (!ext.has_subs()) return true;
+  sched::ExtSched *sched = p ? task(p).ext_sched.get() : nullptr;
+  if (sched) ext.error(*sched, fmt::format("{}() must be used", instead));
+  return false;
 }
 
 }  // namespace uscx::bridge

@@ -20,6 +20,9 @@ struct Caller {
 
 // Charges the call and finds the scheduler.
 Caller caller();
+// For kfuncs of old that know only the root scheduler: an error of p's, which names the kfunc to call instead, if there
+// are others.
+bool only_root(const task_struct *p, const char *instead);
 // For kfuncs that act on the machine alone.
 Host &caller_host();
 

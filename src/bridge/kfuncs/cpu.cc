@@ -89,6 +89,7 @@ USCX_KFUNC(kSelectCpu | kUnlocked | kCpuForm, KF_RCU | KF_IMPLICIT_ARGS, s32, __
 
 USCX_KFUNC(kSelectCpu | kUnlocked | kCpuForm, KF_RCU, s32, scx_bpf_select_cpu_and,
            (struct task_struct * p, s32 prev_cpu, u64 wake_flags, const struct cpumask *cpus_allowed, u64 flags)) {
+  if (!only_root(p, "__scx_bpf_select_cpu_and")) return -EINVAL;
   scx_bpf_select_cpu_and_args args = {prev_cpu, wake_flags, flags};
   return __scx_bpf_select_cpu_and_body(p, cpus_allowed, &args);
 }

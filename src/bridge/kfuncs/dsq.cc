@@ -35,6 +35,7 @@ USCX_KFUNC(kEnqueue, KF_RCU | KF_IMPLICIT_ARGS, bool, __scx_bpf_dsq_insert_vtime
 
 USCX_KFUNC(kEnqueue, KF_RCU, void, scx_bpf_dsq_insert_vtime,
            (struct task_struct * p__nullable, u64 dsq_id, u64 slice, u64 vtime, u64 enq_flags)) {
+  if (!only_root(p__nullable, "__scx_bpf_dsq_insert_vtime")) return;
   scx_bpf_dsq_insert_vtime_args args = {dsq_id, slice, vtime, enq_flags};
   __scx_bpf_dsq_insert_vtime_body(p__nullable, &args);
 }
@@ -56,6 +57,11 @@ USCX_KFUNC(kDispatch, KF_IMPLICIT_ARGS, bool, scx_bpf_dsq_move_to_local___v2, (u
 
 USCX_KFUNC(kDispatch, KF_IMPLICIT_ARGS, bool, scx_bpf_dsq_move_to_local, (u64 dsq_id)) {
   return scx_bpf_dsq_move_to_local___v2_body(dsq_id, 0);
+}
+
+USCX_KFUNC(kDispatch, KF_IMPLICIT_ARGS, bool, scx_bpf_sub_dispatch, (u64 cgroup_id)) {
+  const Caller c = caller();
+  return c.sched && c.ext().sub_dispatch(*c.sched, cgroup_id);
 }
 
 USCX_KFUNC(kUnlocked, KF_SLEEPABLE | KF_IMPLICIT_ARGS, s32, scx_bpf_create_dsq, (u64 dsq_id, s32 node)) {

@@ -10,19 +10,18 @@ namespace uscx::sched {
 
 // The rq is locked and its clock up to date. Waiting tasks only: the running one is told by a reschedule. Backwards,
 // because each goes to the list's end.
-void Ext::Impl::cycle_runnable(Rq &rq) {
+void Ext::Impl::cycle_runnable(Rq &rq, const ExtSched *only) {
   std::vector<Task *> waiting;
-  for (Task &p : rq.ext.runnable_list) waiting.push_back(&p);
+  for (Task &p : rq.ext.runnable_list)
+    if (!only || p.ext_sched->is_below(*only)) waiting.push_back(&p);
   for (auto it = waiting.rbegin(); it != waiting.rend(); ++it) {
     dequeue_task(rq, **it, DEQUEUE_SAVE | DEQUEUE_MOVE | DEQUEUE_NOCLOCK);
     enqueue_task(rq, **it, ENQUEUE_RESTORE | ENQUEUE_MOVE | ENQUEUE_NOCLOCK);
   }
 }
 
-void Ext::Impl::bypass(ExtSched &s, bool on) {
-  machine::SpinGuard guard(bypass_lock);
-  if (on ? s.bypass_depth++ > 0 : s.bypass_depth-- > 1) return;
-  trace(EventType::scx_bypass, s.bypass_depth);
+void Ext::Impl::change_bypass(ExtSched &s, bool on) {
+  if (!s.parent) trace(EventType::scx_bypass, s.bypass_depth);
   if (on) {
     s.slice_dfl = slice_bypass_ns;
     s.bypass_since_ns = now_ns();
@@ -31,19 +30,36 @@ void Ext::Impl::bypass(ExtSched &s, bool on) {
   } else {
     s.slice_dfl = SCX_SLICE_DFL;
     count(s, &scx_event_stats::SCX_EV_BYPASS_DURATION, static_cast<s64>(now_ns() - s.bypass_since_ns));
-    kernel.works().cancel_delayed(bypass_lb);
+    if (!any_bypass()) kernel.works().cancel_delayed(bypass_lb);
   }
+}
+
+bool Ext::Impl::any_bypass() {
+  ExtSched *top = root;
+  if (!top) return false;
+  const std::vector<ExtSched *> scheds = subtree(*top);
+  return std::any_of(scheds.begin(), scheds.end(), [](const ExtSched *s) { return s->bypass_depth > 0; });
+}
+
+// With all schedulers below s.
+void Ext::Impl::bypass(ExtSched &s, bool on) {
+  machine::SpinGuard guard(bypass_lock);
+  std::vector<ExtSched *> changed;
+  for (ExtSched *below : subtree(s))
+    if (on ? below->bypass_depth++ == 0 : below->bypass_depth-- == 1) changed.push_back(below);
+  if (changed.empty()) return;
+  for (ExtSched *below : changed) change_bypass(*below, on);
   for (u32 cpu = 0; cpu < kernel.nr_cpus(); cpu++) {
     Rq &rq = kernel.rq(cpu);
     {
       RqGuard guard(rq);
-      s.cpus[cpu].bypassing = on;
+      for (ExtSched *below : changed) below->cpus[cpu].bypassing = on;
     }
     if (!enabled) continue;  // Nobody is on ext yet.
     {
       RqGuard guard(rq);
       kernel.update_rq_clock(rq);
-      cycle_runnable(rq);
+      cycle_runnable(rq, &s);
     }
     RqGuard guard(rq);
     if (kernel.online_mask().test(cpu)) kernel.resched_curr(rq);
@@ -111,12 +127,10 @@ void Ext::Impl::balance_bypass_node(ExtSched &s, u32 node) {
 
 // A change of mode may come at any time: it moves all tasks by itself.
 void Ext::Impl::bypass_lb_work() {
-  ExtSched *s = root;
-  if (s && s->bypass_depth) balance_bypass(*s);
-}
-
-void Ext::Impl::balance_bypass(ExtSched &s) {
-  for (u32 node = 0; node < machine.topology().nr_nodes(); node++) balance_bypass_node(s, node);
+  ExtSched *top = root;
+  if (!top || !any_bypass()) return;
+  for (ExtSched *s : subtree(*top))
+    for (u32 node = 0; node < machine.topology().nr_nodes(); node++) balance_bypass_node(*s, node);
   kernel.works().queue_delayed_unbound(bypass_lb, bypass_lb_intv_ns);
 }
 

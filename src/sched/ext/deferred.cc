@@ -2,6 +2,8 @@
 // Work that an rq owes but could not do where it came up (reference/core.md, sections 6 and 9): direct dispatches to
 // other CPUs' local DSQs, and re-enqueueing. It runs with the rq's lock held, which it may drop: after a wakeup, from
 // the balance callback, or from an irq_work on that CPU.
+#include <algorithm>
+
 #include "sched/ext/impl.h"
 
 namespace uscx::sched {
@@ -28,7 +30,6 @@ void Ext::Impl::schedule_deferred(Rq &rq) {
 
 void Ext::Impl::run_deferred(Rq &rq) {
   rq.ext.deferred_pending = false;
-  u64 flags = 0;
   while (!rq.ext.ddsp_deferred_locals.empty()) {
     Task &p = rq.ext.ddsp_deferred_locals.front();
     rq.ext.ddsp_deferred_locals.pop_front();
@@ -40,7 +41,8 @@ void Ext::Impl::run_deferred(Rq &rq) {
     else
       insert(*p.ext_sched, dsq, p, enq_flags);
   }
-  for (u32 repeats = 0; take_reenq_local(rq, &flags); repeats++) {
+  std::vector<ExtSched *> all_of;
+  for (u32 repeats = 0; take_reenq_local(rq, &all_of); repeats++) {
     if (repeats) {
       ExtSched *s = root;
       if (!s) break;
@@ -50,15 +52,16 @@ void Ext::Impl::run_deferred(Rq &rq) {
         break;
       }
     }
-    reenq_local(rq, nullptr, flags);
+    reenq_local(rq, all_of);
   }
   UserReenq request;
   while (take_reenq_user(rq, &request)) reenq_user(rq, request);
 }
 
-bool Ext::Impl::take_reenq_local(Rq &rq, u64 *flags) {
+bool Ext::Impl::take_reenq_local(Rq &rq, std::vector<ExtSched *> *of) {
   machine::SpinGuard guard(rq.ext.reenq_lock);
-  *flags = std::exchange(rq.ext.reenq_local_flags, 0);
+  of->clear();
+  of->swap(rq.ext.reenq_local_scheds);
   return std::exchange(rq.ext.reenq_local_pending, false);
 }
 
@@ -70,16 +73,16 @@ bool Ext::Impl::take_reenq_user(Rq &rq, UserReenq *request) {
   return true;
 }
 
-// flags: SCX_REENQ_ANY for all tasks, 0 for the IMMED ones that cannot run at once.
-void Ext::Impl::schedule_reenq_local(Rq &rq, u64 flags) {
-  ask_reenq_local(rq, flags);
+void Ext::Impl::schedule_reenq_local(Rq &rq) {
+  ask_reenq_local(rq, nullptr);
   schedule_deferred(rq);
 }
 
-// From anywhere; the deferred work has to follow.
-void Ext::Impl::ask_reenq_local(Rq &rq, u64 flags) {
+// From anywhere; the deferred work has to follow. Null: only IMMED tasks are meant.
+void Ext::Impl::ask_reenq_local(Rq &rq, ExtSched *of) {
   machine::SpinGuard guard(rq.ext.reenq_lock);
-  rq.ext.reenq_local_flags |= flags;
+  std::vector<ExtSched *> &scheds = rq.ext.reenq_local_scheds;
+  if (of && std::find(scheds.begin(), scheds.end(), of) == scheds.end()) scheds.push_back(of);
   rq.ext.reenq_local_pending = true;
 }
 
@@ -90,17 +93,16 @@ bool Ext::Impl::rq_open(const Rq &rq, u64 enq_flags) const {
   return idle_ish || (rq.scx_flags() & SCX_RQ_IN_BALANCE) || (enq_flags & SCX_ENQ_PREEMPT);
 }
 
-u32 Ext::Impl::reenq_local(Rq &rq, ExtSched *only, u64 flags) {
+u32 Ext::Impl::reenq_local(Rq &rq, const std::vector<ExtSched *> &all_of) {
   std::vector<Task *> taken;
   Dsq &local = rq.ext.local_dsq;
   const bool open = rq_open(rq, 0);
   bool first = true;
   for (Task *p = local.first(), *next; p; p = next, first = false) {
     next = local.next(*p);
-    if (p->migration_pending || (only && p->ext_sched != only)) continue;
-    if (p->ext_sched->bypassing(rq.cpu)) continue;
+    if (p->migration_pending || p->ext_sched->bypassing(rq.cpu)) continue;
     u32 reason = SCX_TASK_REENQ_KFUNC;
-    if (!(flags & SCX_REENQ_ANY)) {
+    if (!std::any_of(all_of.begin(), all_of.end(), [&](ExtSched *s) { return p->ext_sched->is_below(*s); })) {
       if (!(p->scx_flags() & SCX_TASK_IMMED) || (first && open)) continue;
       reason = SCX_TASK_REENQ_IMMED;
       count(*p->ext_sched, &scx_event_stats::SCX_EV_REENQ_IMMED);
@@ -120,7 +122,6 @@ u32 Ext::Impl::reenq_local(Rq &rq, ExtSched *only, u64 flags) {
 // is locked for its turn.
 void Ext::Impl::reenq_user(Rq &rq, const UserReenq &request) {
   ExtSched &s = *request.sched;
-  if (root != &s) return;
   Dsq *dsq = s.dsqs.find(request.dsq_id);
   if (!dsq) return;
   const u32 snapshot_seq = dsq->seq;

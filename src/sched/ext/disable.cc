@@ -2,6 +2,7 @@
 // Unloading a scheduler (reference/core.md, section 14), whatever the reason: work of its own helper thread, so that it
 // gets the CPU whatever the scheduler has done to everybody else. When it ends, all tasks are back in their old classes
 // and no operation is called any more; the object itself lives on until its user detaches.
+#include "sched/cgroup.h"
 #include "sched/current.h"
 #include "sched/ext/impl.h"
 #include "sched/hotplug.h"
@@ -10,7 +11,7 @@ namespace uscx::sched {
 
 void Ext::Impl::disable_work(KthreadApi &self, ExtSched &s) {
   bypass(s, true);
-  enable_mutex.lock(self);
+  lock_drained(self, s);
   disable_begin(s);
   kernel.rcu().synchronize(self);
   kernel.hotplug().lock().read_lock(self);  // No CPU comes or goes while the scheduler is taken off.
@@ -36,14 +37,9 @@ void Ext::Impl::disable_work(KthreadApi &self, ExtSched &s) {
 
 [[gnu::noinline]] void Ext::Impl::disable_end(ExtSched &s) {
   log_disabled(s);
-  s.exit_info->fill(*s.record);
-  if (s.ops.has(Op::exit)) call(Op::exit, nullptr, nullptr, [&] { s.ops.exit(s.exit_info->abi()); });
+  call_exit(s);
   remember_exit(s);
-  for (u32 cpu = 0; cpu < kernel.nr_cpus(); cpu++) {
-    ExtRq &ext = kernel.rq(cpu).ext;
-    machine::SpinGuard guard(ext.reenq_lock);
-    ext.reenq_users.clear();
-  }
+  for (u32 cpu = 0; cpu < kernel.nr_cpus(); cpu++) forget_requests(kernel.rq(cpu), s);
   root = nullptr;
   kick_syncs.free();
   enable_mutex.unlock(kernel);
@@ -53,6 +49,23 @@ void Ext::Impl::disable_work(KthreadApi &self, ExtSched &s) {
   sum_events(s, &events);
   for (const EventName &event : kEventNames)
     trace(EventType::scx_event, trace_text(event.name), static_cast<u64>(events.*event.counter));
+  mark_disabled(s);
+}
+
+void Ext::Impl::call_exit(ExtSched &s) {
+  s.exit_info->fill(*s.record);
+  if (s.ops.has(Op::exit)) call(Op::exit, nullptr, nullptr, [&] { s.ops.exit(s.exit_info->abi()); });
+}
+
+// Nothing is enqueued again for s any more.
+void Ext::Impl::forget_requests(Rq &rq, const ExtSched &s) {
+  machine::SpinGuard guard(rq.ext.reenq_lock);
+  std::erase_if(rq.ext.reenq_users, [&](const UserReenq &request) { return request.sched == &s; });
+  std::erase(rq.ext.reenq_local_scheds, &s);
+}
+
+// Nothing is called any more; whoever waits for that goes on.
+void Ext::Impl::mark_disabled(ExtSched &s) {
   Task *waiter;
   {
     machine::SpinGuard guard(s.waiter_lock);
@@ -81,7 +94,8 @@ void Ext::Impl::disable_tasks() {
 
 void Ext::Impl::log_disabled(ExtSched &s) {
   const ExitRecord &record = *s.record;
-  kernel.log(fmt::format("sched_ext: BPF scheduler \"{}\" disabled ({})", s.name, record.reason));
+  kernel.log(fmt::format("sched_ext: BPF {} \"{}\" disabled ({})", s.parent ? "sub-scheduler" : "scheduler", s.name,
+                         record.reason));
   if (record.kind >= SCX_EXIT_ERROR && !record.msg.empty())
     kernel.log(fmt::format("sched_ext: {}: {}", s.name, record.msg));
 }
@@ -129,7 +143,7 @@ void Ext::release(ExtOps &ops) {
 // The user's reference goes: the object is freed after a grace period, by a worker because its helper thread must end.
 void Ext::Impl::release(ExtOps &ops) {
   ExtSched *s = ops.sched_;
-  remember_exit(*s);
+  if (!s->parent) remember_exit(*s);
   ops.sched_ = nullptr;
   kernel.rcu().call([this, s] {
     {
@@ -150,6 +164,7 @@ void Ext::Impl::reap() {
   for (ExtSched *s : dead) {
     for (u32 node = 0; node < machine.topology().nr_nodes(); node++) CHECK(s->global_dsqs[node].nr.load() == 0);
     for (u32 cpu = 0; cpu < kernel.nr_cpus(); cpu++) CHECK(s->cpus[cpu].bypass_dsq.nr.load() == 0);
+    if (s->parent) kernel.cgroups().put(*s->cgroup);
     delete s;
   }
 }

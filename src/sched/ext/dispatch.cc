@@ -41,7 +41,7 @@ u32 Ext::Impl::dispatch_pick(Rq &rq, Task *prev) {
     count(s, &scx_event_stats::SCX_EV_DISPATCH_KEEP_LAST);
     verdict = SCX_DSP_PREV;
   }
-  if (rq.ext.local_dsq.nr.load() > 1 && rq.ext.nr_immed) schedule_reenq_local(rq, 0);
+  if (rq.ext.local_dsq.nr.load() > 1 && rq.ext.nr_immed) schedule_reenq_local(rq);
   rq.clear_scx_flags(SCX_RQ_IN_BALANCE);
   return verdict;
 }
@@ -50,10 +50,12 @@ u32 Ext::Impl::dispatch_sched(ExtSched &s, Rq &rq, Task *prev) {
   SchedCpu &cpu = s.cpus[rq.cpu];
   if (consume(s, rq, s.global_dsq(machine.topology().node_of(rq.cpu)))) return SCX_DSP_LOCAL;
   if (cpu.bypassing) return consume(s, rq, cpu.bypass_dsq) ? SCX_DSP_LOCAL : SCX_DSP_NONE;
-  if (!s.has(Op::dispatch) || !rq_online(rq)) return SCX_DSP_NONE;
-  const u32 verdict = dispatch_rounds(s, rq, prev);
-  if (verdict != SCX_DSP_NONE) return verdict;
-  // Bypass may have begun while the lock was dropped.
+  if (dispatch_for_children(s, rq)) return SCX_DSP_LOCAL;
+  if (s.has(Op::dispatch) && rq_online(rq)) {
+    const u32 verdict = dispatch_rounds(s, rq, prev);
+    if (verdict != SCX_DSP_NONE) return verdict;
+  }
+  // Bypass may have begun while the lock was dropped; and children's tasks are better than none.
   return consume(s, rq, cpu.bypass_dsq) ? SCX_DSP_LOCAL : SCX_DSP_NONE;
 }
 

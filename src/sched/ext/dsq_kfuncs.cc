@@ -164,7 +164,6 @@ void Ext::dsq_reenq(ExtSched &s, u64 dsq_id, u64 flags) {
   Impl &impl = *impl_;
   if (flags & ~__SCX_REENQ_USER_MASK) return impl.error(s, fmt::format("invalid SCX_REENQ flags 0x{:x}", flags));
   if (s.bypassing(this_cpu())) return;
-  flags |= SCX_REENQ_ANY;
   CallContext *here = context();
   Rq &this_rq = impl.kernel.this_rq();
   if (is_local_id(dsq_id)) {
@@ -173,7 +172,7 @@ void Ext::dsq_reenq(ExtSched &s, u64 dsq_id, u64 flags) {
                         : impl.local_on_cpu(s, dsq_id);
     if (cpu < 0) return;
     Rq &rq = impl.kernel.rq(static_cast<u32>(cpu));
-    impl.ask_reenq_local(rq, flags);
+    impl.ask_reenq_local(rq, &s);
     rq.ext.deferred_pending = true;
     impl.machine.raise_irq_work(rq.cpu);
     return;
@@ -194,7 +193,7 @@ u32 Ext::reenqueue_local() {
   CallContext *here = context();
   ExtSched *s = impl_->root;
   if (!here || !here->locked_rq || !s) return 0;
-  return impl_->reenq_local(*here->locked_rq, s, SCX_REENQ_ANY);
+  return impl_->reenq_local(*here->locked_rq, {s});
 }
 
 // --- iterators ---

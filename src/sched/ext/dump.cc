@@ -4,6 +4,7 @@
 #include <cstring>
 #include <string_view>
 
+#include "sched/cgroup.h"
 #include "sched/ext/impl.h"
 
 namespace uscx::sched {
@@ -65,8 +66,9 @@ void Ext::Impl::dump_task(DumpState &d, ExtSched &s, Rq &rq, Task &p, char marke
   const s64 waited_jiffies = static_cast<s64>(scx.runnable_at - d.at_jiffies);
   const u64 word = opss::load(p);
   const Dsq *dsq = p.dsq;
+  const bool own = p.ext_sched == &s;
   d.line();
-  d.line(fmt::format(" {}{} {} {}root {:+}ms", marker, state_char(p), task_label(p), p.ext_sched == &s ? "*" : "",
+  d.line(fmt::format(" {}{} {} {}{} {:+}ms", marker, state_char(p), task_label(p), own ? "*" : "", p.ext_sched->label,
                      waited_jiffies * 1000 / static_cast<s64>(machine.hz())));
   d.line(fmt::format("      scx_state/flags={}/0x{:x} dsq_flags=0x{:x} ops_state/qseq={}/{}",
                      task_state(p) >> SCX_TASK_STATE_SHIFT, p.scx_flags() & ~static_cast<u32>(SCX_TASK_STATE_MASK),
@@ -77,7 +79,7 @@ void Ext::Impl::dump_task(DumpState &d, ExtSched &s, Rq &rq, Task &p, char marke
       fmt::format("      dsq_vtime={} slice={} weight={}", machine::racy_load(scx.dsq_vtime), p.slice(), scx.weight));
   d.line(fmt::format("      cpus={} no_mig={}", machine::MaskView(p.cpus_ptr()->bits, kernel.nr_cpus()).to_hex(),
                      p.migration_disabled()));
-  if (s.has(Op::dump_task))
+  if (own && s.has(Op::dump_task))
     d.ops_block("    ", [&] { call(Op::dump_task, &rq, &p, [&] { s.ops.dump_task(d.ctx, &p.ts); }); });
 }
 
@@ -108,8 +110,10 @@ void Ext::Impl::dump_cpu(DumpState &d, ExtSched &s, Rq &rq) {
     });
     if (is_idle && !d.printed) return d.out.resize(before);
   }
-  if (in_ext(rq.curr)) dump_task(d, s, rq, *rq.curr, '*');
-  for (Task &p : rq.ext.runnable_list) dump_task(d, s, rq, p, ' ');
+  // A sub-scheduler's end concerns its own tasks and those of its children.
+  if (in_ext(rq.curr) && rq.curr->ext_sched->is_below(s)) dump_task(d, s, rq, *rq.curr, '*');
+  for (Task &p : rq.ext.runnable_list)
+    if (p.ext_sched->is_below(s)) dump_task(d, s, rq, p, ' ');
 }
 
 void Ext::Impl::dump(ExtSched &s, const ExitRecord &record, size_t capacity, std::string *out) {
@@ -126,7 +130,7 @@ void Ext::Impl::dump(ExtSched &s, const ExitRecord &record, size_t capacity, std
   dumping = &d;
   dumping_cpu = this_cpu();
 
-  d.line(fmt::format("{}: root", s.name));
+  d.line(fmt::format("{}: {}{}", s.name, s.label, s.parent ? " " + kernel.cgroups().path(*s.cgroup) : ""));
   if (record.kind == SCX_EXIT_NONE) {
     d.line("Debug dump triggered by SysRq-D");
   } else {

@@ -89,7 +89,6 @@ int Ext::Impl::prepare_load(const ExtOps &ops) {
     kernel.log("sched_ext: Not compatible with \"isolcpus=\" domain isolation");
     return -EINVAL;
   }
-  if (config.sub_cgroup_id > 1) return check_sub_attach(config);
   // Threads that the loading itself needs are there before a scheduler could refuse them.
   if (!enable_helper && !alloc_faults.strikes(AllocSite::enable_helper))
     enable_helper = KthreadWorker::create(kernel, "scx_enable_helper", SCHED_FIFO, kHelperRtPriority);
@@ -100,16 +99,11 @@ int Ext::Impl::prepare_load(const ExtOps &ops) {
 
 void Ext::Impl::queue_load(Load &load) {
   load.work.fn = [this, &load](KthreadApi &self) {
-    load.result = enable_work(self, *load.ops);
+    const bool is_sub = load.ops->config().sub_cgroup_id > kRootCgroupId;
+    load.result = is_sub ? enable_sub(self, *load.ops) : enable_work(self, *load.ops);
     load.done.store_release(true);
   };
   enable_helper->queue(load.work);
-}
-
-int Ext::Impl::check_sub_attach(const OpsConfig &) {
-  if (!root || state.load() != SCX_ENABLED) return -ENODEV;
-  if (root->has(Op::sub_attach)) kernel.log("sched_ext: sub-schedulers are not implemented");
-  return -EOPNOTSUPP;
 }
 
 // --- the enabling thread ---
@@ -143,18 +137,20 @@ int Ext::Impl::enable_work(KthreadApi &self, ExtOps &ops) {
 ExtSched *Ext::Impl::alloc_for_load(ExtOps &ops) {
   if (!mutated(Mutation::ksyncs_before_check) && !kick_syncs.alloc()) return nullptr;
   const bool no_hash = ops.config().flags & SCX_OPS_TID_TO_TASK && alloc_faults.strikes(AllocSite::tid_hash);
-  ExtSched *made = no_hash ? nullptr : make_sched(ops);
+  ExtSched *made = no_hash ? nullptr : make_sched(ops, nullptr, kernel.cgroups().root());
   if (!made) kick_syncs.free();
   return made;
 }
 
 // Null: no memory, and nothing is left.
-[[gnu::noinline]] ExtSched *Ext::Impl::make_sched(ExtOps &ops) {
-  std::unique_ptr<ExtSched> s = ExtSched::create(kernel, ops, alloc_faults);
+[[gnu::noinline]] ExtSched *Ext::Impl::make_sched(ExtOps &ops, ExtSched *parent, Cgroup &cgroup) {
+  std::unique_ptr<ExtSched> s = ExtSched::create(kernel, ops, parent, cgroup, alloc_faults);
   if (!s || alloc_faults.strikes(AllocSite::sched_helper)) return nullptr;
   s->helper = KthreadWorker::create(kernel, "sched_ext_helper", SCHED_FIFO, kHelperRtPriority);
   if (!s->helper || alloc_faults.strikes(AllocSite::sched_kobject)) return nullptr;
-  s->disable_work.fn = [this, s = s.get()](KthreadApi &helper) { disable_work(helper, *s); };
+  s->disable_work.fn = [this, s = s.get()](KthreadApi &helper) {
+    s->parent ? disable_sub(helper, *s) : disable_work(helper, *s);
+  };
   ops.sched_ = s.get();
   machine::SpinGuard guard(scheds_lock);
   all.push_back(s.get());
@@ -173,6 +169,25 @@ ExtSched *Ext::Impl::alloc_for_load(ExtOps &ops) {
   cids.build(kernel.online_mask());
   root = &s;
   idle.enable(s.ops_flags, s.ops.has(Op::update_idle));
+  if (!init_ops(s)) return false;
+  for (Op op : {Op::cpu_online, Op::cpu_offline})
+    if (s.ops.has(op)) s.arm(op);
+  const u64 wanted_seq = s.ops.config().hotplug_seq;
+  if (wanted_seq && wanted_seq != hotplug_seq) {
+    claim_exit(s, SCX_EXIT_UNREG_KERN, static_cast<s64>(SCX_ECODE_ACT_RESTART | SCX_ECODE_RSN_HOTPLUG),
+               fmt::format("expected hotplug seq {} did not match actual {}", wanted_seq, hotplug_seq),
+               static_cast<s32>(this_cpu()));
+    return false;
+  }
+  if (!validate(s)) return false;
+  if (s.ops.has(Op::cpu_acquire) || s.ops.has(Op::cpu_release))
+    kernel.log("sched_ext: ops->cpu_acquire/release() are deprecated, use sched_switch TP instead");
+  start_watchdog(s);
+  attach_dl_servers(true, true);
+  return true;
+}
+
+bool Ext::Impl::init_ops(ExtSched &s) {
   for (Op op : {Op::exit, Op::dump, Op::dump_cpu, Op::dump_task, Op::sub_attach})
     if (s.ops.has(op)) s.arm(op);
   if (s.ops.has(Op::init)) {
@@ -183,28 +198,9 @@ ExtSched *Ext::Impl::alloc_for_load(ExtOps &ops) {
     }
     s.record->flags |= SCX_EFLAG_INITIALIZED;
   }
-  if (!s.ops.prepare()) {
-    error(s, fmt::format("scx_root_enable() failed ({})", -ENOMEM));
-    return false;
-  }
-  for (Op op : {Op::cpu_online, Op::cpu_offline})
-    if (s.ops.has(op)) s.arm(op);
-  const u64 wanted_seq = s.ops.config().hotplug_seq;
-  if (wanted_seq && wanted_seq != hotplug_seq) {
-    claim_exit(s, SCX_EXIT_UNREG_KERN, static_cast<s64>(SCX_ECODE_ACT_RESTART | SCX_ECODE_RSN_HOTPLUG),
-               fmt::format("expected hotplug seq {} did not match actual {}", wanted_seq, hotplug_seq),
-               static_cast<s32>(this_cpu()));
-    return false;
-  }
-  if (const char *problem = validate(s)) {
-    error(s, problem);
-    return false;
-  }
-  if (s.ops.has(Op::cpu_acquire) || s.ops.has(Op::cpu_release))
-    kernel.log("sched_ext: ops->cpu_acquire/release() are deprecated, use sched_switch TP instead");
-  start_watchdog(s);
-  attach_dl_servers(true, true);
-  return true;
+  if (s.ops.prepare()) return true;
+  error(s, fmt::format("scx_{}_enable() failed ({})", s.parent ? "sub" : "root", -ENOMEM));
+  return false;
 }
 
 // Which classes have a reservation on each CPU (dl_server.h).
@@ -218,14 +214,23 @@ void Ext::Impl::attach_dl_servers(bool fair, bool ext_too) {
   }
 }
 
+bool Ext::Impl::validate(ExtSched &s) {
+  const char *problem = problem_of(s);
+  if (problem) error(s, problem);
+  return !problem;
+}
+
 // What is wrong with the table as a whole, or null.
-const char *Ext::Impl::validate(const ExtSched &s) const {
+const char *Ext::Impl::problem_of(const ExtSched &s) const {
   if (s.flag(SCX_OPS_ENQ_LAST) && !s.ops.has(Op::enqueue))
     return "SCX_OPS_ENQ_LAST requires ops.enqueue() to be implemented";
   if (s.flag(SCX_OPS_BUILTIN_IDLE_PER_NODE) && s.ops.has(Op::update_idle) && !s.flag(SCX_OPS_KEEP_BUILTIN_IDLE))
     return "SCX_OPS_BUILTIN_IDLE_PER_NODE requires CPU idle selection enabled";
   if (!s.cid_form() && (s.ops.has(Op::sub_attach) || s.ops.has(Op::sub_detach)))
     return "ops.sub_attach/detach() need the cid form";
+  if (s.parent && !s.cid_form()) return "a sub-scheduler needs the cid form";
+  if (s.parent && s.flag(SCX_OPS_TID_TO_TASK) && !root->flag(SCX_OPS_TID_TO_TASK))
+    return "SCX_OPS_TID_TO_TASK requires the root scheduler to set it, too";
   return nullptr;
 }
 

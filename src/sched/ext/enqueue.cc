@@ -132,7 +132,7 @@ void Ext::Impl::after_local_insert(ExtSched &s, Rq &rq, Task &p, u64 enq_flags) 
   if (p.scx_flags() & SCX_TASK_IMMED) {
     rq.ext.nr_immed++;
     rq.shared->scx.nr_immed = rq.ext.nr_immed;
-    if ((enq_flags & SCX_ENQ_IMMED) && (rq.ext.local_dsq.nr.load() > 1 || !open)) schedule_reenq_local(rq, 0);
+    if ((enq_flags & SCX_ENQ_IMMED) && (rq.ext.local_dsq.nr.load() > 1 || !open)) schedule_reenq_local(rq);
   }
   leave_custody(s, &rq, p, 0);
   if (kernel.ext_class().above(*rq.next_class)) kernel.wakeup_preempt(rq, p, 0);
@@ -179,7 +179,7 @@ void Ext::Impl::do_enqueue(Rq &rq, Task &p, u64 enq_flags, s32 sticky_cpu) {
   if (!rq_online(rq)) return enqueue_fallback(s, rq, local, p, enq_flags);
   if (s.bypassing(rq.cpu)) {
     count(s, &scx_event_stats::SCX_EV_BYPASS_DISPATCH);
-    return enqueue_fallback(s, rq, s.cpus[rq.cpu].bypass_dsq, p, enq_flags);
+    return enqueue_fallback(s, rq, bypass_host(s, rq.cpu).cpus[rq.cpu].bypass_dsq, p, enq_flags);
   }
   if (p.ts.scx.ddsp_dsq_id != SCX_DSQ_INVALID) return direct_dispatch(s, rq, p, enq_flags);
   if (p.is_exiting() && !s.flag(SCX_OPS_ENQ_EXITING)) {

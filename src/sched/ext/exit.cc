@@ -35,10 +35,15 @@ bool Ext::Impl::claim_exit(ExtSched &s, u32 kind, s64 code, const std::string &m
   record.msg = msg.substr(0, SCX_EXIT_MSG_LEN - 1);
   // FIDELITY: backtrace.
   if (kind >= SCX_EXIT_ERROR) record.backtrace = callback_chain(ext.context(), s.cid_form());
-  trace(EventType::scx_exit, kind, static_cast<u64>(code), trace_text(record.reason), trace_text(record.msg));
-  trace(EventType::scx_exit_cpu, static_cast<u64>(cpu + 1));
+  if (s.parent) {
+    trace(EventType::scx_sub_exit, s.cgroup_id, kind, trace_text(record.reason), trace_text(record.msg));
+  } else {
+    trace(EventType::scx_exit, kind, static_cast<u64>(code), trace_text(record.reason), trace_text(record.msg));
+    trace(EventType::scx_exit_cpu, static_cast<u64>(cpu + 1));
+  }
   cpus[this_cpu()].exit_irqs.push_back(&s);
   machine.raise_irq_work(this_cpu());
+  exit_children(s);
   return true;
 }
 
@@ -59,7 +64,13 @@ void Ext::sysrq_reset() {
 std::string Ext::sysrq_dump() {
   std::string text;
   const ExitRecord none;
-  if (ExtSched *s = impl_->root) impl_->dump(*s, none, 0, &text);
+  ExtSched *root = impl_->root;
+  if (!root) return text;
+  for (ExtSched *s : impl_->subtree(*root)) {
+    std::string part;
+    impl_->dump(*s, none, 0, &part);
+    text += part;
+  }
   return text;
 }
 

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <climits>
 
+#include "sched/cgroup.h"
 #include "sched/ext/impl.h"
 #include "sched/ext/iter.h"
 
@@ -116,20 +117,26 @@ int check_ops_config(const OpsConfig &config, u32 hz) {
 
 // --- ExtSched ---
 
-ExtSched::ExtSched(Kernel &k, ExtOps &o)
+ExtSched::ExtSched(Kernel &k, ExtOps &o, ExtSched *above, Cgroup &group)
     : kernel(k),
       ops(o),
       name(o.config().name),
       ops_flags(effective_flags(o)),
       max_batch(o.config().dispatch_max_batch ? o.config().dispatch_max_batch : u32{SCX_DSP_DFL_MAX_BATCH}),
       timeout_jiffies(timeout_jiffies_of(o.config(), k)),
+      parent(above),
+      cgroup(&group),
+      cgroup_id(group.id()),
+      level(above ? above->level + 1 : 0),
+      label(above ? fmt::format("sub{}-{}", above->level + 1, group.id()) : "root"),
       handle(static_cast<scx_sched *>(k.objects().alloc(ObjectType::kOther, kHandleBytes))),
       record(std::make_shared<ExitRecord>()) {}
 
 // What is half made goes with the object.
-std::unique_ptr<ExtSched> ExtSched::create(Kernel &k, ExtOps &o, AllocFaults &faults) {
+std::unique_ptr<ExtSched> ExtSched::create(Kernel &k, ExtOps &o, ExtSched *parent, Cgroup &cgroup,
+                                           AllocFaults &faults) {
   if (faults.strikes(AllocSite::scx_sched)) return nullptr;
-  std::unique_ptr<ExtSched> s(new ExtSched(k, o));
+  std::unique_ptr<ExtSched> s(new ExtSched(k, o, parent, cgroup));
   for (AllocSite site : {AllocSite::exit_info, AllocSite::exit_bt, AllocSite::exit_msg, AllocSite::exit_dump})
     if (faults.strikes(site)) return nullptr;
   s->exit_info = std::make_unique<ExitInfo>(k.objects(), o.config().exit_dump_len);
@@ -287,7 +294,7 @@ const ExitRecord *Ext::exit_of(const ExtOps &ops) const {
 }
 
 bool Ext::should_run_in_ext(const Task &p) const {
-  if (!impl_->enabled || impl_->state.load() == SCX_DISABLING) return false;
+  if (!impl_->enabled || impl_->state.load() == SCX_DISABLING || p.no_scheduler) return false;
   return impl_->switching_all || p.ts.policy == SCHED_EXT;
 }
 
@@ -341,7 +348,7 @@ void Ext::rq_online(Rq &rq) { rq.set_scx_flags(SCX_RQ_ONLINE); }
 // What waits for this CPU, wherever it is queued, goes to its local DSQ: there it is found, and pushed away.
 void Ext::rq_offline(Rq &rq) {
   rq.clear_scx_flags(SCX_RQ_ONLINE);
-  if (!impl_->kernel.cpu_active(rq.cpu)) impl_->cycle_runnable(rq);
+  if (!impl_->kernel.cpu_active(rq.cpu)) impl_->cycle_runnable(rq, nullptr);
 }
 
 void Ext::cpu_hotplug(u32 cpu, bool online) {

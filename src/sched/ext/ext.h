@@ -52,6 +52,14 @@ struct CallContext {
   CallContext *outer = nullptr;
 };
 
+// What is counted for each scheduler, in the kernel's order.
+using EventCounter = s64 scx_event_stats::*;
+struct EventName {
+  const char *name;
+  EventCounter counter;
+};
+extern const EventName kEventNames[13];
+
 // What bpf(2) checks when the table is stored: 0, or -EINVAL (name, flags) or -E2BIG (batch, timeout).
 int check_ops_config(const OpsConfig &config, u32 hz);
 
@@ -82,6 +90,13 @@ class Ext {
   ExtSched *root();
   const ExitRecord *last_exit() const;  // Of the most recent scheduler, once it has exited.
   const ExitRecord *exit_of(const ExtOps &ops) const;
+  // The schedulers that are loaded, parents first: where their kobjects are below /sys/kernel/sched_ext.
+  struct Loaded {
+    std::string path;  // "root", "root/sub/sub-33"
+    std::string name;
+    scx_event_stats events;
+  };
+  std::vector<Loaded> loaded();
   u64 nr_rejected() const;
   u64 enable_seq() const;
   u64 hotplug_seq() const;
@@ -115,6 +130,7 @@ class Ext {
   // Control groups, for CgroupTree (cgroup.h has the locks): 0 or -errno where the scheduler may refuse.
   int cgroup_online(TaskGroup &group);
   void cgroup_offline(TaskGroup &group);
+  void cgroup_removed(u64 cgroup_id);  // No locks; also in host context.
   int cgroup_can_attach(const std::vector<CgroupMove> &moves);
   void cgroup_move(Rq &rq, Task &p);
   void cgroup_set_weight(TaskGroup &group, u32 weight);
@@ -145,6 +161,8 @@ class Ext {
   bool dsq_insert_vtime(ExtSched &s, Task &p, u64 dsq_id, u64 slice, u64 vtime, u64 enq_flags);
   u32 dispatch_nr_slots(ExtSched &s);
   void dispatch_cancel(ExtSched &s);
+  bool sub_dispatch(ExtSched &s, u64 cgroup_id);
+  bool has_subs() const;  // More than one scheduler is loaded.
   bool dsq_move_to_local(ExtSched &s, u64 dsq_id, u64 enq_flags);
   s32 create_dsq(ExtSched &s, u64 dsq_id, s32 node);
   void destroy_dsq(ExtSched &s, u64 dsq_id);
@@ -185,8 +203,8 @@ class Ext {
   u32 cpuperf_cap(ExtSched &s, s32 cpu);
   u32 cpuperf_cur(ExtSched &s, s32 cpu);
   cgroup *task_cgroup(ExtSched &s, Task &p);  // With a reference.
-  void events(scx_event_stats *out);  // Of the root scheduler, summed over CPUs.
-  void set_slice_bypass_us(u32 us);   // Module parameters of sched_ext, for what comes next.
+  void events(scx_event_stats *out);          // Of the root scheduler, summed over CPUs.
+  void set_slice_bypass_us(u32 us);           // Module parameters of sched_ext, for what comes next.
   void set_bypass_lb_intv_us(u32 us);
   void dump_text(ExtSched &s, const std::string &text);  // scx_bpf_dump()
   Task *tid_to_task(u64 tid);

@@ -145,7 +145,7 @@ void Ext::Impl::tick(Rq &rq, Task &p) {
 bool Ext::can_stop_tick(const Rq &rq) const {
   const Task &curr = *rq.curr;
   if (curr.sched_class != &impl_->kernel.ext_class() || !rq.shared->scx.nr_running) return true;
-  const ExtSched *s = impl_->root;
+  const ExtSched *s = curr.ext_sched;
   return s && !s->bypassing(rq.cpu) && (rq.scx_flags() & SCX_RQ_CAN_STOP_TICK);
 }
 
@@ -200,7 +200,7 @@ class ExtClass final : public SchedClass {
   }
   // Ext tasks do not preempt each other by waking up. A higher class's wakeup ends the promise made to IMMED tasks.
   void wakeup_preempt(Rq &rq, Task &p, u64) override {
-    if (p.sched_class->above(*this) && rq.ext.nr_immed) impl().schedule_reenq_local(rq, 0);
+    if (p.sched_class->above(*this) && rq.ext.nr_immed) impl().schedule_reenq_local(rq);
   }
   Task *pick_task(Rq &rq, Task *prev, bool *retry) override { return impl().pick_task(rq, prev, retry); }
   void put_prev_task(Rq &rq, Task &p, Task *next) override { impl().put_prev(rq, p, next); }

@@ -27,7 +27,8 @@ struct ExtRq {
   u32 nr_immed = 0;  // Tasks on the local DSQ that have SCX_TASK_IMMED.
   // What other CPUs ask for without the rq lock; a leaf lock. deferred_pending and an irq_work follow.
   machine::SpinLock reenq_lock{machine::SpinLock::Kind::kPrivate, "reenq"};
-  u64 reenq_local_flags = 0;  // What the pending local re-enqueue takes; 0 with _pending: IMMED tasks only.
+  // The pending local re-enqueue takes all tasks of these and their children, and IMMED ones that cannot run at once.
+  std::vector<ExtSched *> reenq_local_scheds;
   bool reenq_local_pending = false;
   bool in_reenq_local = false;
   std::vector<UserReenq> reenq_users;

@@ -32,11 +32,13 @@ struct SchedCpu {
   DispatchEntry *buffer = nullptr;  // max_batch entries.
   u32 buffered = 0;
   u32 nr_dispatched = 0;  // Inserted and moved in this round of the dispatch loop.
+  u32 host_visits = 0;    // Dispatches with tasks of children in bypass waiting.
 };
 
 struct ExtSched {
-  static std::unique_ptr<ExtSched> create(Kernel &kernel, ExtOps &ops,
-                                          machine::AllocFaults &faults);  // Null: no memory.
+  // Null: no memory. parent is null for a root scheduler; cgroup has the tasks that are to be its.
+  static std::unique_ptr<ExtSched> create(Kernel &kernel, ExtOps &ops, ExtSched *parent, Cgroup &cgroup,
+                                          machine::AllocFaults &faults);
   ~ExtSched();
 
   // Operations that may be called now. Only the enabling and disabling threads arm and disarm.
@@ -47,7 +49,12 @@ struct ExtSched {
   bool flag(u64 ops_flag) const { return ops_flags & ops_flag; }
   bool bypassing(u32 cpu) const { return cpus[cpu].bypassing; }
   Dsq &global_dsq(u32 node) { return global_dsqs[node]; }
-  u64 live_bytes() const;  // Its memory, but for what is in the kernel's object space.
+  u64 live_bytes() const;                       // Its memory, but for what is in the kernel's object space.
+  bool is_below(const ExtSched &other) const {  // Or the same.
+    const ExtSched *s = this;
+    while (s->level > other.level) s = s->parent;
+    return s == &other;
+  }
   bool exiting() const { return exit_kind.load() != SCX_EXIT_NONE; }
 
   Kernel &kernel;
@@ -56,6 +63,11 @@ struct ExtSched {
   const u64 ops_flags;
   const u32 max_batch;
   const u64 timeout_jiffies;
+  ExtSched *const parent;  // Null: the root scheduler.
+  Cgroup *const cgroup;    // Referenced, but for the root's.
+  const u64 cgroup_id;
+  const u32 level;          // 0: the root scheduler.
+  const std::string label;  // "root", "sub1-33"
   machine::Racy<u64> armed_ops;
   static_assert(static_cast<u32>(Op::count) <= 64);
 
@@ -65,6 +77,13 @@ struct ExtSched {
   std::unique_ptr<Dsq[]> global_dsqs;  // By node.
   DsqTable dsqs;
   scx_sched *handle = nullptr;  // What p->scx.sched shows to programs: an address without meaning.
+
+  // The tree of schedulers (sub.cc). Impl::scheds_lock guards children, linked and drain_waiter.
+  std::vector<ExtSched *> children;
+  bool linked = false;
+  Task *drain_waiter = nullptr;  // A kernel thread that waits until there are none.
+  machine::Racy<bool> open;      // It has its group's tasks. Changes with the fork lock held.
+  bool sub_attached = false;     // Its parent knows of it. enable_mutex.
 
   machine::Racy<u32> bypass_depth;
   u64 bypass_since_ns = 0;
@@ -85,7 +104,7 @@ struct ExtSched {
   Task *waiter = nullptr;  // A kernel thread that waits for that.
 
  private:
-  ExtSched(Kernel &kernel, ExtOps &ops);
+  ExtSched(Kernel &kernel, ExtOps &ops, ExtSched *parent, Cgroup &cgroup);
 };
 
 }  // namespace uscx::sched

@@ -27,13 +27,6 @@ using machine::now_ns;
 using machine::this_cpu;
 using trace::EventType;
 
-using EventCounter = s64 scx_event_stats::*;
-struct EventName {
-  const char *name;
-  EventCounter counter;
-};
-extern const EventName kEventNames[13];
-
 u32 weight_of(const Task &p);           // What schedulers see: 1..10000, 100 at nice 0.
 std::string task_label(const Task &p);  // "comm[pid]"
 
@@ -143,9 +136,11 @@ struct Ext::Impl {
   void set_tid(Task &p, bool known);  // scx_bpf_tid_to_task() finds it.
   void reject_task(Task &p);
   int init_task(ExtSched &s, Task &p, bool fork);
+  void adopt(ExtSched &s, Task &p);
   void enable_task(Rq &rq, Task &p);
   void disable_task(Rq &rq, Task &p);
   void exit_task(Rq &rq, Task &p);
+  void tell_exit(ExtSched &s, Rq &rq, Task &p, bool cancelled);
   int sanitize_errno(ExtSched &s, const char *op, s32 ret);
   void update_weight(Rq &rq, Task &p);
 
@@ -204,11 +199,11 @@ struct Ext::Impl {
   // --- deferred work of an rq: deferred.cc ---
   void schedule_deferred(Rq &rq);
   void run_deferred(Rq &rq);
-  void schedule_reenq_local(Rq &rq, u64 flags);
-  void ask_reenq_local(Rq &rq, u64 flags);
-  bool take_reenq_local(Rq &rq, u64 *flags);
+  void schedule_reenq_local(Rq &rq);
+  void ask_reenq_local(Rq &rq, ExtSched *of);
+  bool take_reenq_local(Rq &rq, std::vector<ExtSched *> *of);
   bool take_reenq_user(Rq &rq, UserReenq *request);
-  u32 reenq_local(Rq &rq, ExtSched *only, u64 flags);
+  u32 reenq_local(Rq &rq, const std::vector<ExtSched *> &all_of);
   void reenq_user(Rq &rq, const UserReenq &request);
   bool rq_open(const Rq &rq, u64 enq_flags) const;
   static void balance_callback(Kernel &kernel, Rq &rq);
@@ -226,9 +221,10 @@ struct Ext::Impl {
 
   // --- bypass: bypass.cc ---
   void bypass(ExtSched &s, bool on);
-  void cycle_runnable(Rq &rq);
+  void change_bypass(ExtSched &s, bool on);
+  bool any_bypass();
+  void cycle_runnable(Rq &rq, const ExtSched *only);
   void bypass_lb_work();
-  void balance_bypass(ExtSched &s);
   void balance_bypass_node(ExtSched &s, u32 node);
   u32 move_bypassed(ExtSched &s, Rq &donor, Rq &receiver, u32 nr_donor, u32 *nr_receiver, u32 target, u32 limit);
 
@@ -240,31 +236,62 @@ struct Ext::Impl {
 
   // --- life cycle: enable.cc, disable.cc ---
   int attach(ExtOps &ops);
-  int check_sub_attach(const OpsConfig &config);
   int prepare_load(const ExtOps &ops);  // 0, or why it cannot even begin.
   void queue_load(Load &load);
   int enable_work(KthreadApi &self, ExtOps &ops);
   ExtSched *alloc_for_load(ExtOps &ops);
-  ExtSched *make_sched(ExtOps &ops);
+  ExtSched *make_sched(ExtOps &ops, ExtSched *parent, Cgroup &cgroup);
+  bool init_ops(ExtSched &s);
   bool enable_prepare(ExtSched &s);
   void attach_dl_servers(bool fair, bool ext_too);
   bool enable_tasks(ExtSched &s);
   void enable_switch(ExtSched &s);
   void switch_tasks(ExtSched &s);
   bool enable_finish(ExtSched &s);
-  const char *validate(const ExtSched &s) const;
+  bool validate(ExtSched &s);
+  const char *problem_of(const ExtSched &s) const;
   void wait_disabled(KthreadApi &self, ExtSched &s);
   bool is_disabled(ExtSched &s, Task *waiter);
   void disable_begin(ExtSched &s);
   void disable_end(ExtSched &s);
   void disable_work(KthreadApi &self, ExtSched &s);
   void disable_tasks();
+  void call_exit(ExtSched &s);
+  void forget_requests(Rq &rq, const ExtSched &s);
+  void mark_disabled(ExtSched &s);
   void log_disabled(ExtSched &s);
   void remember_exit(ExtSched &s);
   void release(ExtOps &ops);
   void reap();
   void detach(ExtOps &ops);
   void run_until_done(const std::function<bool()> &done);
+
+  // --- sub-schedulers: sub.cc, sub_life.cc ---
+  std::vector<ExtSched *> subtree(ExtSched &s);
+  ExtSched *find_sub(u64 cgroup_id);
+  ExtSched &sched_for(const Cgroup &cgroup, bool open_only);
+  void link_sub(ExtSched &s);
+  void unlink_sub(ExtSched &s);
+  bool is_drained(ExtSched &s, Task *waiter);
+  void lock_drained(KthreadApi &self, ExtSched &s);
+  void exit_children(ExtSched &s);
+  void exit_offline(ExtSched &s);
+  ExtSched &bypass_host(ExtSched &s, u32 cpu);
+  bool dispatch_for_children(ExtSched &s, Rq &rq);
+  int init_for_sub(ExtSched &s, Task &p);
+  void change_owner(Rq &rq, Task &p, ExtSched &to);
+  void hand_over(Task &p, ExtSched &to);
+  void orphan(Task &p);
+  bool take_tasks(ExtSched &s);
+  void give_back_tasks(ExtSched &s);
+  int place_sub(u64 cgroup_id, ExtSched **parent, Cgroup **cgroup);
+  ExtSched *begin_sub(ExtOps &ops, int *result);
+  int enable_sub(KthreadApi &self, ExtOps &ops);
+  bool prepare_sub(ExtSched &s);
+  bool start_sub(ExtSched &s);
+  void disable_sub(KthreadApi &self, ExtSched &s);
+  void disable_sub_begin(ExtSched &s);
+  void disable_sub_end(ExtSched &s);
 
   // --- exits and dumps: exit.cc, dump.cc ---
   bool claim_exit(ExtSched &s, u32 kind, s64 code, const std::string &msg, s32 cpu);
@@ -278,8 +305,9 @@ struct Ext::Impl {
   void start_watchdog(ExtSched &s);
   void watchdog_checked_in(ExtSched &s);
   void watchdog_work();
-  bool check_runnable(ExtSched &s, Rq &rq);
-  u64 watchdog_interval_ns(const ExtSched &s) const;
+  bool check_runnable(Rq &rq);
+  u64 watchdog_interval_ns();
+  void refresh_watchdog();
   void tick_check();
 
   Ext &ext;
@@ -325,7 +353,9 @@ struct Ext::Impl {
   machine::SimEvent check_in_timer;
   machine::Racy<u64> watchdog_at_jiffies;
 
-  machine::SpinLock scheds_lock{machine::SpinLock::Kind::kPrivate, "scheds"};  // A leaf: all, graveyard and last_*.
+  // A leaf: who is in the tree, all, graveyard and last_*.
+  machine::SpinLock scheds_lock{machine::SpinLock::Kind::kPrivate, "scheds"};
+  machine::Racy<u32> nr_subs;         // Sub-schedulers in the tree.
   std::vector<ExtSched *> all;        // Every scheduler that is not freed yet, oldest first.
   std::vector<ExtSched *> graveyard;  // Released, grace period over; reap_work frees them.
   Work reap_work;

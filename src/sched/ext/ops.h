@@ -106,6 +106,10 @@ class ExtOps {
     (void)period_us, (void)quota_us, (void)burst_us;
   }
   virtual void cgroup_set_idle(cgroup *, bool idle) { (void)idle; }
+  virtual s32 sub_attach(const OpsConfig &child, const std::string &cgroup_path) {
+    return (void)child, (void)cgroup_path, 0;
+  }
+  virtual void sub_detach(const OpsConfig &child, const std::string &cgroup_path) { (void)child, (void)cgroup_path; }
   virtual void cpu_online(s32) {}
   virtual void cpu_offline(s32) {}
   virtual s32 init() { return 0; }

@@ -95,8 +95,7 @@ int Ext::Impl::init_task(ExtSched &s, Task &p, bool fork) {
     }
   }
   set_task_state(p, SCX_TASK_INIT);
-  p.ext_sched = &s;
-  p.ts.scx.sched = s.handle;
+  adopt(s, p);
   if (p.ts.scx.disallow) {
     if (fork) {
       error(s, fmt::format("ops.init_task() set task->scx.disallow for {} during fork", task_label(p)));
@@ -104,8 +103,14 @@ int Ext::Impl::init_task(ExtSched &s, Task &p, bool fork) {
       reject_task(p);
     }
   }
-  p.set_scx_flags(SCX_TASK_RESET_RUNNABLE_AT);
   return 0;
+}
+
+void Ext::Impl::adopt(ExtSched &s, Task &p) {
+  p.ext_sched = &s;
+  p.ts.scx.sched = s.handle;
+  p.no_scheduler = false;
+  p.set_scx_flags(SCX_TASK_RESET_RUNNABLE_AT);
 }
 
 void Ext::Impl::update_weight(Rq &rq, Task &p) {
@@ -144,14 +149,16 @@ void Ext::Impl::exit_task(Rq &rq, Task &p) {
     case SCX_TASK_ENABLED: disable_task(rq, p); break;
     default: break;
   }
-  ExtSched &s = *p.ext_sched;
-  if (s.has(Op::exit_task)) {
-    args().exit_task = {.cancelled = cancelled};
-    call(Op::exit_task, &rq, &p, [&] { s.ops.exit_task(&p.ts, &args().exit_task); });
-  }
+  tell_exit(*p.ext_sched, rq, p, cancelled);
   set_task_state(p, SCX_TASK_NONE);
   p.ext_sched = nullptr;
   p.ts.scx.sched = nullptr;
+}
+
+void Ext::Impl::tell_exit(ExtSched &s, Rq &rq, Task &p, bool cancelled) {
+  if (!s.has(Op::exit_task)) return;
+  args().exit_task = {.cancelled = cancelled};
+  call(Op::exit_task, &rq, &p, [&] { s.ops.exit_task(&p.ts, &args().exit_task); });
 }
 
 // --- fork and exit, from the core ---
@@ -159,7 +166,7 @@ void Ext::Impl::exit_task(Rq &rq, Task &p) {
 int Ext::fork(Task &p) {
   Impl &impl = *impl_;
   impl.init_entity(p);
-  return impl.task_init_enabled ? impl.init_task(*impl.root, p, true) : 0;
+  return impl.task_init_enabled ? impl.init_task(impl.sched_for(*p.cgroup, true), p, true) : 0;
 }
 
 void Ext::post_fork(Task &p) {

@@ -51,6 +51,8 @@ class TestScheduler : public ExtOps {
   std::function<void(s32, scx_cpu_release_args *)> on_cpu_release;
   std::function<void(s32)> on_cpu_acquire;
   std::function<void(s32)> on_cpu_online, on_cpu_offline;
+  std::function<s32(const OpsConfig &, const std::string &)> on_sub_attach;
+  std::function<void(const OpsConfig &, const std::string &)> on_sub_detach;
 
   // Call before attach: tells the core what is there. With `watch`, all calls of a task's life are implemented too.
   TestScheduler &ready(bool watch = true) {
@@ -72,6 +74,8 @@ class TestScheduler : public ExtOps {
     add(Op::cpu_acquire, !!on_cpu_acquire);
     add(Op::cpu_online, !!on_cpu_online);
     add(Op::cpu_offline, !!on_cpu_offline);
+    add(Op::sub_attach, !!on_sub_attach);
+    add(Op::sub_detach, !!on_sub_detach);
     for (Op op : {Op::dequeue, Op::runnable, Op::running, Op::stopping, Op::quiescent, Op::init_task, Op::exit_task,
                   Op::enable, Op::disable, Op::set_weight, Op::set_cpumask})
       add(op, watch);
@@ -198,6 +202,14 @@ class TestScheduler : public ExtOps {
     exit_cpu = info->exit_cpu;
     exited_ = true;
     if (on_exit) on_exit(*info);
+  }
+  s32 sub_attach(const OpsConfig &child, const std::string &path) override {
+    count(Op::sub_attach);
+    return on_sub_attach(child, path);
+  }
+  void sub_detach(const OpsConfig &child, const std::string &path) override {
+    count(Op::sub_detach);
+    on_sub_detach(child, path);
   }
   void cpu_acquire(s32 cpu) override {
     count(Op::cpu_acquire);

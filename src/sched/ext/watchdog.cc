@@ -22,8 +22,16 @@ std::string format_jiffies(u64 jiffies, u32 hz) {
 
 }  // namespace
 
-u64 Ext::Impl::watchdog_interval_ns(const ExtSched &s) const {
-  return std::max<u64>(s.timeout_jiffies / 2, 1) * machine.tick_ns();
+// Half of the shortest timeout of all.
+u64 Ext::Impl::watchdog_interval_ns() {
+  u64 jiffies = root->timeout_jiffies;
+  for (const ExtSched *s : subtree(*root)) jiffies = std::min(jiffies, s->timeout_jiffies);
+  return std::max<u64>(jiffies / 2, 1) * machine.tick_ns();
+}
+
+// A sub-scheduler has come or gone.
+void Ext::Impl::refresh_watchdog() {
+  if (root && !root->exiting()) kernel.works().queue_delayed_unbound(watchdog, watchdog_interval_ns());
 }
 
 // Idle CPUs have stopped their ticks, and in a kernel it is the many timers of other subsystems that make them look.
@@ -36,7 +44,7 @@ void Ext::Impl::watchdog_checked_in(ExtSched &s) {
 
 void Ext::Impl::start_watchdog(ExtSched &s) {
   watchdog_checked_in(s);
-  kernel.works().queue_delayed_unbound(watchdog, watchdog_interval_ns(s));
+  kernel.works().queue_delayed_unbound(watchdog, watchdog_interval_ns());
 }
 
 void Ext::Impl::watchdog_work() {
@@ -44,16 +52,17 @@ void Ext::Impl::watchdog_work() {
   if (!s || s->exiting()) return;
   watchdog_checked_in(*s);
   for (u32 cpu = 0; cpu < kernel.nr_cpus(); cpu++)
-    if (kernel.online_mask().test(cpu) && check_runnable(*s, kernel.rq(cpu))) break;
-  if (!mutated(Mutation::watchdog_once)) kernel.works().queue_delayed_unbound(watchdog, watchdog_interval_ns(*s));
+    if (kernel.online_mask().test(cpu) && check_runnable(kernel.rq(cpu))) break;
+  if (!mutated(Mutation::watchdog_once)) kernel.works().queue_delayed_unbound(watchdog, watchdog_interval_ns());
 }
 
-bool Ext::Impl::check_runnable(ExtSched &s, Rq &rq) {
+bool Ext::Impl::check_runnable(Rq &rq) {
   RqGuard guard(rq);
   const u64 now = kernel.jiffies();
   for (Task &p : rq.ext.runnable_list) {
     const u64 since = p.ts.scx.runnable_at;
-    if (now <= since + s.timeout_jiffies) continue;
+    ExtSched &s = *p.ext_sched;
+    if (now <= since + s.timeout_jiffies || s.exiting()) continue;
     claim_exit(s, SCX_EXIT_ERROR_STALL, 0,
                fmt::format("{} failed to run for {}", task_label(p), format_jiffies(now - since, machine.hz())),
                static_cast<s32>(rq.cpu));
