@@ -10,7 +10,8 @@ struct count {
   u64 wrong;
 };
 struct count on_switch, on_waking, on_wakeup, on_wakeup_new, on_migrate, on_exit, on_new, on_tick, on_tick_exit, on_reg,
-    on_reg_exit, on_unreg, on_raw_switch, on_futex, on_rename;
+    on_reg_exit, on_unreg, on_raw_switch, on_futex, on_rename, on_mkdir, on_rmdir, on_attach;
+u32 groups_seen;
 u64 last_next_pid, tick_cpus, tick_kicks, nested;
 u32 llc_of[64], preempt_count, rq_cpu[64];
 bool has_core_priority;
@@ -79,6 +80,53 @@ int BPF_PROG(see_exit, struct task_struct *p) {
 SEC("tp_btf/task_newtask")
 int BPF_PROG(see_new, struct task_struct *p, u64 clone_flags) {
   COUNT(on_new, p->pid > 0 && clone_flags == 0);
+  return 0;
+}
+
+struct cgroup *bpf_cgroup_from_id(u64 id) __ksym;
+struct cgroup *bpf_cgroup_ancestor(struct cgroup *cgroup, int level) __ksym;
+void bpf_cgroup_release(struct cgroup *cgroup) __ksym;
+struct bpf_iter_css;
+#define DESCENDANTS_PRE 2  // BPF_CGROUP_ITER_DESCENDANTS_PRE, which our types do not have.
+int bpf_iter_css_new(struct bpf_iter_css *it, struct cgroup_subsys_state *start, unsigned int flags) __ksym __weak;
+struct cgroup_subsys_state *bpf_iter_css_next(struct bpf_iter_css *it) __ksym __weak;
+void bpf_iter_css_destroy(struct bpf_iter_css *it) __ksym __weak;
+
+// How many groups there are from the root down, told by the numbers of their parents.
+static u32 count_groups(struct cgroup *root, bool *right) {
+  u32 count = 0;
+  struct cgroup_subsys_state *pos;
+  bpf_for_each(css, pos, &root->self, DESCENDANTS_PRE) {
+    *right &= pos->cgroup->level == 0 || pos->cgroup->kn->__parent->id < pos->cgroup->kn->id;
+    count++;
+  }
+  return count;
+}
+
+SEC("tp_btf/cgroup_mkdir")
+int BPF_PROG(see_mkdir, struct cgroup *cgrp, const char *path) {
+  char text[3] = {};
+  bpf_probe_read_kernel_str(text, sizeof(text), path);
+  bool right = text[0] == '/' && text[1] == 'a';
+  struct cgroup *found = bpf_cgroup_from_id(cgrp->kn->id);
+  struct cgroup *root = bpf_cgroup_ancestor(cgrp, 0);
+  right &= found == cgrp && root && root->kn->id == 1;
+  if (root) groups_seen = count_groups(root, &right);
+  if (found) bpf_cgroup_release(found);
+  if (root) bpf_cgroup_release(root);
+  COUNT(on_mkdir, right);
+  return 0;
+}
+
+SEC("tp_btf/cgroup_rmdir")
+int BPF_PROG(see_rmdir, struct cgroup *cgrp, const char *path) {
+  COUNT(on_rmdir, cgrp->level == 1);
+  return 0;
+}
+
+SEC("tp_btf/cgroup_attach_task")
+int BPF_PROG(see_attach, struct cgroup *dst_cgrp, const char *path, struct task_struct *task, bool threadgroup) {
+  COUNT(on_attach, task->cgroups->dfl_cgrp == dst_cgrp && threadgroup && dst_cgrp->level == 2);
   return 0;
 }
 

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "bridge/host.h"
+#include "sched/cgroup.h"
 #include "schedulers/common/scx_user.h"
 #include "workload/workload.h"
 
@@ -101,6 +102,29 @@ TEST_F(HooksTest, WhatIsNotThereLoadsAttachesAndSaysThatItNeverFires) {
   EXPECT_NE(log_.find("see_futex is attached and never fires: tasks make no system calls"), std::string::npos) << log_;
   EXPECT_NE(log_.find("see_rename is attached and never fires"), std::string::npos) << log_;
   EXPECT_EQ(log_.find("see_switch"), std::string::npos);
+}
+
+TEST_F(HooksTest, ControlGroups) {
+  start(true);
+  run();
+  host_->machine().run_on(0, [&] {
+    sched::CgroupTree &tree = host_->kernel().cgroups();
+    int error = 0;
+    sched::Cgroup *leaf = tree.make_path("/a/b", &error);
+    ASSERT_NE(leaf, nullptr) << error;
+    EXPECT_EQ(tree.attach(*leaf, host_->kernel().init_task()), 0);
+    EXPECT_EQ(tree.make(tree.root(), "a2"), 0);
+    EXPECT_EQ(tree.remove(*tree.find("/a2")), 0);
+  });
+  host_->machine().run_until(400 * kNsPerMs);
+  EXPECT_EQ(calls("on_mkdir"), 3u) << log_;
+  EXPECT_EQ(object_->variable("groups_seen"), 4);
+  EXPECT_EQ(calls("on_attach"), 1u);
+  EXPECT_EQ(calls("on_rmdir"), 1u);
+  for (const char *name : {"on_mkdir", "on_attach", "on_rmdir"})
+    EXPECT_EQ(object_->variable(std::string(name) + ".wrong"), 0) << name;
+  // Its own, its task group's and init's: programs have given back theirs.
+  EXPECT_EQ(host_->kernel().cgroups().find("/a/b")->refs, 3u);
 }
 
 TEST_F(HooksTest, TheInterpreterSeesTheSame) {

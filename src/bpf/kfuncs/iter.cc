@@ -67,6 +67,7 @@ struct CssState {
 };
 static_assert(sizeof(CssState) == sizeof(bpf_iter_css));
 
+// A part of a cgroup or of its controller's state: no object of its own in the registry of addresses.
 bool css_is_live(const cgroup_subsys_state *css) {
   u64 owner = 0;
   const u64 address = reinterpret_cast<u64>(css);
@@ -140,16 +141,16 @@ USCX_KFUNC(kGeneric, KF_ITER_DESTROY, void, bpf_iter_task_destroy, (struct bpf_i
 }
 
 USCX_KFUNC(kGeneric, KF_ITER_NEW | KF_RCU_PROTECTED, s32, bpf_iter_css_new,
-           (struct bpf_iter_css * it, struct cgroup_subsys_state *start, u32 flags)) {
+           (struct bpf_iter_css * it, struct cgroup_subsys_state *start__ign, u32 flags)) {
   CssState *state = reinterpret_cast<CssState *>(it);
   *state = {};
   if (flags != BPF_CGROUP_ITER_DESCENDANTS_PRE && flags != BPF_CGROUP_ITER_DESCENDANTS_POST &&
       flags != BPF_CGROUP_ITER_ANCESTORS_UP)
     return -EINVAL;
-  if (!css_is_live(start))
+  if (!css_is_live(start__ign))
     Invocation::current()->violation("kfunc bpf_iter_css_new: argument 2 ({:#x}) is no live cgroup's state",
-                                     reinterpret_cast<u64>(start));
-  state->start = start;
+                                     reinterpret_cast<u64>(start__ign));
+  state->start = start__ign;
   state->order = flags;
   return 0;
 }
