@@ -46,7 +46,8 @@ BpfSystem::BpfSystem(Env &env, Options options)
       cpumasks_(std::make_unique<CpumaskPool>(*this, options_.nr_possible_cpus)),
       timers_(std::make_unique<TimerTable>(*this)),
       allocs_(std::make_unique<AllocTable>(*this)),
-      graphs_(std::make_unique<GraphTable>(*this)) {}
+      graphs_(std::make_unique<GraphTable>(*this)),
+      hooks_(std::make_unique<HookTable>(*this)) {}
 
 Result<std::unique_ptr<BpfSystem>> BpfSystem::create(Env &env, Options options) {
   std::vector<std::string> struct_ops;
@@ -84,9 +85,8 @@ BpfSystem::~BpfSystem() {
   for (int fd : fds_of_kind(ObjectKind::kLink)) drop_fd(fd);
   for (int fd : fds_of_kind(ObjectKind::kProg)) drop_fd(fd);
   while (!user_fds_.empty()) drop_fd(user_fds_.begin()->first);
-  HookTable::of(*this).clear();
+  hooks_->clear();
   quiescent();
-  HookTable::forget(*this);
   for (const auto &objects : objects_) CHECK(objects.empty(), "an object of the emulated bpf(2) outlives its system");
 }
 

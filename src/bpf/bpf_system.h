@@ -41,6 +41,7 @@ namespace uscx::bpf {
 class AllocTable;
 class CpumaskPool;
 class GraphTable;
+class HookTable;
 class Invocation;
 class Prog;
 class Program;
@@ -85,6 +86,7 @@ class BpfSystem {
   TimerTable &timers() { return *timers_; }
   AllocTable &allocs() { return *allocs_; }
   GraphTable &graphs() { return *graphs_; }
+  HookTable &hooks() { return *hooks_; }
   u32 nr_cpus() const { return options_.nr_possible_cpus; }
 
   // The CPU of the running program, or of the caller of bpf(2).
@@ -221,6 +223,7 @@ class BpfSystem {
   std::unique_ptr<TimerTable> timers_;
   std::unique_ptr<AllocTable> allocs_;
   std::unique_ptr<GraphTable> graphs_;
+  std::unique_ptr<HookTable> hooks_;
 
   mutable std::mutex registry_lock_;                 // a leaf
   u32 next_id_[kNrObjectKinds] = {1, 1, 1, 1, 1};    // guarded by registry_lock_, as the next three are

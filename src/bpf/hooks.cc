@@ -4,8 +4,6 @@
 #include <errno.h>
 
 #include <algorithm>
-#include <map>
-#include <mutex>
 
 #include "bpf/bpf_system.h"
 #include "bpf/prog.h"
@@ -101,32 +99,6 @@ std::string section_note(std::string_view section) {
   return kHooks[hook].never == nullptr ? "" : fmt::format("never fires: {}", kHooks[hook].never);
 }
 
-namespace {
-
-struct Tables {
-  std::mutex lock;  // a leaf
-  std::map<const BpfSystem *, std::unique_ptr<HookTable>> by_system;
-};
-
-Tables &tables() {
-  static Tables &all = *new Tables();
-  return all;
-}
-
-}  // namespace
-
-HookTable &HookTable::of(BpfSystem &system) {
-  std::lock_guard hold(tables().lock);
-  std::unique_ptr<HookTable> &table = tables().by_system[&system];
-  if (table == nullptr) table = std::make_unique<HookTable>(system);
-  return *table;
-}
-
-void HookTable::forget(BpfSystem &system) {
-  std::lock_guard hold(tables().lock);
-  tables().by_system.erase(&system);
-}
-
 HookTable::HookTable(BpfSystem &system)
     : system_(system), lists_(std::make_unique<std::atomic<Attached *>[]>(std::size(kHooks) * 2)) {}
 
@@ -187,7 +159,7 @@ long attach_tracing(const std::shared_ptr<Prog> &prog, s32 hook) {
   const char *never = hook < 0 ? "nothing here enters it" : kHooks[hook].never;
   if (never != nullptr) system.log(fmt::format("bpf: program {} is attached and never fires: {}", prog->name(), never));
   if (hook >= 0) {
-    if (int err = HookTable::of(system).attach(prog, static_cast<u32>(hook), on_exit); err != 0) return err;
+    if (int err = system.hooks().attach(prog, static_cast<u32>(hook), on_exit); err != 0) return err;
   }
   return system.install_fd(std::make_shared<TracingLink>(system, prog, hook, on_exit));
 }
@@ -196,7 +168,7 @@ TracingLink::TracingLink(BpfSystem &system, std::shared_ptr<Prog> prog, s32 hook
     : Object(system, ObjectKind::kLink, ""), prog_(std::move(prog)), hook_(hook), on_exit_(on_exit) {}
 
 TracingLink::~TracingLink() {
-  if (hook_ >= 0) HookTable::of(system()).detach(*prog_, static_cast<u32>(hook_), on_exit_);
+  if (hook_ >= 0) system().hooks().detach(*prog_, static_cast<u32>(hook_), on_exit_);
 }
 
 }  // namespace uscx::bpf

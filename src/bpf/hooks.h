@@ -58,9 +58,6 @@ std::string section_note(std::string_view section);
 
 class HookTable {
  public:
-  // The table of a system, made when it is first asked for; of() is not for its destructor, which calls forget().
-  static HookTable &of(BpfSystem &system);
-  static void forget(BpfSystem &system);
   explicit HookTable(BpfSystem &system);
   ~HookTable();
 

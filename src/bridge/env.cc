@@ -72,7 +72,7 @@ void KernelEnv::trace_print(std::string_view text) {
 void KernelEnv::kernel_log(std::string_view line) { host_.kernel().log(std::string(line)); }
 
 bool KernelEnv::alloc_fails(machine::AllocSite site) { return host_.ext().alloc_faults().strikes(site); }
-void KernelEnv::watch_hooks() { trace_hooks_->watch(bpf::HookTable::of(host_.system())); }
+void KernelEnv::watch_hooks() { trace_hooks_->watch(host_.system().hooks()); }
 void *KernelEnv::ksym_address(std::string_view name) { return variables_->address(name); }
 void *KernelEnv::per_cpu_address(void *variable, u32 cpu) { return variables_->per_cpu(variable, cpu); }
 

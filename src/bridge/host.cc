@@ -58,7 +58,7 @@ Status Host::init() {
 
 Host::~Host() {
   // What programs are attached to goes first, as long as grace periods end.
-  if (system_) bpf::HookTable::of(*system_).clear();
+  if (system_) system_->hooks().clear();
   // Objects go before the kernel they refer to; tasks that the kernel frees afterwards have no storage left.
   kernel_.rcu().drain();
   objects_.set_owner_freed_listener(nullptr);

@@ -75,7 +75,7 @@ namespace {
 class TracedTable {
  public:
   TracedTable(Host &host, bpf::StructOpsMap &map, const char *function) : host_(host), function_(function) {
-    if (!bpf::HookTable::of(host.system()).any()) return;
+    if (!host.system().hooks().any()) return;
     copy_ = bpf::Region::get().alloc_pages(bpf::Half::kReadOnly, sizeof(sched_ext_ops), true);
     std::memcpy(copy_, map.table(), offsetof(sched_ext_ops, priv));  // As far as both forms are the same.
     static_cast<KernelEnv &>(host_.system().env())

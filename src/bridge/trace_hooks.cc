@@ -59,7 +59,7 @@ TraceHookRunner::TraceHookRunner(Host &host) : host_(host), running_(host.kernel
 
 void TraceHookRunner::watch(bpf::HookTable &table) {
   table_ = &table;
-  table.set_listener([this] { sched::set_trace_hooks(host_.kernel(), table_->any() ? this : nullptr); });
+  table.set_listener([this] { host_.kernel().set_trace_hooks(table_->any() ? this : nullptr); });
 }
 
 void TraceHookRunner::fire(TracePoint point, u64 a0, u64 a1, u64 a2, u64 a3) {

@@ -270,7 +270,7 @@ Cgroup *CgroupTree::make_path(std::string_view path, int *error) {
 
 // Tells tracing programs, which see the path as memory of the kernel.
 void CgroupTree::fire(TracePoint point, const Cgroup &cgroup, Task *task) {
-  if (!trace_points_heard()) return;
+  if (!kernel_.trace_hooks()) return;
   const std::string text = path(cgroup);
   char *shown = static_cast<char *>(kernel_.objects().alloc(ObjectType::kOther, text.size() + 1));
   std::memcpy(shown, text.c_str(), text.size() + 1);

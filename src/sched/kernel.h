@@ -30,6 +30,7 @@ namespace uscx::sched {
 class Ext;         // sched/ext/ext.h
 class CpuHotplug;  // sched/hotplug.h
 class CgroupTree;  // sched/cgroup.h
+class TraceHooks;  // sched/trace_hooks.h
 
 struct TaskSpec {
   std::string comm;
@@ -68,6 +69,10 @@ class Kernel final : public machine::MachineClient {
   CgroupTree &cgroups() { return *cgroups_; }
   bool shutting_down() const { return shutting_down_; }  // Nothing is to be begun any more.
   ObjectSpace &objects() { return objects_; }
+  // Who hears of the kernel's trace points; null: nobody. Set while the machine stands still or by the only thread that
+  // runs it.
+  TraceHooks *trace_hooks() const { return trace_hooks_; }
+  void set_trace_hooks(TraceHooks *hooks) { trace_hooks_ = hooks; }
   u64 jiffies() const { return machine_.jiffies(); }
   u64 msecs_to_jiffies(u64 ms) const { return (ms * machine_.hz() + 999) / 1000; }
 
@@ -277,6 +282,7 @@ class Kernel final : public machine::MachineClient {
   machine::Machine &machine_;
   ObjectSpace &objects_;
   KernelConfig config_;
+  machine::Published<TraceHooks *> trace_hooks_;
   Rcu rcu_;
   std::vector<std::unique_ptr<Rq>> rqs_;
   std::unique_ptr<SchedClass> classes_[SchedClass::kStop + 1];  // By rank.
