@@ -101,10 +101,114 @@ void BPF_STRUCT_OPS(curr_unchecked_running, struct task_struct *p) {
 }
 CASE(curr_unchecked, running);
 
-void BPF_STRUCT_OPS(prev_into_kfunc_dispatch, s32 cpu, struct task_struct *prev) {
-  seen = scx_bpf_task_cpu(prev);
-}
+void BPF_STRUCT_OPS(prev_into_kfunc_dispatch, s32 cpu, struct task_struct *prev) { seen = scx_bpf_task_cpu(prev); }
 CASE(prev_into_kfunc, dispatch);
+
+// --- The same through memory, branches and functions ---
+
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __type(key, u32);
+  __type(value, u64);
+  __uint(max_entries, 8);
+} numbers SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __type(key, int);
+  __type(value, u64);
+} per_task SEC(".maps");
+
+struct pair {
+  struct task_struct *first;
+  struct task_struct *second;
+};
+
+static __noinline u64 both(struct pair *tasks) { return tasks->first->pid + (u64)tasks->second; }
+static __noinline u64 *number_of(u32 key) { return bpf_map_lookup_elem(&numbers, &key); }
+static __noinline bool is_there(struct task_struct *p) { return p != NULL; }
+
+// In memory of its own and passed by address.
+void BPF_STRUCT_OPS(in_struct_unchecked_dispatch, s32 cpu, struct task_struct *prev) {
+  struct pair tasks = {prev, prev};
+  seen = both(&tasks);
+}
+CASE(in_struct_unchecked, dispatch);
+
+void BPF_STRUCT_OPS(in_struct_checked_dispatch, s32 cpu, struct task_struct *prev) {
+  struct pair tasks = {prev, prev};
+  if (prev) seen = both(&tasks);
+}
+CASE(in_struct_checked, dispatch);
+
+// What is found out of a copy is known of what was spilled before.
+void BPF_STRUCT_OPS(copy_checked_dispatch, s32 cpu, struct task_struct *prev) {
+  struct task_struct *volatile kept = prev;
+  if (!prev) return;
+  seen = scx_bpf_nr_cpu_ids();
+  seen += kept->pid;
+}
+CASE(copy_checked, dispatch);
+
+// One side of the branch has a pointer that is never NULL, the other has not.
+void BPF_STRUCT_OPS(one_side_checked_dispatch, s32 cpu, struct task_struct *prev) {
+  struct task_struct *p = bpf_get_current_task_btf();
+  if (seen & 1) p = prev;
+  barrier_var(p);
+  seen = p->pid;
+}
+CASE(one_side_checked, dispatch);
+
+void BPF_STRUCT_OPS(both_sides_checked_dispatch, s32 cpu, struct task_struct *prev) {
+  struct task_struct *p = bpf_get_current_task_btf();
+  if ((seen & 1) && prev) p = prev;
+  barrier_var(p);
+  seen = p->pid;
+}
+CASE(both_sides_checked, dispatch);
+
+void BPF_STRUCT_OPS(checked_too_late_dispatch, s32 cpu, struct task_struct *prev) {
+  u64 vtime = prev->scx.dsq_vtime;
+  asm volatile("" : "+r"(vtime));
+  if (prev) seen = vtime;
+}
+CASE(checked_too_late, dispatch);
+
+// A function that says whether there is one; one that gives what may be none.
+void BPF_STRUCT_OPS(function_asked_dispatch, s32 cpu, struct task_struct *prev) {
+  if (is_there(prev)) seen = prev->pid;
+}
+CASE(function_asked, dispatch);
+
+void BPF_STRUCT_OPS(returned_unchecked_running, struct task_struct *p) { seen = *number_of(p->pid); }
+CASE(returned_unchecked, running);
+
+void BPF_STRUCT_OPS(returned_checked_running, struct task_struct *p) {
+  u64 *number = number_of(p->pid);
+  if (number) seen = *number;
+}
+CASE(returned_checked, running);
+
+void BPF_STRUCT_OPS(storage_unchecked_running, struct task_struct *p) {
+  u64 *value = bpf_task_storage_get(&per_task, p, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+  *value += 1;
+}
+CASE(storage_unchecked, running);
+
+void BPF_STRUCT_OPS(released_unchecked_running, struct task_struct *p) {
+  bpf_task_release(bpf_task_from_pid(p->pid + 1));
+}
+CASE(released_unchecked, running);
+
+// A pointer that is NULL moves nowhere.
+void BPF_STRUCT_OPS(added_unchecked_running, struct task_struct *p) {
+  u32 key = p->pid;
+  u64 *number = bpf_map_lookup_elem(&numbers, &key);
+  asm volatile("%0 += 8" : "+r"(number));
+  if (number) seen = *number;
+}
+CASE(added_unchecked, running);
 
 // --- Kfuncs and their callers ---
 
@@ -152,6 +256,5 @@ SEC("struct_ops/undo_cwnd")
 u32 BPF_PROG(plain_undo_cwnd, struct sock *sk) { return 2; }
 
 SEC("?.struct_ops")
-struct tcp_congestion_ops kicks_from_tcp = {.ssthresh = (void *)kick_ssthresh,
-                                            .undo_cwnd = (void *)plain_undo_cwnd,
-                                            .name = "kicks"};
+struct tcp_congestion_ops kicks_from_tcp = {
+    .ssthresh = (void *)kick_ssthresh, .undo_cwnd = (void *)plain_undo_cwnd, .name = "kicks"};

@@ -33,9 +33,7 @@ struct {
 SEC("tp_btf/sched_switch")
 int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_struct *next) {
   if (next->comm[0] != 'e' || next->comm[6] != '-' || next->comm[7] != '2') return 0;
-  struct seen seen = {next->pid,          next->tgid,
-                      next->group_leader->pid, next->real_parent->pid,
-                      next->signal->nr_threads};
+  struct seen seen = {next->pid, next->tgid, next->group_leader->pid, next->real_parent->pid, next->signal->nr_threads};
   for (int i = 0; i < 16; i++) seen.comm[i] = next->comm[i];
   bpf_ringbuf_output(&ring, &seen, sizeof seen, 0);
   bpf_perf_event_output(ctx, &perf, BPF_F_CURRENT_CPU, &seen, sizeof seen);
