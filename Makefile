@@ -6,12 +6,13 @@ SHELL := /bin/bash
 
 JOBS ?= $(shell nproc)
 RUN_SECONDS ?= 10
+FUZZ_SECONDS ?= 60
 # What tests of this many seconds or more do is a bug of the test.
 TEST_TIMEOUT ?= 300
 
 .NOTPARALLEL:
 .PHONY: help setup build debug asan tsan run test test-threads objects programs own-btf bench
-.PHONY: conformance lint format check-format tidy clean distclean
+.PHONY: conformance fuzz lint format check-format tidy clean distclean
 
 help: ## This list
 	@echo "uscx: sched_ext schedulers on a simulated machine. Targets:"
@@ -75,6 +76,12 @@ bench: build ## Measure: events per second, cost per BPF call, exploring, loadin
 	@shopt -s nullglob; found=; for bench in build/release/bench/*_bench; do found=1; "$$bench"; done; \
 		[ -n "$$found" ] || { echo "no benchmark was built" >&2; exit 1; }
 
+fuzz: setup build/fuzz/build.ninja ## Run each fuzzer for FUZZ_SECONDS; what fails is left in build/fuzz/
+	@cmake --build --preset fuzz -j$(JOBS) --target fuzzers
+	@for corpus in fuzz/corpus/*; do name=$${corpus#fuzz/corpus/}; mkdir -p build/fuzz/found/$$name; \
+		build/fuzz/fuzz/$${name}_fuzzer -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=build/fuzz/$$name- \
+		-print_final_stats=1 build/fuzz/found/$$name $$corpus; done
+
 SOURCES = $(shell git ls-files -co --exclude-standard -- '*.cc' '*.h' '*.c' ':!:tests/data')
 
 lint: build check-format tidy ## Check formatting, clang-tidy, include directions, licence lines and words
@@ -92,7 +99,7 @@ tidy: build
 		{ grep -v -E '^(clang-tidy|[0-9]+ warnings? |Use -header-filter|Suppressed )' || true; }
 
 clean: ## Remove what was built from our own sources
-	@rm -rf build/release build/debug build/asan build/tsan build/own-btf build/uscx build/*.perfetto-trace
+	@rm -rf build/release build/debug build/asan build/tsan build/fuzz build/own-btf build/uscx build/*.perfetto-trace
 	@rm -f build/linux-source-*/*.bpf.o
 
 distclean: ## Remove all of build/, the fetched packages too
