@@ -5,35 +5,10 @@
 #include <gtest/gtest.h>
 
 #include "machine/explore_driver.h"
+#include "machine/explore_toy.h"
 
 namespace uscx::machine {
 namespace {
-
-class Nobody final : public MachineClient {
- public:
-  void on_tick() override {}
-  void on_resched_ipi() override {}
-  void on_irq_work() override {}
-  void on_run_end() override {}
-  void on_segment_end() override {}
-};
-
-// Runs one function on each CPU, all at time 0, until all are done.
-void on_cpus(ExploreRun &run, const std::vector<std::function<void()>> &programs) {
-  const u32 nr_cpus = static_cast<u32>(programs.size());
-  trace::Tracer tracer(nr_cpus);
-  SimMachine machine({.topology = Topology::flat(nr_cpus)}, tracer);
-  Nobody nobody;
-  machine.set_client(&nobody);
-  std::vector<std::unique_ptr<SimEvent>> events;
-  for (u32 cpu = 0; cpu < nr_cpus; cpu++) {
-    auto fn = [](SimEvent &event) { (*static_cast<const std::function<void()> *>(event.owner))(); };
-    events.push_back(std::make_unique<SimEvent>(fn, const_cast<std::function<void()> *>(&programs[cpu]), cpu));
-    machine.arm_timer(*events.back(), 0);
-  }
-  Explorer explorer(machine, run);
-  machine.run_until(1000000);
-}
 
 void counters(ExploreRun &run, bool locked) {
   Plain<u32> count("count");
