@@ -5,12 +5,14 @@
 
 #include "bpf/exec.h"
 #include "bpf/prog.h"
+#include "bpf/program.h"
 #include "bridge/host.h"
 #include "bridge/kernel_variables.h"
 #include "bridge/scx_ops.h"
 #include "bridge/trace_hooks.h"
 #include "machine/explore_hooks.h"
 #include "sched/cgroup.h"
+#include "sched/ext/ext_sched.h"
 
 namespace uscx::bridge {
 
@@ -98,10 +100,16 @@ void KernelEnv::timer_arm(bpf::TimerId id, u64 expires_ns, s32 cpu) {
 
 void KernelEnv::program_aborted(bpf::Prog &prog, const bpf::Abort &abort) {
   sched::ExtSched *sched = prog.assoc_map() ? SchedExtType::sched_of(prog.assoc_map()) : host_.ext().root();
-  if (!sched || !machine::exec().on_cpu) return Env::program_aborted(prog, abort);
+  if (!sched || sched->exiting() || !machine::exec().on_cpu) return Env::program_aborted(prog, abort);
   std::string message = fmt::format("callback of {}: {}", prog.name(), abort.message);
   if (abort.reason == bpf::AbortReason::kBudget) message += "; " + host_.ext().soft_lockup();
   host_.ext().error(*sched, message);
+}
+
+void KernelEnv::arena_store_skipped(const bpf::Program &program, u32 insn, u64 address, u64 count) {
+  const std::string place = program.name() + ": " + program.place(insn);
+  host_.machine().trace(trace::EventType::arena_skip, host_.tracer().text(place), address, count);
+  Env::arena_store_skipped(program, insn, address, count);
 }
 
 u32 KernelEnv::nr_node_ids() { return host_.machine().topology().nr_nodes(); }

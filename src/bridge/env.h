@@ -57,6 +57,7 @@ class KernelEnv final : public bpf::Env {
   }
   // A scheduler's timer callback went wrong: the scheduler is ejected, as for its operations.
   void program_aborted(bpf::Prog &prog, const bpf::Abort &abort) override;
+  void arena_store_skipped(const bpf::Program &program, u32 insn, u64 address, u64 count) override;
 
   std::function<void(u64, const std::string &)> on_print;
   TraceHookRunner &trace_hooks() { return *trace_hooks_; }

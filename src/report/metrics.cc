@@ -88,6 +88,7 @@ void Metrics::on_scheduler_event(const Event &event, const trace::Tracer &tracer
       kick_syncs_.after = args[0];
       return;
     case EventType::wild_load: wild_loads_[tracer.text_of(args[0])] += args[1]; return;
+    case EventType::arena_skip: arena_skips_[tracer.text_of(args[0])] += args[2]; return;
     case EventType::lock_wait: {
       LockMetrics &lock = locks_[tracer.text_of(args[0])];
       lock.waits++;

@@ -109,7 +109,8 @@ class Metrics : public trace::Sink {
   const std::map<u64, DsqMetrics> &dsqs() const { return dsqs_; }  // By id; a local DSQ's is SCX_DSQ_LOCAL_ON | cpu.
   const std::map<std::string, LockMetrics> &locks() const { return locks_; }
   const std::map<std::string, s64> &scx_events() const { return scx_events_; }
-  const std::map<std::string, u64> &wild_loads() const { return wild_loads_; }  // Loads by place.
+  const std::map<std::string, u64> &wild_loads() const { return wild_loads_; }    // Loads by place.
+  const std::map<std::string, u64> &arena_skips() const { return arena_skips_; }  // Stores by the last one's place.
   u64 local_inserts() const { return local_inserts_; }
   u64 global_inserts() const { return global_inserts_; }
   u64 user_inserts() const { return user_inserts_; }
@@ -153,6 +154,7 @@ class Metrics : public trace::Sink {
   std::map<std::string, LockMetrics> locks_;
   std::map<std::string, s64> scx_events_;
   std::map<std::string, u64> wild_loads_;
+  std::map<std::string, u64> arena_skips_;
   u64 local_inserts_ = 0, global_inserts_ = 0, user_inserts_ = 0, bypass_inserts_ = 0;
   u64 direct_dispatches_ = 0, enqueues_ = 0, kicks_ = 0;
   u64 duration_ns_ = 0;

@@ -137,12 +137,15 @@ TEST_F(MetricsTest, CountersAreSummedByName) {
   tracer.emit(EventType::scx_event, 0, 1, tracer.text("SCX_EV_X"), 2);
   tracer.emit(EventType::scx_event, 1, 2, tracer.text("SCX_EV_X"), 3);
   tracer.emit(EventType::wild_load, 0, 3, tracer.text("a.bpf.c:5"), 7);
+  tracer.emit(EventType::arena_skip, 0, 3, tracer.text("a.bpf.c:6"), 0x1000, 2);
+  tracer.emit(EventType::arena_skip, 0, 3, tracer.text("a.bpf.c:6"), 0x2000, 3);
   tracer.emit(EventType::lock_wait, 0, 3, tracer.text("dsq"), 70);
   tracer.emit(EventType::lock_wait, 0, 4, tracer.text("dsq"), 30);
   tracer.emit(EventType::log, 0, 5, tracer.text("hello"));
   metrics.finish(10);
   EXPECT_EQ(metrics.scx_events().at("SCX_EV_X"), 5);
   EXPECT_EQ(metrics.wild_loads().at("a.bpf.c:5"), 7u);
+  EXPECT_EQ(metrics.arena_skips().at("a.bpf.c:6"), 5u);
   EXPECT_EQ(metrics.locks().at("dsq").wait_ns, 100u);
   EXPECT_EQ(metrics.locks().at("dsq").max_ns, 70u);
   EXPECT_EQ(metrics.log().at(0).time_ns, 5u);

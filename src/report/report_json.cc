@@ -140,6 +140,9 @@ std::string report_json(const RunInfo &run, const Metrics &metrics) {
   json["wild_loads"] = Json::array();
   for (const auto &[place, count] : metrics.wild_loads())
     json["wild_loads"].push_back({{"location", place}, {"count", count}});
+  json["arena_skips"] = Json::array();
+  for (const auto &[place, count] : metrics.arena_skips())
+    json["arena_skips"].push_back({{"location", place}, {"count", count}});
   json["lock_waits"] = lock_json(metrics);
   // Messages come from schedulers and need not be UTF-8.
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";

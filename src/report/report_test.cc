@@ -234,6 +234,7 @@ TEST_F(ReportTest, JsonOfAnErrorExit) {
       "count": 4
     }
   ],
+  "arena_skips": [],
   "lock_waits": [
     {
       "name": "dsq 0x3",

@@ -240,6 +240,11 @@ std::string findings_text(const Metrics &metrics) {
     if (i++ < kMaxLines) out += labelled(i == 1 ? "Wild loads" : "", fmt::format("{} at {} (read as 0)", count, place));
   out += more(metrics.wild_loads().size(), "places");
   i = 0;
+  for (const auto &[place, count] : metrics.arena_skips())
+    if (i++ < kMaxLines)
+      out += labelled(i == 1 ? "Arena stores" : "", fmt::format("{} to missing pages, at {} (skipped)", count, place));
+  out += more(metrics.arena_skips().size(), "places");
+  i = 0;
   for (const auto &[name, lock] : metrics.locks())
     if (i++ < kMaxLines)
       out += labelled(i == 1 ? "Lock waits" : "",

@@ -46,7 +46,8 @@ namespace uscx::trace {
   X(cgroup_mkdir, cgroup_id, path_text, _, _)                                        \
   X(cgroup_rmdir, cgroup_id, _, _, _)                                                \
   X(cgroup_attach, pid, cgroup_id, _, _)                                             \
-  X(scx_sub_exit, cgroup_id, kind, reason_text, message_text)
+  X(scx_sub_exit, cgroup_id, kind, reason_text, message_text)                        \
+  X(arena_skip, location_text, address, count, _)
 // clang-format on
 
 enum class EventType : u16 {

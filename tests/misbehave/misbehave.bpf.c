@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // A scheduler that does one wrong thing, chosen by `fault`, after it has enqueued some tasks. No verifier would let it
-// pass; uscx must eject it with the source line (or, for wild loads, go on and count them).
+// pass; uscx must eject it with the source line (or, for wild loads and missing pages of an arena, go on and count
+// them).
 #include "uscx_scx.bpf.h"
 
 const volatile u32 fault;
@@ -26,6 +27,16 @@ struct {
   __type(value, u64);
   __uint(max_entries, 3);
 } percpu_values SEC(".maps");
+
+#define __arena __attribute__((address_space(1)))
+#define ARENA_AT (1ull << 44)
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARENA);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(max_entries, 64);
+  __ulong(map_extra, ARENA_AT);
+} arena SEC(".maps");
 
 struct timer_value {
   struct bpf_timer timer;
@@ -78,6 +89,7 @@ static __noinline void misbehave(struct task_struct *p) {
       value = bpf_map_lookup_elem(&values, (void *)(zero + 8));                      // MARK bad key pointer
       if (value) *value = 1;
       break;
+    case 16: *(u64 __arena *)(zero + ARENA_AT + 20 * 4096) = (u64)&arena; break;     // MARK missing arena page
   }
 }
 

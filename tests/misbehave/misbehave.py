@@ -84,11 +84,24 @@ def check_wild_loads(uscx, obj, source):
     print("wild loads:", text)
 
 
+def check_arena(uscx, obj, source):
+    status, report = run(uscx, obj, 16)
+    expect(status == 0 and report["exit"]["kind"] == 64, f"missing arena page: status {status}, {report['exit']}")
+    (line,) = lines_of(source, "missing arena page")
+    skips = report["arena_skips"]
+    expect(len(skips) == 1 and f"misbehave.bpf.c:{line}" in skips[0]["location"] and skips[0]["count"] > 10,
+           f"missing arena page: line {line} is not in {skips}")
+    _, interpreted = run(uscx, obj, 16, "--interp")
+    expect(interpreted["trace_hash"] == report["trace_hash"], "missing arena page: the interpreter's trace differs")
+    print("missing arena page:", skips)
+
+
 def main():
     uscx, obj, source = sys.argv[1:4]
     for fault, (mark, words) in EJECTED.items():
         check_ejected(uscx, obj, source, fault, mark, words)
     check_wild_loads(uscx, obj, source)
+    check_arena(uscx, obj, source)
     status, report = run(uscx, obj, 10)
     expect(status == 0, f"a store to scx.slice is allowed, but: {report['exit']}")
     sys.exit(1 if failures else 0)
