@@ -4,6 +4,7 @@
 #include "bridge/call_frames.h"
 #include "bridge/host.h"
 #include "bridge/scx_ops.h"
+#include "sched/ext/ext_sched.h"
 
 namespace uscx::bridge {
 
@@ -57,7 +58,10 @@ u64 BpfOps::call(Op op, u64 a0, u64 a1, u64 a2, u64 a3) {
   args[3] = a3;
   const bpf::Program &program = *programs_[static_cast<u32>(op)];
   const bpf::BpfSystem::Scope scope(host_.system());
-  bpf::Invocation invocation(&host_.exec_env());
+  // What has shown that it does not end is not waited for as long again, until the scheduler is gone.
+  constexpr s64 kEndlessBudget = 4096;
+  const bool endless = endless_ops_.load(std::memory_order_relaxed) >> static_cast<u32>(op) & 1;
+  bpf::Invocation invocation(&host_.exec_env(), endless ? kEndlessBudget : bpf::Invocation::kDefaultBudget);
   BpfOps *const outer = current_;
   current_ = this;
   const bpf::RunResult result = bpf::run(program, reinterpret_cast<u64>(args), invocation, host_.exec_mode());
@@ -74,7 +78,11 @@ u64 BpfOps::call(Op op, u64 a0, u64 a1, u64 a2, u64 a3) {
 void BpfOps::eject(Op op, const bpf::Program &, const bpf::Abort &abort) {
   sched::ExtSched *sched = host_.ext().sched_of(*this);
   if (!sched) return;
+  if (abort.reason == bpf::AbortReason::kBudget) endless_ops_ |= u64{1} << static_cast<u32>(op);
   std::string message = fmt::format("ops.{}(): {}", sched::op_name(op, config_.cid_form), abort.message);
+  // One that is on its way out has its reason already, and the watchdog has had its say: CPUs that were to hang in each
+  // further call would not get to its end.
+  if (sched->exiting()) return host_.kernel().log(fmt::format("sched_ext: {}: {}", config().name, message));
   if (abort.reason == bpf::AbortReason::kBudget) message += "; " + host_.ext().soft_lockup();
   host_.ext().error(*sched, message);
 }

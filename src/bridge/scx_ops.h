@@ -4,6 +4,7 @@
 #ifndef USCX_BRIDGE_SCX_OPS_H_
 #define USCX_BRIDGE_SCX_OPS_H_
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -90,6 +91,8 @@ class BpfOps : public sched::ExtOps {
 
   Host &host_;
   const bpf::Program *programs_[static_cast<size_t>(sched::Op::count)] = {};
+  // By Op: those that have used up their budget. Relaxed: who reads it late waits longer.
+  std::atomic<u64> endless_ops_ = 0;
   static constinit thread_local BpfOps *current_;
   static const machine::ContextLocal current_local_;
 };
