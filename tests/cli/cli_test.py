@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The command from outside: statuses, streams, files, and what a run's report says.
 
-Usage: cli_test.py USCX OTHER_OPS.bpf.o [unittest's arguments]
+Usage: cli_test.py USCX OTHER_OPS.bpf.o REFUSED.bpf.o [unittest's arguments]
 """
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import unittest
 
 USCX = os.path.abspath(sys.argv[1])
 OTHER_OPS = os.path.abspath(sys.argv[2])
+REFUSED = os.path.abspath(sys.argv[3])
 TIMEOUT_S = 120
 
 
@@ -39,6 +41,51 @@ class Case(unittest.TestCase):
         result = self.uscx("run", "--report", "json", *args)
         self.assertEqual(result.returncode, status, result.stderr)
         return json.loads(result.stdout)
+
+
+class Refusal(Case):
+    """An object that needs what is not there is refused with all of it, and `uscx inspect` says the same."""
+
+    MISSING = (
+        "kfunc scx_bpf_not_there is not implemented",
+        "kfunc bpf_not_there_either is not implemented",
+        "helper bpf_redirect_map is not implemented",
+        "helper bpf_get_stackid is not implemented",
+        "map type XSKMAP (map sockets) is not implemented",
+        "map type LPM_TRIE (map prefixes) is not implemented",
+        "program type xdp (SEC(\"xdp\") refused_xdp) is not implemented",
+        "program type lsm (SEC(\"lsm/file_open\") refused_lsm) is not implemented",
+        "program refused_fentry (SEC(\"fentry/no_such_function\")): no_such_function is not there",
+        "program refused_tracepoint (SEC(\"tp_btf/no_such_event\")): no_such_event is not there",
+        "program refused_iterator (SEC(\"iter/no_such_things\")): no_such_things is not there",
+    )
+    NAMES = ("no_such_variable", "nor_this_one", "CONFIG_NO_SUCH_THING", "CONFIG_NOR_THIS_ONE",
+             "task_struct.no_such_field", "task_struct.nor_this_one", "SCX_ENQ_NO_SUCH", "SCX_ENQ_NOR_THIS")
+
+    def test_all_of_it(self):
+        run = self.uscx("run", "--duration", "1ms", REFUSED)
+        self.assertEqual(run.returncode, 2, run.stderr)
+        self.assertEqual(run.stdout, "")
+        self.assertRegex(run.stderr, r"\Auscx: [^\n]+: needs what is not there: [^\n]+\n\Z")
+        named = run.stderr.strip().split(": needs what is not there: ")[1].split("; ")
+        for line in self.MISSING:
+            self.assertIn(line, named)
+        for name in self.NAMES:
+            self.assertEqual(len([line for line in named if re.search(rf"\b{re.escape(name)}\b", line)
+                                  and line not in self.MISSING]), 1, f"{name} in {named}")
+        self.assertEqual(len(named), len(self.MISSING) + len(self.NAMES), named)
+
+        inspect = self.uscx("inspect", "--report", "json", REFUSED)
+        self.assertEqual(inspect.returncode, 2, inspect.stderr)
+        report = json.loads(inspect.stdout)
+        self.assertEqual(report["missing"], named)
+        self.assertFalse(report["loads"])
+        text = self.uscx("inspect", REFUSED)
+        self.assertEqual(text.returncode, 2, text.stderr)
+        self.assertIn(f"cannot be loaded, {len(named)} things are missing", text.stdout)
+        flat = re.sub(r"\s+", " ", text.stdout)
+        for line in named:
+            self.assertIn(line, flat)
 
 
 class BadInput(Case):
@@ -333,4 +380,4 @@ class Shares(Case):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=[sys.argv[0], *sys.argv[3:]], verbosity=2)
+    unittest.main(argv=[sys.argv[0], *sys.argv[4:]], verbosity=2)
