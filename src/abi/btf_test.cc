@@ -9,6 +9,7 @@
 
 #include "abi/btf_reader_test.h"
 #include "abi/kernel.h"
+#include "abi/trace.h"
 
 namespace {
 

@@ -8,6 +8,7 @@
 #include <cstddef>
 
 #include "abi/kernel.h"
+#include "abi/trace.h"
 
 namespace {
 
@@ -163,6 +164,18 @@ TEST(Layout, ArgumentStructs) {
 TEST(Layout, MasksHaveTheKernelsSize) {
   EXPECT_EQ(sizeof(cpumask), 8192u / 8);
   EXPECT_AT(bpf_cpumask, usage, 1024);
+}
+
+// Programs for events of the trace file system need not ask for their fields' places.
+TEST(Layout, Records) {
+  EXPECT_AT(trace_event_raw_sched_switch, prev_pid, 24);
+  EXPECT_AT(trace_event_raw_sched_switch, prev_state, 32);
+  EXPECT_AT(trace_event_raw_sched_switch, next_pid, 56);
+  EXPECT_AT(trace_event_raw_sched_wakeup_template, target_cpu, 32);
+  EXPECT_AT(trace_event_raw_sched_migrate_task, pid, 12);
+  EXPECT_AT(trace_event_raw_task_newtask, clone_flags, 32);
+  EXPECT_AT(pt_regs, di, 112);
+  EXPECT_EQ(sizeof(pt_regs), 168u);
 }
 
 // Eight thousand CPUs with a hundred tasks each must fit a workstation's memory.

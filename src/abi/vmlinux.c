@@ -7,6 +7,7 @@
 
 #include "abi/kernel.h"
 #include "abi/tcp.h"
+#include "abi/trace.h"
 
 // A variable of the type itself and not a pointer to it: clang only forward-declares what is reached through a pointer
 // from inside a struct.
@@ -136,6 +137,22 @@ DESCRIBE(struct pid_namespace);
 DESCRIBE(struct signal_struct);
 DESCRIBE(struct mempolicy);
 DESCRIBE(struct cpufreq_policy);
+
+// What tracing programs get.
+DESCRIBE(struct bpf_iter_meta);
+DESCRIBE(struct bpf_iter__task);
+DESCRIBE(struct bpf_iter__bpf_map_elem);
+DESCRIBE(struct trace_entry);
+DESCRIBE(struct trace_event_raw_sched_switch);
+DESCRIBE(struct trace_event_raw_sched_wakeup_template);
+DESCRIBE(struct trace_event_raw_sched_migrate_task);
+DESCRIBE(struct trace_event_raw_sched_process_exit);
+DESCRIBE(struct trace_event_raw_task_newtask);
+DESCRIBE(struct trace_event_raw_cgroup);
+DESCRIBE(struct trace_event_raw_cgroup_migrate);
+DESCRIBE(struct trace_event_raw_sys_enter);
+DESCRIBE(struct trace_event_raw_sys_exit);
+DESCRIBE(struct pt_regs);
 
 // BPF itself: what lives in map values, on a program's stack, and behind the names of the user API.
 DESCRIBE(struct bpf_spin_lock);

@@ -72,6 +72,7 @@ Result<std::unique_ptr<BpfSystem>> BpfSystem::create(Env &env, Options options) 
   files.add("/boot/config-" + self->options().release, config);
   files.add("/proc/config.gz", config);
   files.add("/proc/kallsyms", [] { return std::string(); });
+  add_probe_files(files);
   // What the host's kernel offers beyond that is not the simulated kernel's.
   for (const char *prefix : {"/sys/kernel/", "/sys/fs/bpf", "/sys/bus/event_source/", "/proc/version_signature",
                              "/boot/vmlinux-", "/lib/modules/", "/usr/lib/modules/", "/usr/lib/debug/"})
@@ -385,6 +386,7 @@ const BpfSystem::CommandEntry *BpfSystem::find_command(int cmd) {
       {BPF_PROG_ASSOC_STRUCT_OPS, "PROG_ASSOC_STRUCT_OPS", &BpfSystem::cmd_prog_assoc,
        USCX_ATTR_END(prog_assoc_struct_ops.flags)},
       {BPF_LINK_CREATE, "LINK_CREATE", &BpfSystem::cmd_link_create, USCX_ATTR_END(link_create.uprobe_multi.pid)},
+      {BPF_ITER_CREATE, "ITER_CREATE", &BpfSystem::cmd_iter_create, USCX_ATTR_END(iter_create.flags)},
       {BPF_LINK_UPDATE, "LINK_UPDATE", &BpfSystem::cmd_link_update, USCX_ATTR_END(link_update.old_prog_fd)},
       {BPF_LINK_DETACH, "LINK_DETACH", &BpfSystem::cmd_link_detach, USCX_ATTR_END(link_detach.link_fd)},
       {BPF_OBJ_GET_INFO_BY_FD, "OBJ_GET_INFO_BY_FD", &BpfSystem::cmd_get_info, USCX_ATTR_END(info.info)},
@@ -427,7 +429,7 @@ long raw_tracepoint_open(const BpfSystem &system, const union bpf_attr &attr) {
   if (prog->type() == BPF_PROG_TYPE_TRACING) {
     // Where it goes was said when it was loaded.
     if (attr.raw_tracepoint.name != 0 || prog->attr().expected_attach_type == BPF_TRACE_ITER) return -EINVAL;
-    return attach_tracing(prog);
+    return attach_tracing(prog, attr.raw_tracepoint.cookie);
   }
   if (prog->type() != BPF_PROG_TYPE_RAW_TRACEPOINT) return -EINVAL;
   char name[128] = {};
@@ -436,7 +438,7 @@ long raw_tracepoint_open(const BpfSystem &system, const union bpf_attr &attr) {
     if (name[i] == 0) break;
   }
   const s32 hook = find_hook(HookKind::kTracepoint, name);
-  return hook < 0 ? -ENOENT : attach_tracing(prog, hook);
+  return hook < 0 ? -ENOENT : attach_tracing(prog, hook, attr.raw_tracepoint.cookie);
 }
 
 }  // namespace

@@ -207,6 +207,7 @@ class BpfSystem {
   long cmd_prog_run(union bpf_attr *attr);
   long cmd_prog_assoc(union bpf_attr *attr);
   long cmd_link_create(union bpf_attr *attr);
+  long cmd_iter_create(union bpf_attr *attr);
   long cmd_link_update(union bpf_attr *attr);
   long cmd_link_detach(union bpf_attr *attr);
   long cmd_get_info(union bpf_attr *attr);
@@ -225,9 +226,9 @@ class BpfSystem {
   std::unique_ptr<GraphTable> graphs_;
   std::unique_ptr<HookTable> hooks_;
 
-  mutable std::mutex registry_lock_;                 // a leaf
-  u32 next_id_[kNrObjectKinds] = {1, 1, 1, 1, 1};    // guarded by registry_lock_, as the next three are
-  std::map<u32, Object *> objects_[kNrObjectKinds];  // by kind, then id
+  mutable std::mutex registry_lock_;                  // a leaf
+  u32 next_id_[kNrObjectKinds] = {1, 1, 1, 1, 1, 1};  // guarded by registry_lock_, as the next three are
+  std::map<u32, Object *> objects_[kNrObjectKinds];   // by kind, then id
   std::map<std::pair<dev_t, ino_t>, Object *> by_inode_;
   std::vector<LocalStorageMap *> local_storages_;
   std::map<int, std::shared_ptr<Object>> user_fds_;

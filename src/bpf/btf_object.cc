@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "bpf/fields.h"
 #include "bpf/hooks.h"
+#include "bpf/iter_link.h"
 #include "bpf/kfunc.h"
 
 namespace uscx::bpf {
@@ -308,15 +309,29 @@ Result<u32> add_prototype(struct btf *btf, PrototypeTypes *types, const char *re
 Status add_hooks(struct btf *btf) {
   PrototypeTypes types(btf);
   for (const Hook &hook : list_hooks()) {
+    if (hook.kind == HookKind::kEvent) continue;
     const bool tracepoint = hook.kind == HookKind::kTracepoint;
     Result<u32> proto =
         add_prototype(btf, &types, hook.returns, hook.params, tracepoint ? ParsedArg{"void *", "__data"} : ParsedArg{});
     if (!proto.ok()) return proto.status().at(fmt::format("hook {}", hook.name));
     const int id = static_cast<int>(*proto);
-    const s32 added =
-        tracepoint ? btf__add_typedef(btf, (std::string(kTracepointPrefix) + hook.name).c_str(), btf__add_ptr(btf, id))
-                   : btf__add_func(btf, hook.name, BTF_FUNC_STATIC, id);
+    const s32 added = tracepoint
+                          ? btf__add_typedef(btf, fmt::format("{}{}", kTracepointPrefix, hook.short_name()).c_str(),
+                                             btf__add_ptr(btf, id))
+                          : btf__add_func(btf, hook.name, BTF_FUNC_STATIC, id);
     if (added < 0) return Status::error("hook {} cannot be added to the kernel BTF", hook.name);
+  }
+  return Status::ok_status();
+}
+
+Status add_iterators(struct btf *btf) {
+  PrototypeTypes types(btf);
+  for (const Iterator &iterator : list_iterators()) {
+    Result<u32> proto = add_prototype(btf, &types, "int", iterator.params, {"struct bpf_iter_meta *", "meta"});
+    if (!proto.ok()) return proto.status().at(fmt::format("iterator {}", iterator.name));
+    if (btf__add_func(btf, fmt::format("{}{}", kIteratorPrefix, iterator.name).c_str(), BTF_FUNC_STATIC,
+                      static_cast<int>(*proto)) < 0)
+      return Status::error("iterator {} cannot be added to the kernel BTF", iterator.name);
   }
   return Status::ok_status();
 }
@@ -344,6 +359,7 @@ Result<std::unique_ptr<KernelBtf>> KernelBtf::build(std::span<const u8> base,
   }
   if (Status status = kernel->add_kfuncs(); !status.ok()) return status;
   if (Status status = add_hooks(btf); !status.ok()) return status;
+  if (Status status = add_iterators(btf); !status.ok()) return status;
   if (Status status = add_variables(btf); !status.ok()) return status;
   u32 size = 0;
   const void *raw = btf__raw_data(btf, &size);

@@ -7,6 +7,7 @@
 
 #include "bpf/bpf_system.h"
 #include "bpf/hooks.h"
+#include "bpf/iter_link.h"
 #include "bpf/prog.h"
 #include "bpf/region.h"
 #include "bpf/user_memory.h"
@@ -105,15 +106,31 @@ long BpfSystem::cmd_link_create(union bpf_attr *attr) {
   if (prog == nullptr) return -EINVAL;
   // Attachment by perf event or uprobe fails on its target before anything else is looked at; feature probes rest on
   // it.
-  if (create.attach_type == BPF_PERF_EVENT) return -EBADF;
+  if (create.attach_type == BPF_PERF_EVENT) {
+    const auto event = get<PerfEvent>(static_cast<int>(create.target_fd));
+    if (event == nullptr) return -EBADF;
+    if (create.flags != 0) return -EINVAL;
+    return attach_to_event(prog, event, create.perf_event.bpf_cookie);
+  }
+  if (create.attach_type == BPF_TRACE_ITER && prog->attr().expected_attach_type == BPF_TRACE_ITER &&
+      prog->type() == BPF_PROG_TYPE_TRACING)
+    return create.flags != 0 || create.target_fd != 0 ? -EINVAL : link_iterator(prog, *attr);
   if (create.attach_type == BPF_TRACE_UPROBE_MULTI)
     return static_cast<s32>(create.uprobe_multi.pid) < 0 ? -EINVAL : -EBADF;
   if (prog->type() == BPF_PROG_TYPE_TRACING && create.attach_type == prog->attr().expected_attach_type &&
       create.attach_type != BPF_TRACE_ITER)
-    return create.flags != 0 || create.target_fd != 0 ? -EINVAL : attach_tracing(prog);
+    return create.flags != 0 || create.target_fd != 0 ? -EINVAL : attach_tracing(prog, create.tracing.cookie);
   log(fmt::format("bpf: LINK_CREATE of program {}: attach type {} is not implemented", prog->name(),
                   u32{create.attach_type}));
   return -EINVAL;
+}
+
+long BpfSystem::cmd_iter_create(union bpf_attr *attr) {
+  if (attr->iter_create.flags != 0) return -EINVAL;
+  const std::shared_ptr<Object> object = object_of_fd(static_cast<int>(attr->iter_create.link_fd));
+  if (object == nullptr) return -EBADF;
+  const auto link = std::dynamic_pointer_cast<IterLink>(object);
+  return link == nullptr ? -EINVAL : link->read();
 }
 
 long BpfSystem::cmd_link_update(union bpf_attr *attr) {
@@ -265,13 +282,18 @@ int link_info(const Object &link, union bpf_attr *attr) {
   info.id = link.id();
   if (const auto *tracing = dynamic_cast<const TracingLink *>(&link)) {
     const Prog::Attr &attr = tracing->prog()->attr();
-    info.type = attr.type == BPF_PROG_TYPE_TRACING ? BPF_LINK_TYPE_TRACING : BPF_LINK_TYPE_RAW_TRACEPOINT;
+    info.type = tracing->is_perf()                   ? BPF_LINK_TYPE_PERF_EVENT
+                : attr.type == BPF_PROG_TYPE_TRACING ? BPF_LINK_TYPE_TRACING
+                                                     : BPF_LINK_TYPE_RAW_TRACEPOINT;
     info.prog_id = tracing->prog()->id();
     if (attr.type == BPF_PROG_TYPE_TRACING) {
       info.tracing.attach_type = attr.expected_attach_type;
       info.tracing.target_obj_id = 1;  // the kernel's BTF
       info.tracing.target_btf_id = attr.attach_btf_id;
     }
+  } else if (const auto *iterator = dynamic_cast<const IterLink *>(&link)) {
+    info.type = BPF_LINK_TYPE_ITER;
+    info.prog_id = iterator->prog()->id();
   } else {
     info.type = BPF_LINK_TYPE_STRUCT_OPS;
     const StructOpsMap *map = static_cast<const StructOpsLink &>(link).map();
@@ -291,7 +313,8 @@ long BpfSystem::cmd_get_info(union bpf_attr *attr) {
     case ObjectKind::kProg: return prog_info(static_cast<Prog &>(*object), attr);
     case ObjectKind::kBtf: return btf_info(static_cast<Btf &>(*object), attr);
     case ObjectKind::kLink: return link_info(*object, attr);
-    case ObjectKind::kPerfEvent: break;
+    case ObjectKind::kPerfEvent:
+    case ObjectKind::kIterator: break;
   }
   return -EINVAL;
 }

@@ -94,6 +94,7 @@ std::string describe(const Abort &abort, unsigned size, const std::string &detai
     case AbortReason::kCallDepth: return fmt::format("more than {} calls deep at {}", kMaxCallDepth, place);
     case AbortReason::kTrap: return fmt::format("reached an instruction that cannot run at {}", place);
     case AbortReason::kViolation: return fmt::format("{} at {}", detail, place);
+    case AbortReason::kException:
     case AbortReason::kNone: break;
   }
   return detail;
@@ -103,7 +104,7 @@ std::string describe(const Abort &abort, unsigned size, const std::string &detai
 
 const char *abort_reason_name(AbortReason reason) {
   static constexpr std::array kNames = {"none",       "wild store", "read-only store", "store fault", "budget",
-                                        "call depth", "trap",       "violation"};
+                                        "call depth", "trap",       "violation",       "exception"};
   return kNames[size_t(reason)];
 }
 
@@ -171,6 +172,32 @@ RunResult Invocation::call_back(u32 subprog, std::initializer_list<u64> args) {
   return run(*program_, subprog, args, *this, mode_);
 }
 
+std::optional<u64> Invocation::tail_call(const Program &program, u64 ctx) {
+  if (state_.nr_tail_calls >= kMaxTailCalls) return std::nullopt;
+  state_.nr_tail_calls++;
+  const u64 args[5] = {ctx};
+  const RunResult result = ExecAccess::run(program, 0, args, *this, mode_, false);
+  if (result.aborted()) unwind();
+  return result.r0;
+}
+
+void Invocation::throw_exception(u64 cookie) {
+  exception_ = cookie;
+  raise(AbortReason::kException, state_.insn, 0, {});
+  unwind();
+}
+
+RunResult Invocation::catch_exception(const Program &program, ExecMode mode) {
+  state_.aborted = 0;
+  abort_ = {};
+  const std::optional<u32> callback = program.exception_callback();
+  if (!callback.has_value() || catching_) return {exception_, nullptr};
+  catching_ = true;
+  const RunResult result = bpf::run(program, *callback, {exception_}, *this, mode);
+  catching_ = false;
+  return result;
+}
+
 namespace {
 
 u64 run_landed(const Program &program, u32 subprog, const u64 args[5], u64 top, Invocation &invocation, ExecMode mode) {
@@ -198,7 +225,8 @@ constexpr bool kJitNeedsLanding = false;
 const machine::ContextLocal ExecAccess::current_local_([]() -> void * { return &Invocation::current_; },
                                                        sizeof(Invocation::current_));
 
-RunResult ExecAccess::run(const Program &program, u32 subprog, const u64 args[5], Invocation &inv, ExecMode mode) {
+RunResult ExecAccess::run(const Program &program, u32 subprog, const u64 args[5], Invocation &inv, ExecMode mode,
+                          bool deeper) {
   CHECK(subprog < program.subprogs().size());
   if (mode == ExecMode::kJit && program.jit() == nullptr) mode = ExecMode::kInterp;
   ExecState &state = inv.state_;
@@ -211,7 +239,7 @@ RunResult ExecAccess::run(const Program &program, u32 subprog, const u64 args[5]
   Invocation::current_ = &inv;
   inv.program_ = &program;
   inv.mode_ = mode;
-  inv.nesting_++;
+  inv.nesting_ += deeper;
   u64 r0 = 0;
   const u32 cost = program.subprogs()[subprog].cost();
   state.budget -= cost;
@@ -234,7 +262,7 @@ RunResult ExecAccess::run(const Program &program, u32 subprog, const u64 args[5]
     }
     give_back_stack(stack);
   }
-  inv.nesting_--;
+  inv.nesting_ -= deeper;
   if (state.arena_skips != 0 && inv.nesting_ == 0) [[unlikely]]
     inv.report_arena_skips();
   inv.landing_ = outer_landing;
@@ -246,6 +274,10 @@ RunResult ExecAccess::run(const Program &program, u32 subprog, const u64 args[5]
   if (!state.aborted) {
     Invocation::current_ = outer;
     return {r0, nullptr};
+  }
+  if (inv.nesting_ == 0 && inv.abort_.reason == AbortReason::kException) {
+    Invocation::current_ = outer;
+    return inv.catch_exception(program, mode);
   }
   // The ledger's owner may still ask for the current invocation.
   if (inv.nesting_ == 0 && inv.ledger_ != nullptr) inv.ledger_->release_after_abort(inv);

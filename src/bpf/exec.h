@@ -24,6 +24,7 @@
 #include <initializer_list>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -45,6 +46,7 @@ enum class AbortReason : u8 {
   kCallDepth,
   kTrap,       // an instruction that must never run
   kViolation,  // raised by a helper or kfunc
+  kException,  // bpf_throw(): no fault, and never seen from outside
 };
 const char *abort_reason_name(AbortReason reason);
 
@@ -100,6 +102,8 @@ struct ExecState {
   const ExecEnv *env = nullptr;
   u32 insn = 0;  // the call instruction that runs a helper or kfunc
   u32 aborted = 0;
+  u32 tail_called = 0;  // bpf_tail_call() succeeded: the function that called it ends with its result
+  u32 nr_tail_calls = 0;
   Invocation *owner = nullptr;
   // Stores to arena pages that do not exist, which the outermost run() reports: how many, and the last of them.
   u64 arena_skips = 0;
@@ -171,12 +175,20 @@ class Invocation {
   // Runs a subprogram of the current program as a callback, within this invocation: same budget, one level deeper.
   // After an aborted callback the helper lets go of what it holds and calls unwind().
   RunResult call_back(u32 subprog, std::initializer_list<u64> args);
+  // Runs another program in place of the rest of the function that called the helper, whose result this is to be.
+  // nullopt: there have been too many.
+  std::optional<u64> tail_call(const Program &program, u64 ctx);
+  // The function that called the helper ends when it returns, with its result.
+  void end_caller() { state_.tail_called = 1; }
+  // Ends all runs of the invocation; the outermost returns what the program's exception callback makes of `cookie`.
+  [[noreturn]] void throw_exception(u64 cookie);
 
  private:
   friend struct ExecAccess;
 
   void raise(AbortReason reason, u32 insn, u64 address, std::string detail);
   void report_arena_skips();
+  RunResult catch_exception(const Program &program, ExecMode mode);
 
   ExecState state_;
   const Program *program_ = nullptr;
@@ -186,6 +198,8 @@ class Invocation {
   Ledger *ledger_ = nullptr;
   void *user_data_ = nullptr;
   Holdings holdings_;
+  u64 exception_ = 0;           // what was thrown last
+  bool catching_ = false;       // the exception callback runs
   jmp_buf *landing_ = nullptr;  // of the innermost run on the interpreter
   Abort abort_;
   static inline constinit thread_local Invocation *current_ = nullptr;

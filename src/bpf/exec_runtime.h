@@ -25,7 +25,9 @@ struct ExecAccess {
   static void raise(Invocation &invocation, AbortReason reason, u32 insn, u64 address) {
     invocation.raise(reason, insn, address, {});
   }
-  static RunResult run(const Program &program, u32 subprog, const u64 args[5], Invocation &invocation, ExecMode mode);
+  // A run in place of a function that calls it is not one level deeper.
+  static RunResult run(const Program &program, u32 subprog, const u64 args[5], Invocation &invocation, ExecMode mode,
+                       bool deeper = true);
 
  private:
   static const machine::ContextLocal current_local_;

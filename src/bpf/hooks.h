@@ -19,6 +19,8 @@
 
 #include "bpf/env.h"
 #include "bpf/object.h"
+#include "bpf/perf_event.h"
+#include "bpf/virtual_files.h"
 
 namespace uscx::bpf {
 
@@ -29,22 +31,33 @@ class Prog;
 inline constexpr std::string_view kTracepointPrefix = "btf_trace_";
 
 enum class HookKind : u8 {
-  kTracepoint,  // tp_btf/X, raw_tp/X: typedef btf_trace_X
-  kFunction,    // fentry/X, fexit/X: function X
+  kTracepoint,  // tp_btf/X, raw_tp/X: typedef btf_trace_X; tracepoint/GROUP/X: a record
+  kEvent,       // tracepoint/GROUP/X alone
+  kFunction,    // fentry/X, fexit/X: function X; kprobe/X, kretprobe/X: the registers
 };
 
 struct Hook {
   HookKind kind;
-  const char *name;
+  const char *name;  // of a tracepoint with its group: "sched/sched_switch"
   const char *returns;
   const char *params;      // "(struct task_struct *p, int cpu)", at most eight, as for kfuncs
   const char *never;       // null: it fires; else why not
   u32 nullable_words = 0;  // arguments that may be NULL
+  std::string_view short_name() const;
 };
 
 std::span<const Hook> list_hooks();
-// Its number in the list, or -1.
+// Its number in the list, by the name without its group, or -1.
 s32 find_hook(HookKind kind, std::string_view name);
+// The same for an event, by "sched/sched_switch".
+s32 find_event(std::string_view name);
+
+// What perf_event_open(2) has for probes: numbers of events begin here, and this is the type of those of functions.
+inline constexpr u32 kFirstEventId = 100;
+inline constexpr u32 kKprobeEventType = 8;
+int find_probe(BpfSystem &system, const perf_event_attr &attr, PerfEvent::Probe *probe);
+// The files where user space finds those numbers.
+void add_probe_files(VirtualFiles &files);
 
 // A kernel variable that programs may take as a ksym.
 struct KernelVariable {
@@ -61,8 +74,12 @@ class HookTable {
   explicit HookTable(BpfSystem &system);
   ~HookTable();
 
+  struct Attachment {
+    std::shared_ptr<Prog> prog;
+    u64 cookie;  // what bpf_get_attach_cookie() gives it
+  };
   struct Attached : Deferred {
-    std::vector<std::shared_ptr<Prog>> progs;
+    std::vector<Attachment> list;
   };
   // Null: nobody.
   const Attached *at(u32 hook, bool on_exit = false) const {
@@ -73,13 +90,13 @@ class HookTable {
   void set_listener(std::function<void()> listener) { on_change_ = std::move(listener); }
 
   // -EBUSY if it is there already.
-  int attach(const std::shared_ptr<Prog> &prog, u32 hook, bool on_exit);
+  int attach(const std::shared_ptr<Prog> &prog, u32 hook, bool on_exit, u64 cookie);
   void detach(const Prog &prog, u32 hook, bool on_exit);
   // Nobody is attached any more, as links that are closed later find.
   void clear();
 
  private:
-  void publish(u32 hook, bool on_exit, std::vector<std::shared_ptr<Prog>> progs);
+  void publish(u32 hook, bool on_exit, std::vector<Attachment> list);
 
   BpfSystem &system_;
   // Pairs with at(): whoever sees a list sees what is in it.
@@ -90,18 +107,24 @@ class HookTable {
 
 // Attaches a tracing program where it was loaded for, or a raw tracepoint's to `hook`: a descriptor of its link, or
 // -errno.
-long attach_tracing(const std::shared_ptr<Prog> &prog);
-long attach_tracing(const std::shared_ptr<Prog> &prog, s32 hook);
+long attach_tracing(const std::shared_ptr<Prog> &prog, u64 cookie);
+long attach_tracing(const std::shared_ptr<Prog> &prog, s32 hook, u64 cookie);
+
+// The same for an event of perf_event_open(2), which must be of the program's type.
+long attach_to_event(const std::shared_ptr<Prog> &prog, const std::shared_ptr<PerfEvent> &event, u64 cookie);
 
 // The link of a tracing program; its end detaches.
 class TracingLink final : public Object {
  public:
-  TracingLink(BpfSystem &system, std::shared_ptr<Prog> prog, s32 hook, bool on_exit);
+  // `event` is null for what is not attached through one.
+  TracingLink(BpfSystem &system, std::shared_ptr<Prog> prog, std::shared_ptr<PerfEvent> event, s32 hook, bool on_exit);
   ~TracingLink() override;
   const std::shared_ptr<Prog> &prog() const { return prog_; }
+  bool is_perf() const { return event_ != nullptr; }
 
  private:
   const std::shared_ptr<Prog> prog_;
+  const std::shared_ptr<PerfEvent> event_;
   const s32 hook_;  // -1: a place that never fires and has no line
   const bool on_exit_;
 };

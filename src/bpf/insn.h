@@ -19,9 +19,10 @@
 
 namespace uscx::bpf {
 
-inline constexpr u32 kNumRegs = 11;      // r0..r10
-inline constexpr u32 kFrameBytes = 512;  // of BPF stack below r10
-inline constexpr u32 kMaxCallDepth = 8;  // frames, that of the entry included
+inline constexpr u32 kNumRegs = 11;       // r0..r10
+inline constexpr u32 kFrameBytes = 512;   // of BPF stack below r10
+inline constexpr u32 kMaxCallDepth = 8;   // frames, that of the entry included
+inline constexpr u32 kMaxTailCalls = 33;  // of an invocation
 inline constexpr u64 kMayGotoSteps = 8u << 20;
 
 // What an instruction does. Size, width and operation are in other fields of its row.

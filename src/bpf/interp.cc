@@ -89,6 +89,7 @@ class Frame {
         break;
       case OpKind::kCall:
         op.sub == kCallSubprog ? call_subprog(insn) : call_function();
+        if (std::exchange(state_.tail_called, 0) != 0) return true;
         // What would run past the function's end came back from a call that must not return.
         if (pc_ + 1 == program_.subprog_of(pc_).end) abort(AbortReason::kTrap);
         break;

@@ -556,6 +556,15 @@ class Translator {
     else
       e_.mov_imm(r11, function), e_.call_reg(r11);
     if (counts_) load_budget();
+    if (program_.call_target(index).may_end) end_if_tail_called();
+  }
+
+  void end_if_tail_called() {
+    e_.alu_mem_imm(false, kCmp, STATE(tail_called), 0);
+    const u32 goes_on = e_.jcc8(kEqual);
+    e_.store_imm(STATE(tail_called), 0, 4);
+    epilogue();
+    e_.patch8(goes_on);
   }
 
   void scale(Reg reg, u64 by) {

@@ -2,6 +2,8 @@
 // Maps in maps: what may be put in, what programs find, and how long it lives.
 #include <errno.h>
 
+#include <set>
+
 #include "bpf/exec.h"
 #include "bpf/test_object.h"
 
@@ -93,6 +95,37 @@ TEST_P(NestedTest, OuterMapKeepsInnerOnes) {
   EXPECT_NE(system_->find_object(ObjectKind::kMap, id), nullptr);
   ASSERT_EQ(bpf_map_delete_elem(fd_of("outer"), &index), 0);
   EXPECT_EQ(system_->find_object(ObjectKind::kMap, id), nullptr);
+}
+
+TEST_P(NestedTest, BatchesGoOverTheIds) {
+  constexpr u32 kMaps = 5;
+  const int first = make(BPF_MAP_TYPE_ARRAY, 2);
+  LIBBPF_OPTS(bpf_map_create_opts, opts, .inner_map_fd = static_cast<u32>(first));
+  const int outer = bpf_map_create(BPF_MAP_TYPE_HASH_OF_MAPS, "outer", 8, 4, 16, &opts);
+  ASSERT_GE(outer, 0);
+  std::set<u32> ids, found;
+  for (u64 key = 0; key < kMaps; key++) {
+    const int inner = make(BPF_MAP_TYPE_ARRAY, 2);
+    ids.insert(system_->get<Map>(inner)->id());
+    ASSERT_EQ(bpf_map_update_elem(outer, &key, &inner, BPF_NOEXIST), 0);
+  }
+  u64 keys[16];
+  u32 values[16], place = 0, count = 4;
+  LIBBPF_OPTS(bpf_map_batch_opts, none);
+  int err = bpf_map_lookup_batch(outer, nullptr, &place, keys, values, &count, &none);
+  for (;;) {
+    ASSERT_TRUE(err == 0 || err == -ENOENT) << err;
+    found.insert(values, values + count);
+    if (err != 0) break;
+    count = 4;
+    err = bpf_map_lookup_batch(outer, &place, &place, keys, values, &count, &none);
+  }
+  EXPECT_EQ(found, ids);
+  count = 16;
+  EXPECT_EQ(bpf_map_lookup_and_delete_batch(outer, nullptr, &place, keys, values, &count, &none), -ENOENT);
+  EXPECT_EQ(count, kMaps);
+  u64 next;
+  EXPECT_EQ(bpf_map_get_next_key(outer, nullptr, &next), -ENOENT);
 }
 
 INSTANTIATE_TEST_SUITE_P(Modes, NestedTest, ::testing::Values(ExecMode::kJit, ExecMode::kInterp),

@@ -168,6 +168,31 @@ TEST_P(RingbufTest, MappingsAreTheKernels) {
 
 TEST_P(RingbufTest, Dynptrs) { EXPECT_EQ(run_syscall("dynptrs"), 0u) << env_.logged; }
 
+TEST_P(RingbufTest, OldRecordsMakeWayWhereAsked) {
+  LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_RB_OVERWRITE);
+  EXPECT_LT(bpf_map_create(BPF_MAP_TYPE_USER_RINGBUF, "ring", 0, 0, 4096, &opts), 0);
+  const int fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "ring", 0, 0, 4096, &opts);
+  ASSERT_GE(fd, 0);
+  auto &ring = static_cast<RingbufMap &>(*system_->get<Map>(fd));
+  Event event{};
+  for (u64 i = 0; i < 500; i++) {
+    event.number = i;
+    ASSERT_EQ(ring.output(&event, sizeof(event), 0), 0);
+    ASSERT_LT(ring.query(BPF_RB_AVAIL_DATA), 4096u);
+  }
+  const u64 oldest = ring.query(BPF_RB_OVERWRITE_POS);
+  EXPECT_EQ(ring.query(BPF_RB_PROD_POS), 500u * 24);
+  EXPECT_EQ(oldest, (500 - 170) * 24u) << "as many as fit";
+  // A record that is being written is not written over.
+  void *const open = ring.reserve(sizeof(event));
+  ASSERT_NE(open, nullptr);
+  u32 more = 0;
+  while (ring.output(&event, sizeof(event), 0) == 0 && more < 1000) more++;
+  EXPECT_EQ(more, 169u);
+  ring.commit(open, 0, false);
+  EXPECT_EQ(ring.output(&event, sizeof(event), 0), 0);
+}
+
 INSTANTIATE_TEST_SUITE_P(Modes, RingbufTest, ::testing::Values(ExecMode::kJit, ExecMode::kInterp),
                          [](const auto &info) { return info.param == ExecMode::kJit ? "jit" : "interp"; });
 

@@ -13,7 +13,7 @@ namespace uscx::bpf {
 
 Object::Object(BpfSystem &system, ObjectKind kind, std::string name)
     : system_(system), kind_(kind), name_(std::move(name)) {
-  static constexpr const char *kKindNames[] = {"bpf-map", "bpf-prog", "btf", "bpf_link", "[perf_event]"};
+  static constexpr const char *kKindNames[] = {"bpf-map", "bpf-prog", "btf", "bpf_link", "[perf_event]", "bpf_iter"};
   memfd_ = memfd_create(kKindNames[static_cast<int>(kind)], MFD_CLOEXEC);
   CHECK(memfd_ >= 0, "memfd_create: errno {}; raise the limit of open files (ulimit -n)", errno);
   struct stat st;

@@ -22,8 +22,8 @@ class BpfSystem;
 // The kernel's ENOTSUPP, which leaks to user space here and there and which the C library has no name for.
 inline constexpr int kENotSupp = 524;
 
-enum class ObjectKind : u8 { kMap, kProg, kBtf, kLink, kPerfEvent };
-inline constexpr int kNrObjectKinds = 5;
+enum class ObjectKind : u8 { kMap, kProg, kBtf, kLink, kPerfEvent, kIterator };
+inline constexpr int kNrObjectKinds = 6;
 
 class Object : public std::enable_shared_from_this<Object> {
  public:

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "bpf/bpf_system.h"
+#include "bpf/hooks.h"
 #include "bpf/region.h"
 
 namespace uscx::bpf {
@@ -35,17 +36,22 @@ int PerfEvent::create(BpfSystem &system, const perf_event_attr &attr, int pid, i
                       std::shared_ptr<PerfEvent> *out) {
   if (pid == -1 && cpu < 0) return -EINVAL;
   if (cpu >= static_cast<int>(system.nr_cpus())) return -EINVAL;
-  if (!modelled(attr)) {
+  Probe probe;
+  const bool is_probe = attr.type == PERF_TYPE_TRACEPOINT || attr.type == kKprobeEventType;
+  if (is_probe) {
+    if (int err = find_probe(system, attr, &probe); err != 0) return err;
+  } else if (!modelled(attr)) {
     system.log(fmt::format("bpf: perf_event_open: event {} of type {} is not modelled", u64{attr.config}, attr.type));
     return -ENOENT;
   }
   const bool output = attr.type == PERF_TYPE_SOFTWARE && attr.config == PERF_COUNT_SW_BPF_OUTPUT;
-  if (pid != -1 || attr.sample_type & (output ? ~u64{PERF_SAMPLE_RAW} : ~u64{0}) ||
-      (!output && attr.sample_period != 0)) {
+  if ((pid != -1 && !is_probe) || attr.sample_type & (output ? ~u64{PERF_SAMPLE_RAW} : ~u64{0})) {
     system.log("bpf: perf_event_open: events of tasks and sampling are not implemented");
     return -EOPNOTSUPP;
   }
   *out = std::make_shared<PerfEvent>(system, attr, cpu);
+  (*out)->is_probe_ = is_probe;
+  (*out)->probe_ = probe;
   return 0;
 }
 

@@ -23,6 +23,13 @@ class PerfEvent final : public Object {
   // such event.
   static int create(BpfSystem &system, const perf_event_attr &attr, int pid, int cpu, std::shared_ptr<PerfEvent> *out);
   PerfEvent(BpfSystem &system, const perf_event_attr &attr, int cpu);
+  // An event that is a place in the kernel, for programs to be attached to (hooks.h).
+  struct Probe {
+    s32 hook = -1;  // its number; -1: one where nothing ever happens
+    bool tracepoint = false;
+    bool on_exit = false;
+  };
+  const Probe *probe() const { return is_probe_ ? &probe_ : nullptr; }
   ~PerfEvent() override;
 
   int cpu() const { return cpu_; }
@@ -49,6 +56,8 @@ class PerfEvent final : public Object {
   bool append(u32 type, const void *body, u32 body_size, const void *data, u32 data_size);
   void copy_in(u64 at, const void *from, u64 size);
 
+  bool is_probe_ = false;
+  Probe probe_;
   const u32 type_;
   const u64 config_;
   const int cpu_;

@@ -13,8 +13,10 @@
 #include "bpf/exec.h"
 #include "bpf/helper.h"
 #include "bpf/hooks.h"
+#include "bpf/iter_link.h"
 #include "bpf/kfunc.h"
 #include "bpf/maps/arena_map.h"
+#include "bpf/maps/prog_array.h"
 #include "bpf/prog.h"
 #include "bpf/program.h"
 #include "bpf/user_memory.h"
@@ -38,14 +40,12 @@ constexpr u32 kKnownFlags = BPF_F_STRICT_ALIGNMENT | BPF_F_ANY_ALIGNMENT | BPF_F
 // Types that something here runs. Programs of the others load (feature probes do it) and can be attached to nothing.
 bool type_runs(u32 type) {
   return type == BPF_PROG_TYPE_STRUCT_OPS || type == BPF_PROG_TYPE_SYSCALL || type == BPF_PROG_TYPE_TRACING ||
-         type == BPF_PROG_TYPE_RAW_TRACEPOINT;
+         type == BPF_PROG_TYPE_RAW_TRACEPOINT || type == BPF_PROG_TYPE_KPROBE || type == BPF_PROG_TYPE_TRACEPOINT;
 }
 
 bool type_loads(u32 type) {
   switch (type) {
     case BPF_PROG_TYPE_SOCKET_FILTER:
-    case BPF_PROG_TYPE_KPROBE:
-    case BPF_PROG_TYPE_TRACEPOINT:
     case BPF_PROG_TYPE_PERF_EVENT:
     case BPF_PROG_TYPE_CGROUP_SOCK: return true;
     default: return type_runs(type);
@@ -68,6 +68,7 @@ class ProgLoader {
   int check_member();
   int read_insns();
   int read_func_info();
+  void find_exception_callback(const std::vector<bpf_func_info> &records);
   int read_line_info();
   int bind_fd_array();
   int resolve();
@@ -141,6 +142,10 @@ int ProgLoader::read_attr(Prog::Attr *out) {
       return fail(-EINVAL,
                   fmt::format("attach_btf_id {} is not a {}", out->attach_btf_id, tracepoint ? "typedef" : "function"));
     const std::string_view name = system_.kernel_btf().type_name(out->attach_btf_id);
+    const bool iterates = out->expected_attach_type == BPF_TRACE_ITER;
+    if (iterates &&
+        (!name.starts_with(kIteratorPrefix) || find_iterator(name.substr(kIteratorPrefix.size())) == nullptr))
+      return fail(-EINVAL, fmt::format("attach_btf_id {} ({}) is not an iterator", out->attach_btf_id, name));
     if (tracepoint && !name.starts_with(kTracepointPrefix))
       return fail(-EINVAL, fmt::format("attach_btf_id {} points to wrong type name {}", out->attach_btf_id, name));
   }
@@ -231,7 +236,24 @@ int ProgLoader::read_func_info() {
       return fail(-EINVAL, fmt::format("invalid type id {} in func info", record.type_id));
     options_.subprogs[record.insn_off] = btf__name_by_offset(btf, func->name_off);
   }
+  if (!records.empty()) find_exception_callback(records);
   return 0;
+}
+
+// The program's own function names the one that exceptions end in by a tag.
+void ProgLoader::find_exception_callback(const std::vector<bpf_func_info> &records) {
+  constexpr std::string_view kTag = "exception_callback:";
+  const struct btf *btf = prog_->attr().btf->parsed();
+  for (u32 id = 1; id < btf__type_cnt(btf); id++) {
+    const btf_type *tag = btf__type_by_id(btf, id);
+    if (!btf_is_decl_tag(tag) || tag->type != records[0].type_id) continue;
+    std::string_view name = btf__name_by_offset(btf, tag->name_off);
+    if (!name.starts_with(kTag)) continue;
+    name.remove_prefix(kTag.size());
+    for (const auto &[start, function] : options_.subprogs) {
+      if (function == name) options_.exception_callback = start;
+    }
+  }
 }
 
 int ProgLoader::read_line_info() {
@@ -333,6 +355,8 @@ int ProgLoader::resolve_map_reference(u32 index, bool by_index, bool value) {
   } else {
     map_loads_[index] = map.get();
   }
+  if (auto *programs = dynamic_cast<ProgArray *>(map.get()); programs != nullptr && !programs->fits(*prog_))
+    return fail(-EINVAL, fmt::format("map {} is for programs of another kind", map->name()));
   prog_->bind_map(map);
   insn[0].src_reg = kImm64Plain;
   insn[0].imm = static_cast<s32>(address);
@@ -444,6 +468,7 @@ int ProgLoader::resolve_helper(u32 index) {
     target.inline_op.kind = InlineOp::Kind::kEnvLoad;
     target.inline_op.env = {offsetof(ExecEnv, current_task), sizeof(u64)};
   }
+  target.may_end = id == BPF_FUNC_tail_call;
   verify_.helpers[index] = id;
   options_.calls[index] = target;
   return 0;
@@ -463,6 +488,12 @@ VerifyRules ProgLoader::rules() const {
       rules = {.caller = "a tracing program", .groups = kAny | kIdle | kCid | kCpuForm};
       break;
     default: rules = {.caller = "a program of this type", .groups = 0}; break;
+  }
+  if (attr.type == BPF_PROG_TYPE_TRACING && attr.expected_attach_type == BPF_TRACE_ITER) {
+    const std::string_view name = system_.kernel_btf().type_name(attr.attach_btf_id);
+    const Iterator &iterator = *find_iterator(name.substr(kIteratorPrefix.size()));
+    rules.nullable_words = iterator.nullable_words;
+    rules.args = iterator.args();
   }
   rules.sleepable = prog_->sleepable();
   return rules;

@@ -70,6 +70,7 @@ struct CallTarget {
   void *fn = nullptr;
   const CallDesc *desc = nullptr;
   InlineOp inline_op;
+  bool may_end = false;  // afterwards ExecState::tail_called says whether the calling function ends with its result
 };
 
 // Source line of an instruction and of those after it, up to the next entry (from .BTF.ext).
@@ -102,17 +103,18 @@ enum class Access : u8 {
 
 struct ProgramOptions {
   std::string name;
-  std::map<u32, CallTarget> calls;      // by slot of the call instruction (helpers and kfuncs)
-  std::vector<u32> traps;               // slots that must never run (poisoned or unreachable instructions)
-  std::map<u32, std::string> subprogs;  // known starts and names, from .BTF.ext; others are found from calls
-  std::vector<SourceLine> lines;        // sorted by insn
-  u64 arena_base = 0;                   // where addr_space_cast leads to; a multiple of 4 GiB
-  u64 arena_user_base = 0;              // base of the same arena as user space sees it, for casts to it
-  u64 arena_user_high = 0;              // the same where casts do not add it
-  bool ctx_is_region_ptr = true;        // r1 at entry points into the region: loads through it need no check
-  u32 ctx_pointer_words = 0;            // bit i: 64-bit word i of the context is NULL or points into the region
-  bool explore = false;                 // shared memory accesses and calls tell explore mode
-  bool jit = true;                      // translate now; else the program runs on the interpreter alone
+  std::map<u32, CallTarget> calls;        // by slot of the call instruction (helpers and kfuncs)
+  std::vector<u32> traps;                 // slots that must never run (poisoned or unreachable instructions)
+  std::map<u32, std::string> subprogs;    // known starts and names, from .BTF.ext; others are found from calls
+  std::vector<SourceLine> lines;          // sorted by insn
+  u64 arena_base = 0;                     // where addr_space_cast leads to; a multiple of 4 GiB
+  u64 arena_user_base = 0;                // base of the same arena as user space sees it, for casts to it
+  u64 arena_user_high = 0;                // the same where casts do not add it
+  bool ctx_is_region_ptr = true;          // r1 at entry points into the region: loads through it need no check
+  u32 ctx_pointer_words = 0;              // bit i: 64-bit word i of the context is NULL or points into the region
+  std::optional<u32> exception_callback;  // the start of the function that bpf_throw() ends in
+  bool explore = false;                   // shared memory accesses and calls tell explore mode
+  bool jit = true;                        // translate now; else the program runs on the interpreter alone
 };
 
 struct WildLoad {
@@ -152,6 +154,11 @@ class Program {
   // a callback turn it back with callback_subprog().
   static u64 callback_value(u32 subprog) { return kCallbackBase + u64{subprog} * 16; }
   std::optional<u32> callback_subprog(u64 value) const;
+  // The subprogram that bpf_throw() ends in.
+  std::optional<u32> exception_callback() const {
+    if (!options_.exception_callback.has_value()) return std::nullopt;
+    return subprog_of_[*options_.exception_callback];
+  }
 
   // nullptr when there is no line for it.
   const SourceLine *source_line(u32 insn) const;

@@ -28,7 +28,8 @@ ScanTarget ScanTarget::of_system(BpfSystem &system) {
       if (type->is_implemented(member)) target.ops_members->insert(member);
     }
   }
-  for (const char *section : {"tp_btf", "fentry", "fentry.s", "fexit", "fexit.s", "raw_tp", "raw_tracepoint"})
+  for (const char *section : {"tp_btf", "fentry", "fentry.s", "fexit", "fexit.s", "raw_tp", "raw_tracepoint", "kprobe",
+                              "kretprobe", "tracepoint", "tp", "perf_event", "iter", "iter.s"})
     target.programs.insert(section);
   target.note_of = section_note;
   target.has_variable = [&system](std::string_view name) { return system.env().ksym_address(name) != nullptr; };

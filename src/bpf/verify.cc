@@ -420,6 +420,7 @@ bool Verifier::call(Path *path, const Insn &insn) {
   }
   if (const auto kfunc = input_.kfuncs.find(index); kfunc != input_.kfuncs.end()) {
     call_kfunc(&state, index, *kfunc->second);
+    if (std::strcmp(kfunc->second->name, "bpf_throw") == 0) return false;
   } else if (const auto helper = input_.helpers.find(index); helper != input_.helpers.end()) {
     call_helper(&state, index, helper->second);
   } else {

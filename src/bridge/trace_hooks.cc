@@ -9,6 +9,7 @@
 #include "bridge/env.h"
 #include "bridge/host.h"
 #include "bridge/scx_ops.h"
+#include "bridge/trace_contexts.h"
 
 namespace uscx::bridge {
 
@@ -67,32 +68,34 @@ void TraceHookRunner::fire(TracePoint point, u64 a0, u64 a1, u64 a2, u64 a3) {
   const bpf::HookTable::Attached *attached = table_->at(place.hook, place.on_exit);
   if (attached == nullptr) return;
   const u64 args[] = {a0, a1, a2, a3};
-  run(*attached, args, std::size(args));
+  run(*attached, place.hook, place.on_exit, args);
 }
 
 void TraceHookRunner::fire_function(std::string_view name, bool on_exit, std::initializer_list<u64> args) {
   const s32 hook = bpf::find_hook(bpf::HookKind::kFunction, name);
   CHECK(hook >= 0, "no hook {}", name);
   const bpf::HookTable::Attached *attached = table_->at(static_cast<u32>(hook), on_exit);
-  if (attached != nullptr) run(*attached, args.begin(), args.size());
+  if (attached != nullptr) run(*attached, static_cast<u32>(hook), on_exit, {args.begin(), args.size()});
 }
 
-void TraceHookRunner::run(const bpf::HookTable::Attached &attached, const u64 *args, size_t nr_args) {
+void TraceHookRunner::run(const bpf::HookTable::Attached &attached, u32 hook, bool on_exit, std::span<const u64> args) {
   CallFrame frame;
-  std::copy(args, args + nr_args, frame.args());
+  std::copy(args.begin(), args.end(), frame.args());
+  const int pid = static_cast<int>(host_.system().env().current_pid_tgid());
   const bpf::BpfSystem::Scope scope(host_.system());
   const bpf::ExecEnv &env = host_.exec_env();
   std::vector<const bpf::Prog *> &running =
       running_[machine::exec().on_cpu ? machine::this_cpu() : running_.size() - 1];
   // It acts for its own scheduler, not for the one whose callback is under way.
   const BpfOps::Outside outside;
-  for (const std::shared_ptr<bpf::Prog> &prog : attached.progs) {
+  for (const auto &[prog, cookie] : attached.list) {
     if (std::find(running.begin(), running.end(), prog.get()) != running.end()) continue;
     running.push_back(prog.get());
     if (machine::exec().on_cpu) machine::charge(machine::Cost::bpf_callback);
     bpf::Invocation invocation(&env);
-    const bpf::RunResult result =
-        bpf::run(*prog->program(), reinterpret_cast<u64>(frame.args()), invocation, host_.exec_mode());
+    invocation.set_user_data(reinterpret_cast<void *>(cookie));
+    const u64 context = trace_context(frame, *prog, bpf::list_hooks()[hook], args, on_exit, pid);
+    const bpf::RunResult result = bpf::run(*prog->program(), context, invocation, host_.exec_mode());
     invocation.release_holdings();
     running.pop_back();
     if (result.aborted()) host_.system().env().program_aborted(*prog, *result.abort);

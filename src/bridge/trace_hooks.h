@@ -6,6 +6,7 @@
 #define USCX_BRIDGE_TRACE_HOOKS_H_
 
 #include <initializer_list>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -27,7 +28,7 @@ class TraceHookRunner final : public sched::TraceHooks {
   void fire_function(std::string_view name, bool on_exit, std::initializer_list<u64> args);
 
  private:
-  void run(const bpf::HookTable::Attached &attached, const u64 *args, size_t nr_args);
+  void run(const bpf::HookTable::Attached &attached, u32 hook, bool on_exit, std::span<const u64> args);
 
   Host &host_;
   bpf::HookTable *table_ = nullptr;

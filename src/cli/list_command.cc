@@ -4,6 +4,8 @@
 #include <cstdio>
 
 #include "bpf/helper.h"
+#include "bpf/hooks.h"
+#include "bpf/iter_link.h"
 #include "bpf/kfunc.h"
 #include "bpf/map.h"
 #include "cli/command.h"
@@ -77,6 +79,18 @@ void list_maps() {
   for (const bpf::MapTypeEntry *type : bpf::list_map_types()) fmt::print("{:>4} {}\n", type->type, type->name);
 }
 
+void list_hooks() {
+  static constexpr size_t kNameColumns = 24;
+  for (const bpf::Hook &hook : bpf::list_hooks()) {
+    const char *sections = hook.kind == bpf::HookKind::kTracepoint ? "tp_btf, raw_tp, tracepoint"
+                           : hook.kind == bpf::HookKind::kEvent    ? "tracepoint"
+                                                                   : "fentry, fexit, kprobe, kretprobe";
+    const std::string never = hook.never ? fmt::format("; never fires: {}", hook.never) : "";
+    print_entry("", hook.name, kNameColumns, sections + never);
+  }
+  for (const bpf::Iterator &iterator : bpf::list_iterators()) print_entry("", iterator.name, kNameColumns, "iter");
+}
+
 void list_alloc_sites() {
   for (u32 i = 0; i < static_cast<u32>(machine::AllocSite::count); i++) {
     const auto site = static_cast<machine::AllocSite>(i);
@@ -95,6 +109,7 @@ constexpr List kLists[] = {
     {"kfuncs", "kernel functions that programs may call", list_kfuncs},
     {"helpers", "BPF helpers, with their numbers", list_helpers},
     {"maps", "map types, with their numbers", list_maps},
+    {"hooks", "what tracing programs and iterators are for, and which never fire", list_hooks},
     {"alloc-sites", "what of a load --fail-alloc can let fail", list_alloc_sites},
 };
 

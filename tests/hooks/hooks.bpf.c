@@ -10,7 +10,8 @@ struct count {
   u64 wrong;
 };
 struct count on_switch, on_waking, on_wakeup, on_wakeup_new, on_migrate, on_exit, on_new, on_tick, on_tick_exit, on_reg,
-    on_reg_exit, on_unreg, on_raw_switch, on_futex, on_rename, on_mkdir, on_rmdir, on_attach;
+    on_reg_exit, on_unreg, on_raw_switch, on_futex, on_rename, on_mkdir, on_rmdir, on_attach, on_record, on_move_record,
+    on_probe, on_probe_exit, on_kick_probe, on_futex_record;
 u32 groups_seen;
 u64 last_next_pid, tick_cpus, tick_kicks, nested;
 u32 llc_of[64], preempt_count, rq_cpu[64];
@@ -176,6 +177,97 @@ int BPF_PROG(see_futex, u32 *uaddr, unsigned int flags, int nr_wake, u32 bitset,
 SEC("tp_btf/task_rename")
 int BPF_PROG(see_rename, struct task_struct *task, const char *comm) {
   COUNT(on_rename, false);
+  return 0;
+}
+
+// --- Records and registers ---
+
+SEC("tracepoint/sched/sched_switch")
+int see_record(struct trace_event_raw_sched_switch *ctx) {
+  struct task_struct *current = bpf_get_current_task_btf();
+  COUNT(on_record, ctx->prev_pid != ctx->next_pid && ctx->prev_pid == current->pid && ctx->ent.pid == current->pid &&
+                       ctx->prev_comm[0] == current->comm[0] && ctx->next_prio > 0);
+  return 0;
+}
+
+SEC("tp/sched/sched_migrate_task")
+int see_move_record(struct trace_event_raw_sched_migrate_task *ctx) {
+  const char *comm = (const char *)ctx + (ctx->__data_loc_comm & 0xffff);
+  COUNT(on_move_record, ctx->orig_cpu != ctx->dest_cpu && comm[0] && ctx->__data_loc_comm >> 16 > 1);
+  return 0;
+}
+
+SEC("kprobe/scx_tick")
+int BPF_KPROBE(see_probe, struct rq *rq) {
+  COUNT(on_probe, BPF_CORE_READ(rq, cpu) == bpf_get_smp_processor_id());
+  return 0;
+}
+
+SEC("kretprobe/bpf_scx_reg")
+int BPF_KRETPROBE(see_probe_exit, int ret) {
+  COUNT(on_probe_exit, ret == 0);
+  return 0;
+}
+
+SEC("kprobe/scx_bpf_kick_cpu")
+int see_kick_probe(struct pt_regs *ctx) {
+  COUNT(on_kick_probe, false);
+  return 0;
+}
+
+SEC("tracepoint/syscalls/sys_enter_futex")
+int see_futex_record(void *ctx) {
+  COUNT(on_futex_record, false);
+  return 0;
+}
+
+u64 cookie;
+
+// Attached by hand.
+SEC("tracepoint")
+int see_cookie(void *ctx) {
+  cookie = bpf_get_attach_cookie(ctx);
+  return 0;
+}
+
+SEC("perf_event")
+int see_sample(void *ctx) { return 0; }
+
+// --- Iterators ---
+
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __type(key, u32);
+  __type(value, u64);
+  __uint(max_entries, 8);
+} squares SEC(".maps");
+
+u64 nr_tasks;
+
+SEC("iter/task")
+int list_tasks(struct bpf_iter__task *ctx) {
+  struct seq_file *seq = ctx->meta->seq;
+  struct task_struct *task = ctx->task;
+
+  if (!task) {
+    BPF_SEQ_PRINTF(seq, "%llu tasks\n", ctx->meta->seq_num);
+    return 0;
+  }
+  BPF_SEQ_PRINTF(seq, "%d %s\n", task->pid, task->comm);
+  return 0;
+}
+
+SEC("?iter/task")
+int unchecked_task(struct bpf_iter__task *ctx) { return ctx->task->pid; }
+
+SEC("iter/bpf_map_elem")
+int list_squares(struct bpf_iter__bpf_map_elem *ctx) {
+  u32 *key = ctx->key;
+  u64 *value = ctx->value;
+
+  if (!key || !value) return 0;
+  BPF_SEQ_PRINTF(ctx->meta->seq, "%u:%llu ", *key, *value);
+  *value += 1;
   return 0;
 }
 

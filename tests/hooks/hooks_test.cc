@@ -4,11 +4,17 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <gtest/gtest.h>
+#include <linux/perf_event.h>
+#include <unistd.h>
+
+#include <sstream>
 
 #include "bridge/host.h"
 #include "sched/cgroup.h"
 #include "schedulers/common/scx_user.h"
 #include "workload/workload.h"
+
+extern "C" int uscx_libbpf_close(int fd);
 
 namespace uscx {
 namespace {
@@ -43,6 +49,8 @@ class HooksTest : public testing::Test {
     auto object = ScxObject::open_file(HOOKS_OBJECT, environment);
     ASSERT_TRUE(object.ok()) << object.message();
     object_ = object.take();
+    // It is for a map that only its user knows.
+    bpf_program__set_autoattach(bpf_object__find_program_by_name(object_->object(), "list_squares"), false);
     const Status loaded = object_->load();
     ASSERT_TRUE(loaded.ok()) << loaded.message() << schedulers::libbpf_log();
   }
@@ -58,6 +66,22 @@ class HooksTest : public testing::Test {
     launcher.launch(plan.take());
     host_->machine().run_until(300 * kNsPerMs);
     counter_.counting = false;
+  }
+  // What an iterator's program writes.
+  static std::string read_iterator(const bpf_program *program, bpf_iter_link_info *info) {
+    LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = info, .link_info_len = info ? u32{sizeof(*info)} : 0);
+    bpf_link *link = bpf_program__attach_iter(program, &opts);
+    EXPECT_NE(link, nullptr) << errno;
+    if (link == nullptr) return "";
+    const int fd = bpf_iter_create(bpf_link__fd(link));
+    EXPECT_GE(fd, 0) << fd;
+    std::string text;
+    char buffer[100];
+    for (ssize_t bytes; (bytes = ::read(fd, buffer, sizeof(buffer))) > 0;)
+      text.append(buffer, static_cast<size_t>(bytes));
+    uscx_libbpf_close(fd);
+    bpf_link__destroy(link);
+    return text;
   }
   u64 calls(const std::string &name) { return static_cast<u64>(object_->variable(name + ".calls")); }
   void TearDown() override {
@@ -125,6 +149,100 @@ TEST_F(HooksTest, ControlGroups) {
     EXPECT_EQ(object_->variable(std::string(name) + ".wrong"), 0) << name;
   // Its own, its task group's and init's: programs have given back theirs.
   EXPECT_EQ(host_->kernel().cgroups().find("/a/b")->refs, 3u);
+}
+
+TEST_F(HooksTest, RecordsAndRegistersSayWhatTheArgumentsSay) {
+  start(true);
+  run();
+  EXPECT_EQ(calls("on_record"), calls("on_switch"));
+  EXPECT_EQ(calls("on_move_record"), calls("on_migrate"));
+  EXPECT_GT(calls("on_move_record"), 0u);
+  EXPECT_EQ(calls("on_probe"), calls("on_tick"));
+  EXPECT_EQ(calls("on_probe_exit"), 1u);
+  for (const char *name : {"on_record", "on_move_record", "on_probe", "on_probe_exit"})
+    EXPECT_EQ(object_->variable(std::string(name) + ".wrong"), 0) << name;
+  EXPECT_EQ(calls("on_kick_probe") + calls("on_futex_record"), 0u);
+  EXPECT_NE(log_.find("see_kick_probe is attached and never fires: nothing here enters it"), std::string::npos) << log_;
+  EXPECT_NE(log_.find("see_futex_recor is attached and never fires: tasks make no"), std::string::npos) << log_;
+}
+
+TEST_F(HooksTest, ProbesOfWhatIsNotThereAreRefused) {
+  start(true);
+  bpf_program *program = bpf_object__find_program_by_name(object_->object(), "see_kick_probe");
+  EXPECT_EQ(bpf_program__attach_kprobe(program, false, "no_such_function"), nullptr);
+  EXPECT_EQ(errno, ENOENT);
+  EXPECT_EQ(bpf_program__attach_tracepoint(program, "sched", "sched_switch"), nullptr);
+  EXPECT_EQ(errno, EINVAL) << "a program for functions";
+  program = bpf_object__find_program_by_name(object_->object(), "see_record");
+  EXPECT_EQ(bpf_program__attach_tracepoint(program, "sched", "no_such_event"), nullptr);
+  EXPECT_EQ(errno, ENOENT);
+}
+
+TEST_F(HooksTest, CookiesSayWhichLinkItWas) {
+  start(true);
+  bpf_program *program = bpf_object__find_program_by_name(object_->object(), "see_cookie");
+  LIBBPF_OPTS(bpf_tracepoint_opts, opts, .bpf_cookie = 77);
+  bpf_link *link = bpf_program__attach_tracepoint_opts(program, "task", "task_newtask", &opts);
+  ASSERT_NE(link, nullptr) << errno;
+  run();
+  EXPECT_EQ(object_->variable("cookie"), 77);
+  bpf_link__destroy(link);
+}
+
+TEST_F(HooksTest, SamplesNeverCome) {
+  start(true);
+  perf_event_attr attr = {};
+  attr.type = PERF_TYPE_SOFTWARE;
+  attr.size = sizeof(attr);
+  attr.config = PERF_COUNT_SW_CPU_CLOCK;
+  attr.freq = 1;
+  attr.sample_freq = 100;
+  const int fd = host_->system().perf_event_open(&attr, -1, 0, -1, 0);
+  ASSERT_GE(fd, 0);
+  bpf_program *program = bpf_object__find_program_by_name(object_->object(), "see_sample");
+  bpf_link *link = bpf_program__attach_perf_event(program, fd);
+  ASSERT_NE(link, nullptr) << errno;
+  EXPECT_NE(log_.find("see_sample is attached and never fires: performance events take no"), std::string::npos) << log_;
+  bpf_link__destroy(link);
+}
+
+TEST_F(HooksTest, IteratorsGoOverTasksInOrderOfTheirNumbers) {
+  start(true);
+  run();
+  const bpf_program *program = bpf_object__find_program_by_name(object_->object(), "list_tasks");
+  const std::string text = read_iterator(program, nullptr);
+  std::istringstream lines(text);
+  std::string line, first;
+  int previous = 0, count = 0;
+  while (std::getline(lines, line) && !line.ends_with(" tasks")) {
+    const int pid = std::stoi(line);
+    EXPECT_GT(pid, previous) << text;
+    previous = pid;
+    if (count++ == 0) first = line;
+  }
+  EXPECT_EQ(line, fmt::format("{} tasks", count));
+  EXPECT_EQ(count, static_cast<int>(host_->kernel().nr_tasks()));
+  EXPECT_EQ(first, "1 init");
+  bpf_iter_link_info one = {};
+  one.task.tid = static_cast<u32>(previous);
+  EXPECT_TRUE(read_iterator(program, &one).ends_with("1 tasks\n"));
+}
+
+TEST_F(HooksTest, IteratorsGoOverElements) {
+  start(true);
+  const int map = bpf_map__fd(bpf_object__find_map_by_name(object_->object(), "squares"));
+  for (u32 key = 1; key <= 3; key++) {
+    const u64 value = key * key;
+    ASSERT_EQ(bpf_map_update_elem(map, &key, &value, BPF_ANY), 0);
+  }
+  const bpf_program *program = bpf_object__find_program_by_name(object_->object(), "list_squares");
+  bpf_iter_link_info info = {};
+  info.map.map_fd = static_cast<u32>(map);
+  const std::string text = read_iterator(program, &info);
+  for (const char *pair : {"1:1 ", "2:4 ", "3:9 "}) EXPECT_NE(text.find(pair), std::string::npos) << text;
+  EXPECT_NE(read_iterator(program, &info).find("3:10 "), std::string::npos);
+  EXPECT_EQ(bpf_program__attach_iter(program, nullptr), nullptr);
+  EXPECT_EQ(errno, EBADF) << "no map";
 }
 
 TEST_F(HooksTest, TheInterpreterSeesTheSame) {

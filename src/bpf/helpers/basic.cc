@@ -90,4 +90,9 @@ USCX_HELPER(BPF_FUNC_this_cpu_ptr, this_cpu_ptr, void *, (void *variable)) {
   return env().per_cpu_address(variable, cpu);
 }
 
+// Whoever runs a program that is attached hands its cookie on with the invocation.
+USCX_HELPER(BPF_FUNC_get_attach_cookie, get_attach_cookie, u64, (u64)) {
+  return reinterpret_cast<u64>(Invocation::current()->user_data());
+}
+
 }  // namespace uscx::bpf

@@ -8,6 +8,7 @@
 #include "bpf/helper.h"
 #include "bpf/map.h"
 #include "bpf/maps/local_storage_map.h"
+#include "bpf/maps/prog_array.h"
 #include "bpf/prog.h"
 #include "machine/explore_hooks.h"
 
@@ -18,7 +19,7 @@ namespace {
 // Keyless types have no element operations: a verifier would refuse the program.
 void check_keyed(const char *who, Map *map) {
   if (map->key_size() == 0 || map->type() == BPF_MAP_TYPE_TASK_STORAGE || map->type() == BPF_MAP_TYPE_CGRP_STORAGE ||
-      map->type() == BPF_MAP_TYPE_STRUCT_OPS)
+      map->type() == BPF_MAP_TYPE_STRUCT_OPS || map->type() == BPF_MAP_TYPE_PROG_ARRAY)
     Invocation::current()->violation("helper {}: not for maps of type {}", who, map_type_name(map->type()));
 }
 
@@ -168,6 +169,18 @@ USCX_HELPER(BPF_FUNC_loop, loop, s64, (u32 nr_loops, u64 callback, u64 ctx, u64 
     if (result.r0 != 0) return i + 1;
   }
   return nr_loops;
+}
+
+// A result is the calling function's, which ends with it; without one the helper fails, and the function goes on.
+USCX_HELPER(BPF_FUNC_tail_call, tail_call, s64, (u64 ctx, Map *map, u32 index)) {
+  if (map->type() != BPF_MAP_TYPE_PROG_ARRAY)
+    Invocation::current()->violation("helper bpf_tail_call: not for maps of type {}", map_type_name(map->type()));
+  Prog *prog = static_cast<ProgArray *>(map)->at(index);
+  if (prog == nullptr) return -ENOENT;
+  const std::optional<u64> result = Invocation::current()->tail_call(*prog->program(), ctx);
+  if (!result.has_value()) return -ENOENT;
+  Invocation::current()->end_caller();
+  return static_cast<s64>(*result);
 }
 
 // The old pointer comes from memory that a stray store may have changed, so it is handed on as a plain number.

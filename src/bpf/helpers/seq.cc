@@ -2,12 +2,19 @@
 // Helpers with which iterators write their text.
 #include <errno.h>
 
+#include <algorithm>
+#include <cstdarg>
+#include <cstdio>
 #include <cstring>
+
+#include <bpf/btf.h>
 
 #include "bpf/bpf_system.h"
 #include "bpf/exec.h"
+#include "bpf/fault.h"
 #include "bpf/format.h"
 #include "bpf/helper.h"
+#include "bpf/region.h"
 #include "bpf/seq_file.h"
 
 namespace uscx::bpf {
@@ -40,6 +47,64 @@ USCX_HELPER(BPF_FUNC_seq_printf, seq_printf, s64,
   if (int err = format_words({format, std::strlen(format)}, {data, data_len / sizeof(u64)}, program_strings(), &text);
       err != 0)
     return err;
+  return to->write(text);
+}
+
+namespace {
+
+// The text of an object of a kernel type; libbpf knows how the kernel writes them.
+int describe(const char *who, int arg, const btf_ptr *described, u32 described_size, u64 flags, std::string *text) {
+  if (described_size != sizeof(btf_ptr) || flags & ~u64{BTF_F_COMPACT | BTF_F_NONAME | BTF_F_PTR_RAW | BTF_F_ZERO})
+    return -EINVAL;
+  Guard::readable(who, arg, described, described_size);
+  const struct btf *btf = BpfSystem::current()->kernel_btf().parsed();
+  if (described->flags != 0 || described->type_id == 0 || described->type_id >= btf__type_cnt(btf)) return -EINVAL;
+  const s64 size = btf__resolve_size(btf, described->type_id);
+  if (size <= 0) return -EINVAL;
+  const char *from = static_cast<const char *>(described->ptr);
+  std::vector<char> copy(static_cast<size_t>(size));
+  if (!Region::contains(from) || !Region::contains(from + size - 1) || !probe_copy(copy.data(), from, copy.size()))
+    return -EFAULT;
+  const auto append = [](void *to, const char *format, va_list list) {
+    char piece[256];
+    va_list again;
+    va_copy(again, list);
+    const int length = std::vsnprintf(piece, sizeof(piece), format, list);
+    std::string whole(static_cast<size_t>(std::max(length, 0)) + 1, '\0');
+    std::vsnprintf(whole.data(), whole.size(), format, again);
+    va_end(again);
+    whole.pop_back();
+    *static_cast<std::string *>(to) += whole;
+  };
+  btf_dump *dump = btf_dump__new(btf, append, text, nullptr);
+  if (dump == nullptr) return -ENOMEM;
+  LIBBPF_OPTS(btf_dump_type_data_opts, opts, .compact = (flags & BTF_F_COMPACT) != 0,
+              .skip_names = (flags & BTF_F_NONAME) != 0, .emit_zeroes = (flags & BTF_F_ZERO) != 0);
+  const int result = btf_dump__dump_type_data(dump, described->type_id, copy.data(), copy.size(), &opts);
+  btf_dump__free(dump);
+  return std::min(result, 0);
+}
+
+}  // namespace
+
+USCX_HELPER(BPF_FUNC_snprintf_btf, snprintf_btf, s64,
+            (char *str, u32 str_size, const btf_ptr *ptr, u32 btf_ptr_size, u64 flags)) {
+  Guard::writable("bpf_snprintf_btf", 1, str, str_size);
+  std::string text;
+  if (int err = describe("bpf_snprintf_btf", 3, ptr, btf_ptr_size, flags, &text); err != 0) return err;
+  if (str_size != 0) {
+    const size_t bytes = std::min<size_t>(text.size(), str_size - 1);
+    std::memcpy(str, text.data(), bytes);
+    str[bytes] = 0;
+  }
+  return static_cast<s64>(text.size());
+}
+
+USCX_HELPER(BPF_FUNC_seq_printf_btf, seq_printf_btf, s64,
+            (const void *m, const btf_ptr *ptr, u32 ptr_size, u64 flags)) {
+  SeqFile *to = file("bpf_seq_printf_btf", m);
+  std::string text;
+  if (int err = describe("bpf_seq_printf_btf", 2, ptr, ptr_size, flags, &text); err != 0) return err;
   return to->write(text);
 }
 

@@ -66,6 +66,8 @@ USCX_KFUNC(kGeneric, 0, void, bpf_preempt_enable, (void)) {
   held().preempt_depth--;
 }
 
+USCX_KFUNC(kGeneric, 0, void, bpf_throw, (u64 cookie)) { Invocation::current()->throw_exception(cookie); }
+
 // Programs run with interrupts off as it is.
 USCX_KFUNC(kGeneric, 0, void, bpf_local_irq_save, (unsigned long *flags__irq_flag)) { *flags__irq_flag = 0; }
 USCX_KFUNC(kGeneric, 0, void, bpf_local_irq_restore, (unsigned long *flags__irq_flag)) { *flags__irq_flag = 0; }

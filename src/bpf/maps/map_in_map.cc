@@ -8,6 +8,7 @@
 #include <map>
 #include <mutex>
 
+#include "base/hash.h"
 #include "bpf/bpf_system.h"
 #include "bpf/map.h"
 #include "machine/sync.h"
@@ -68,14 +69,26 @@ class MapInMap final : public Map {
     return 0;
   }
   int user_update(const void *key, const void *value, u64 flags) override;
+  u32 nr_buckets() const override { return is_array() ? 0 : max_entries(); }
+  std::vector<std::vector<u64>> bucket_keys(u32 bucket) override;
   // What a lookup gives is no memory that a program may write.
   bool values_writable() const override { return false; }
 
  private:
-  using Key = std::string;
+  // Keys of a hash table stand by bucket, as its batches go over them.
+  struct Key {
+    u32 bucket;
+    std::string bytes;
+    auto operator<=>(const Key &) const = default;
+  };
   bool is_array() const { return type() == BPF_MAP_TYPE_ARRAY_OF_MAPS; }
   static u32 index_of(const void *key) { return *static_cast<const u32 *>(key); }
-  Key key_of_bytes(const void *key) const { return Key(static_cast<const char *>(key), key_size()); }
+  Key key_of_bytes(const void *key) const {
+    std::string bytes(static_cast<const char *>(key), key_size());
+    Hash64 hash;
+    hash.add_bytes(bytes.data(), bytes.size());
+    return {is_array() ? 0 : static_cast<u32>(hash.value() % max_entries()), std::move(bytes)};
+  }
 
   machine::SpinLock lock_{machine::SpinLock::Kind::kPrivate, "bpf_map_in_map"};
   std::map<Key, std::shared_ptr<Map>> entries_;  // guarded by lock_
@@ -121,8 +134,18 @@ int MapInMap::next_key(const void *key, void *next) {
     if (auto found = entries_.find(key_of_bytes(key)); found != entries_.end()) it = std::next(found);
   }
   if (it == entries_.end()) return -ENOENT;
-  std::memcpy(next, it->first.data(), key_size());
+  std::memcpy(next, it->first.bytes.data(), key_size());
   return 0;
+}
+
+std::vector<std::vector<u64>> MapInMap::bucket_keys(u32 bucket) {
+  std::vector<std::vector<u64>> keys;
+  machine::SpinGuard guard(lock_);
+  for (auto it = entries_.lower_bound({bucket, ""}); it != entries_.end() && it->first.bucket == bucket; ++it) {
+    keys.emplace_back((key_size() + 7) / 8);
+    std::memcpy(keys.back().data(), it->first.bytes.data(), key_size());
+  }
+  return keys;
 }
 
 USCX_MAP_TYPE(BPF_MAP_TYPE_ARRAY_OF_MAPS, array_of_maps, MapInMap::create);

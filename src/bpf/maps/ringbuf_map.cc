@@ -43,12 +43,9 @@ struct Rings {
 }  // namespace
 
 int RingbufMap::create(BpfSystem &system, const MapAttr &attr, std::shared_ptr<Map> *out) {
-  if (attr.flags & BPF_F_RB_OVERWRITE && attr.type == BPF_MAP_TYPE_RINGBUF) {
-    system.log(fmt::format("bpf: map {}: overwriting ring buffers are not implemented", attr.name));
-    return -EINVAL;
-  }
-  if (attr.flags & ~u32{BPF_F_NUMA_NODE} || attr.key_size != 0 || attr.value_size != 0 ||
-      !std::has_single_bit(attr.max_entries) || attr.max_entries % kPageBytes != 0)
+  const u32 flags = BPF_F_NUMA_NODE | (attr.type == BPF_MAP_TYPE_RINGBUF ? u32{BPF_F_RB_OVERWRITE} : 0);
+  if (attr.flags & ~flags || attr.key_size != 0 || attr.value_size != 0 || !std::has_single_bit(attr.max_entries) ||
+      attr.max_entries % kPageBytes != 0)
     return -EINVAL;
   auto map = std::make_shared<RingbufMap>(system, attr);
   const u64 bytes = attr.max_entries;
@@ -112,7 +109,12 @@ void *RingbufMap::reserve(u64 size) {
     pending_ += total_bytes(word & ~u32{BPF_RINGBUF_DISCARD_BIT});
   }
   const u64 end = produced + length;
-  if (end - consumed > data_bytes() - 1 || end - pending_ > data_bytes() - 1) return nullptr;
+  if (end - pending_ > data_bytes() - 1 || (!overwrites() && end - consumed > data_bytes() - 1)) return nullptr;
+  u64 oldest = this->oldest();
+  while (overwrites() && end - oldest > data_bytes() - 1)
+    oldest += total_bytes(record_at(oldest)->length & ~u32{BPF_RINGBUF_DISCARD_BIT});
+  // A consumer that sees the new producer's position sees this too.
+  if (overwrites()) __atomic_store_n(&this->oldest(), oldest, __ATOMIC_RELAXED);
   Record *record = record_at(produced);
   record->page = static_cast<u32>((produced & (data_bytes() - 1)) / kPageBytes) + kPositionPages;
   __atomic_store_n(&record->length, static_cast<u32>(size) | BPF_RINGBUF_BUSY_BIT, __ATOMIC_RELAXED);
@@ -149,6 +151,7 @@ u64 RingbufMap::query(u64 flags) const {
     case BPF_RB_RING_SIZE: return data_bytes();
     case BPF_RB_CONS_POS: return consumer();
     case BPF_RB_PROD_POS: return producer();
+    case BPF_RB_OVERWRITE_POS: return oldest();
     default: return 0;
   }
 }

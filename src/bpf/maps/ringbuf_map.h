@@ -3,6 +3,9 @@
 // page 1, then the data, which every mapping has twice, one behind the other, so that a record never seems to wrap.
 // The memfd holds the data once; see mmap_pieces().
 //
+// A RINGBUF with BPF_F_RB_OVERWRITE never lacks room for want of a consumer: its oldest records make way for new ones,
+// but for those that are still being written.
+//
 // A record is its length word (with the busy and discard bits), a page offset, and the payload, rounded up to 8. Only
 // the data is visible to programs.
 //
@@ -12,6 +15,8 @@
 // write.
 #ifndef USCX_BPF_MAPS_RINGBUF_MAP_H_
 #define USCX_BPF_MAPS_RINGBUF_MAP_H_
+
+#include <algorithm>
 
 #include "bpf/map.h"
 #include "machine/sync.h"
@@ -60,7 +65,10 @@ class RingbufMap final : public Map {
   u64 &position(int page) const;
   u64 consumer() const { return __atomic_load_n(&position(0), __ATOMIC_ACQUIRE); }
   u64 producer() const { return __atomic_load_n(&position(1), __ATOMIC_ACQUIRE); }
-  u64 available() const { return producer() - consumer(); }
+  bool overwrites() const { return attr().flags & BPF_F_RB_OVERWRITE; }
+  // Where the oldest record is that has not been written over; beside the producer's position.
+  u64 &oldest() const { return (&position(1))[2]; }
+  u64 available() const { return producer() - (overwrites() ? std::max(consumer(), oldest()) : consumer()); }
   Record *record_at(u64 position) const;
 
   mutable machine::SpinLock lock_{machine::SpinLock::Kind::kContended, "bpf_ringbuf"};
