@@ -59,7 +59,7 @@ class Refusal(Case):
         "program refused_tracepoint (SEC(\"tp_btf/no_such_event\")): no_such_event is not there",
         "program refused_iterator (SEC(\"iter/no_such_things\")): no_such_things is not there",
     )
-    NAMES = ("no_such_variable", "nor_this_one", "CONFIG_NO_SUCH_THING", "CONFIG_NOR_THIS_ONE",
+    NAMES = ("variable no_such_variable", "variable nor_this_one", "CONFIG_NO_SUCH_THING", "CONFIG_NOR_THIS_ONE",
              "task_struct.no_such_field", "task_struct.nor_this_one", "SCX_ENQ_NO_SUCH", "SCX_ENQ_NOR_THIS")
 
     def test_all_of_it(self):
