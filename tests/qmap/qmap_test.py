@@ -161,7 +161,7 @@ class Subs(Case):
 
     def test_comes_and_goes(self):
         out, err, _ = self.shell("QMAP >/dev/null & first=$!; sleep 1; QMAP -c /sys/fs/cgroup/x & second=$!; sleep 3; "
-                                 "cd /sys/kernel/sched_ext/root/sub/sub-$(stat -c %i /sys/fs/cgroup/x); cat ops; "
+                                 "cat /sys/kernel/sched_ext/root/sub/sub-$(stat -c %i /sys/fs/cgroup/x)/ops; "
                                  "kill -INT $second; wait $second; sleep 1; kill -INT $first; wait $first")
         self.assertIn('sched_ext: BPF sub-scheduler "qmap" enabled', err)
         self.assertIn("attaching sub-sched[0] on /x", err)
