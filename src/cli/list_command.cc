@@ -109,7 +109,7 @@ constexpr List kLists[] = {
     {"kfuncs", "kernel functions that programs may call", list_kfuncs},
     {"helpers", "BPF helpers, with their numbers", list_helpers},
     {"maps", "map types, with their numbers", list_maps},
-    {"hooks", "what tracing programs and iterators are for, and which never fire", list_hooks},
+    {"hooks", "hooks of tracing programs and iterators", list_hooks},
     {"alloc-sites", "what of a load --fail-alloc can let fail", list_alloc_sites},
 };
 

@@ -109,7 +109,7 @@ class Files(Case):
     def test_machine(self):
         lines, _ = self.run_twice("files", options=["--topology", "2n:1l:2c:2t"])
         self.assertEqual(lines, [
-            "/sys/kernel/sched_ext/state: disabled", "/sys/kernel/sched_ext/root/ops: empty",
+            "/sys/kernel/sched_ext/state: disabled", "/sys/kernel/sched_ext/root/ops: No such file or directory",
             "/sys/devices/system/cpu/online: 0-7",
             "/sys/devices/system/cpu/possible: 0-7",
             "/sys/devices/system/cpu/cpu3/topology/thread_siblings_list: 3,7",

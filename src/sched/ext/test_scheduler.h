@@ -193,6 +193,8 @@ class TestScheduler : public ExtOps {
     return on_init();
   }
   void exit(scx_exit_info *info) override {
+    // A sub-scheduler whose parent ends while it is loaded may hear of that before its init.
+    if (config_.sub_cgroup_id && info->kind == SCX_EXIT_PARENT) exited_ = false;
     count(Op::exit);
     exit_kind = info->kind;
     exit_msg = info->msg;
