@@ -89,7 +89,6 @@ static __noinline void misbehave(struct task_struct *p) {
       value = bpf_map_lookup_elem(&values, (void *)(zero + 8));                      // MARK bad key pointer
       if (value) *value = 1;
       break;
-    case 16: *(u64 __arena *)(zero + ARENA_AT + 20 * 4096) = (u64)&arena; break;     // MARK missing arena page
   }
 }
 
@@ -118,7 +117,12 @@ void BPF_STRUCT_OPS(misbehave_enqueue, struct task_struct *p, u64 enq_flags) {
   scx_bpf_dsq_insert(p, SCX_DSQ_GLOBAL, SCX_SLICE_DFL, enq_flags);
 }
 
+// In a program of its own: one that has an arena may store to NULL.
+void BPF_STRUCT_OPS(misbehave_running, struct task_struct *p) {
+  if (fault == 16) *(u64 __arena *)(zero + ARENA_AT + 20 * 4096) = (u64)&arena;  // MARK missing arena page
+}
+
 void BPF_STRUCT_OPS(misbehave_exit, struct scx_exit_info *info) { UEI_RECORD(uei, info); }
 
-SCX_OPS_DEFINE(misbehave_ops, .enqueue = (void *)misbehave_enqueue, .init = (void *)misbehave_init,
-               .exit = (void *)misbehave_exit, .name = "misbehave");
+SCX_OPS_DEFINE(misbehave_ops, .enqueue = (void *)misbehave_enqueue, .running = (void *)misbehave_running,
+               .init = (void *)misbehave_init, .exit = (void *)misbehave_exit, .name = "misbehave");
