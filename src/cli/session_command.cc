@@ -78,10 +78,10 @@ class Readiness {
 };
 
 // The process of the session. Its standard error is the log, which stays if it dies.
-int serve(const std::string &name, const std::string &format, RunOptions options, const SessionClaim &claim,
+int serve(const std::string &name, const std::string &format, RunOptions options, std::unique_ptr<SessionClaim> claim,
           Readiness &readiness) {
   bool ready = false;
-  SessionServer server(name, claim.listener(), [&] {
+  SessionServer server(name, claim->listener(), [&] {
     ready = true;
     readiness.tell("");
   });
@@ -93,6 +93,8 @@ int serve(const std::string &name, const std::string &format, RunOptions options
     if (!ready) readiness.tell(result.message());
     return kExitBadInput;
   }
+  // Who gets the report may take the name again at once.
+  claim.reset();
   server.finish([&](bool terminal) { return report_of(*result, format, terminal); }, exit_status(*result));
   return kExitOk;
 }
@@ -119,11 +121,12 @@ int do_start(const std::string &name, const RunArguments &arguments) {
   if (child < 0) return bad_input(Status::error("fork: {}", std::strerror(errno)));
   if (child == 0) {
     int status = kExitBadInput;
-    if (become_background((*claim)->place().log))
-      status = serve(name, arguments.report, options.take(), **claim, readiness);
-    else
+    if (become_background((*claim)->place().log)) {
+      status = serve(name, arguments.report, options.take(), claim.take(), readiness);
+    } else {
       readiness.tell(fmt::format("{}: {}", (*claim)->place().log, std::strerror(errno)));
-    claim->reset();
+      claim.take().reset();
+    }
     std::fflush(nullptr);
     ::_exit(status);
   }
