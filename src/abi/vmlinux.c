@@ -155,6 +155,8 @@ DESCRIBE(struct trace_event_raw_sys_exit);
 DESCRIBE(struct pt_regs);
 
 // BPF itself: what lives in map values, on a program's stack, and behind the names of the user API.
+// bpftool describes a struct_ops map with the first.
+DESCRIBE(struct bpf_map_info);
 DESCRIBE(struct bpf_spin_lock);
 DESCRIBE(struct bpf_timer);
 DESCRIBE(struct bpf_wq);

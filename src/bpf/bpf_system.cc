@@ -57,6 +57,7 @@ Result<std::unique_ptr<BpfSystem>> BpfSystem::create(Env &env, Options options) 
   install_fault_handler();
   std::unique_ptr<BpfSystem> system(new BpfSystem(env, std::move(options)));
   system->kernel_btf_ = kernel.take();
+  system->kernel_btf_object_ = std::make_shared<Btf>(*system, *system->kernel_btf_);
 
   VirtualFiles &files = system->files_;
   BpfSystem *self = system.get();
@@ -82,12 +83,14 @@ Result<std::unique_ptr<BpfSystem>> BpfSystem::create(Env &env, Options options) 
 
 BpfSystem::~BpfSystem() {
   Scope scope(*this);
+  fs_.clear();
   // Links first: their end unregisters tables that programs and maps are still there for.
   for (int fd : fds_of_kind(ObjectKind::kLink)) drop_fd(fd);
   for (int fd : fds_of_kind(ObjectKind::kProg)) drop_fd(fd);
   while (!user_fds_.empty()) drop_fd(user_fds_.begin()->first);
   hooks_->clear();
   quiescent();
+  kernel_btf_object_.reset();
   for (const auto &objects : objects_) CHECK(objects.empty(), "an object of the emulated bpf(2) outlives its system");
 }
 
@@ -389,6 +392,9 @@ const BpfSystem::CommandEntry *BpfSystem::find_command(int cmd) {
       {BPF_ITER_CREATE, "ITER_CREATE", &BpfSystem::cmd_iter_create, USCX_ATTR_END(iter_create.flags)},
       {BPF_LINK_UPDATE, "LINK_UPDATE", &BpfSystem::cmd_link_update, USCX_ATTR_END(link_update.old_prog_fd)},
       {BPF_LINK_DETACH, "LINK_DETACH", &BpfSystem::cmd_link_detach, USCX_ATTR_END(link_detach.link_fd)},
+      {BPF_OBJ_PIN, "OBJ_PIN", &BpfSystem::cmd_obj_pin, USCX_ATTR_END(path_fd)},
+      {BPF_OBJ_GET, "OBJ_GET", &BpfSystem::cmd_obj_get, USCX_ATTR_END(path_fd)},
+      {BPF_TOKEN_CREATE, "TOKEN_CREATE", &BpfSystem::cmd_token_create, USCX_ATTR_END(token_create.bpffs_fd)},
       {BPF_OBJ_GET_INFO_BY_FD, "OBJ_GET_INFO_BY_FD", &BpfSystem::cmd_get_info, USCX_ATTR_END(info.info)},
       {BPF_PROG_GET_NEXT_ID, "PROG_GET_NEXT_ID", &BpfSystem::cmd_next_id<Kind::kProg>, USCX_ATTR_END(next_id)},
       {BPF_MAP_GET_NEXT_ID, "MAP_GET_NEXT_ID", &BpfSystem::cmd_next_id<Kind::kMap>, USCX_ATTR_END(next_id)},

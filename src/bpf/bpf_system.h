@@ -27,6 +27,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "bpf/bpf_fs.h"
 #include "bpf/btf_object.h"
 #include "bpf/env.h"
 #include "bpf/map.h"
@@ -82,6 +83,7 @@ class BpfSystem {
   const Options &options() const { return options_; }
   const KernelBtf &kernel_btf() const { return *kernel_btf_; }
   VirtualFiles &files() { return files_; }
+  BpfFs &fs() { return fs_; }
   CpumaskPool &cpumasks() { return *cpumasks_; }
   TimerTable &timers() { return *timers_; }
   AllocTable &allocs() { return *allocs_; }
@@ -125,6 +127,8 @@ class BpfSystem {
   int perf_event_ioctl(int fd, unsigned long request);
 
   // --- Objects ---
+  // What /proc/PID/fdinfo has of an object's descriptor.
+  std::string fdinfo_text(const Object &object) const;
   std::shared_ptr<Object> find_object(ObjectKind kind, u32 id) const;
   StructOpsType *struct_ops_type(std::string_view name) const;
   // All live programs and maps in id order, for reports and for tests.
@@ -211,6 +215,9 @@ class BpfSystem {
   long cmd_link_update(union bpf_attr *attr);
   long cmd_link_detach(union bpf_attr *attr);
   long cmd_get_info(union bpf_attr *attr);
+  long cmd_obj_pin(union bpf_attr *attr);  // bpf_fs.cc
+  long cmd_obj_get(union bpf_attr *attr);
+  long cmd_token_create(union bpf_attr *attr);
   template <ObjectKind kKind>
   long cmd_next_id(union bpf_attr *attr);
   template <ObjectKind kKind>
@@ -219,7 +226,9 @@ class BpfSystem {
   Env &env_;
   Options options_;
   std::unique_ptr<KernelBtf> kernel_btf_;
+  std::shared_ptr<Btf> kernel_btf_object_;  // The first of its kind: id 1.
   VirtualFiles files_;
+  BpfFs fs_;
   std::unique_ptr<CpumaskPool> cpumasks_;
   std::unique_ptr<TimerTable> timers_;
   std::unique_ptr<AllocTable> allocs_;

@@ -139,7 +139,11 @@ TEST_F(BpfSystemTest, DescriptorsKeepAnObjectAlive) {
 
 TEST_F(BpfSystemTest, IdsAreWalkedInOrder) {
   u32 next = 0;
-  EXPECT_EQ(result(bpf_btf_get_next_id(0, &next)), -ENOENT);
+  // The kernel's own.
+  ASSERT_EQ(bpf_btf_get_next_id(0, &next), 0);
+  EXPECT_EQ(next, 1u);
+  EXPECT_EQ(result(bpf_btf_get_next_id(next, &next)), -ENOENT);
+  next = 0;
   const int first = bpf_map_create(BPF_MAP_TYPE_ARRAY, "a", 4, 8, 1, nullptr);
   const int second = bpf_map_create(BPF_MAP_TYPE_ARRAY, "b", 4, 8, 1, nullptr);
   ASSERT_EQ(bpf_map_get_next_id(0, &next), 0);
@@ -147,6 +151,44 @@ TEST_F(BpfSystemTest, IdsAreWalkedInOrder) {
   ASSERT_EQ(bpf_map_get_next_id(next, &next), 0);
   EXPECT_EQ(next, system_->get<Map>(second)->id());
   EXPECT_EQ(result(bpf_map_get_next_id(next, &next)), -ENOENT);
+}
+
+TEST_F(BpfSystemTest, KernelBtfIsNobodysTypes) {
+  const int kernel = bpf_btf_get_fd_by_id(1);
+  char name[16] = {};
+  bpf_btf_info info{};
+  info.name = reinterpret_cast<u64>(name);
+  info.name_len = sizeof(name);
+  u32 length = sizeof(info);
+  ASSERT_EQ(bpf_btf_get_info_by_fd(kernel, &info, &length), 0);
+  EXPECT_STREQ(name, "vmlinux");
+  EXPECT_EQ(info.kernel_btf, 1u);
+  LIBBPF_OPTS(bpf_map_create_opts, options, .btf_fd = static_cast<u32>(kernel), .btf_key_type_id = 1,
+              .btf_value_type_id = 1);
+  EXPECT_EQ(result(bpf_map_create(BPF_MAP_TYPE_ARRAY, "a", 4, 8, 1, &options)), -EACCES);
+}
+
+TEST_F(BpfSystemTest, NamesInTheBpfFileSystem) {
+  BpfFs &fs = system_->fs();
+  const std::string root = "/sys/fs/bpf";
+  const std::shared_ptr<Object> map = system_->object_of_fd(bpf_map_create(BPF_MAP_TYPE_ARRAY, "a", 4, 8, 1, nullptr));
+  EXPECT_EQ(fs.make_directory(root + "/d"), 0);
+  EXPECT_EQ(fs.make_directory(root + "/d"), -EEXIST);
+  EXPECT_EQ(fs.pin(root + "/d/m", map), 0);
+  EXPECT_EQ(fs.pin(root + "/d/m", map), -EEXIST);
+  EXPECT_EQ(fs.pin(root + "/none/m", map), -ENOENT);
+  EXPECT_EQ(fs.pin(root + "/d/m/m", map), -ENOTDIR);
+  EXPECT_EQ(fs.pin("/sys/fs/bpfs", map), -EPERM);
+  EXPECT_TRUE(fs.pins(*map));
+  EXPECT_EQ(fs.get(root + "/d/m"), map);
+  EXPECT_EQ(fs.paths_in(root), std::vector<std::string>{root + "/d"});
+  EXPECT_EQ(fs.remove(root + "/d", true), -ENOTEMPTY);
+  EXPECT_EQ(fs.remove(root + "/d", false), -EISDIR);
+  EXPECT_EQ(fs.remove(root + "/d/m", true), -ENOTDIR);
+  EXPECT_EQ(fs.remove(root + "/d/m", false), 0);
+  EXPECT_FALSE(fs.pins(*map));
+  EXPECT_EQ(fs.remove(root + "/d", true), 0);
+  EXPECT_EQ(fs.remove(root + "/d", true), -ENOENT);
 }
 
 TEST_F(BpfSystemTest, InformationTellsWhatWasCreated) {

@@ -138,10 +138,12 @@ int validate_btf(std::span<const u8> raw, std::string *why) {
 
 Btf::Btf(BpfSystem &system, std::vector<u8> raw, struct btf *parsed)
     : Object(system, ObjectKind::kBtf, ""), raw_(std::move(raw)), parsed_(parsed) {}
+Btf::Btf(BpfSystem &system, const KernelBtf &kernel)
+    : Object(system, ObjectKind::kBtf, "vmlinux"), raw_(kernel.raw()), parsed_(nullptr) {}
 Btf::~Btf() { btf__free(parsed_); }
 
 std::shared_ptr<const AllocType> Btf::alloc_type(u64 type_id) const {
-  if (type_id >= btf__type_cnt(parsed_)) return nullptr;
+  if (is_kernel() || type_id >= btf__type_cnt(parsed_)) return nullptr;
   const u32 id = static_cast<u32>(type_id);
   std::lock_guard hold(lock_);
   auto &type = alloc_types_[id];

@@ -29,10 +29,15 @@ struct KfuncEntry;
 // Checks raw BTF as the kernel's loader does before a parser may walk it: 0 or -errno, the reason in *why.
 int validate_btf(std::span<const u8> raw, std::string *why);
 
+class KernelBtf;
+
 class Btf final : public Object {
  public:
   Btf(BpfSystem &system, std::vector<u8> raw, struct btf *parsed);
+  // The kernel's, as an object that user space can look up: it has a name, and whoever makes it keeps what is parsed.
+  Btf(BpfSystem &system, const KernelBtf &kernel);
   ~Btf() override;
+  bool is_kernel() const { return parsed_ == nullptr; }
   const std::vector<u8> &raw() const { return raw_; }
   const struct btf *parsed() const { return parsed_; }
   // Null for what is no struct.

@@ -69,6 +69,7 @@ long BpfSystem::cmd_map_create(union bpf_attr *attr) {
   if (map.btf_key_type_id != 0 || map.btf_value_type_id != 0) {
     map.btf = get<Btf>(static_cast<int>(attr->btf_fd));
     if (map.btf == nullptr) return object_of_fd(static_cast<int>(attr->btf_fd)) == nullptr ? -EBADF : -EINVAL;
+    if (map.btf->is_kernel()) return -EACCES;
     if (!btf_sizes_match(map)) return -EINVAL;
   }
   if (map.type == BPF_MAP_TYPE_ARRAY_OF_MAPS || map.type == BPF_MAP_TYPE_HASH_OF_MAPS) {

@@ -181,6 +181,8 @@ template long BpfSystem::cmd_fd_by_id<ObjectKind::kLink>(union bpf_attr *);
 
 namespace {
 
+constexpr u32 kKernelBtfId = 1;
+
 void copy_name(char (&out)[BPF_OBJ_NAME_LEN], const std::string &name) {
   std::memset(out, 0, sizeof(out));
   std::memcpy(out, name.data(), std::min(name.size(), sizeof(out) - 1));
@@ -223,37 +225,61 @@ int map_info(const Map &map, union bpf_attr *attr) {
     info.btf_value_type_id = map.attr().btf_value_type_id;
   }
   info.btf_vmlinux_value_type_id = map.attr().btf_vmlinux_value_type_id;
+  if (info.btf_vmlinux_value_type_id != 0) info.btf_vmlinux_id = kKernelBtfId;
   buffer.info = info;
   return buffer.write(attr);
+}
+
+// Arrays of which user space says where they go and how much there is room for.
+template <typename T>
+int copy_array(u64 to, u64 wanted, std::span<const T> ours) {
+  return to == 0 ? 0 : copy_to_user(to, ours.data(), std::min<u64>(wanted, ours.size()) * sizeof(T));
+}
+
+int copy_prog_arrays(const Prog &prog, const bpf_prog_info &asked) {
+  std::vector<u32> map_ids;
+  for (const auto &map : prog.maps()) map_ids.push_back(map->id());
+  const std::span<const u8> insns(reinterpret_cast<const u8 *>(prog.insns().data()),
+                                  prog.insns().size() * sizeof(bpf_insn));
+  for (int err : {copy_array<u32>(asked.map_ids, asked.nr_map_ids, map_ids),
+                  copy_array<u8>(asked.xlated_prog_insns, asked.xlated_prog_len, insns),
+                  copy_array<u8>(asked.jited_prog_insns, asked.jited_prog_len, prog.code()),
+                  copy_array<bpf_func_info>(asked.func_info, asked.nr_func_info, prog.func_info()),
+                  copy_array<bpf_line_info>(asked.line_info, asked.nr_line_info, prog.line_info())})
+    if (err != 0) return err;
+  return 0;
 }
 
 int prog_info(const Prog &prog, union bpf_attr *attr) {
   InfoBuffer<bpf_prog_info> buffer;
   if (int err = buffer.read(attr); err != 0) return err;
+  if (int err = copy_prog_arrays(prog, buffer.info); err != 0) return err;
+  const bpf_prog_info asked = buffer.info;
   bpf_prog_info &info = buffer.info;
-  const u32 wanted_maps = info.nr_map_ids;
-  const u64 map_ids = info.map_ids;
-  const u32 wanted_bytes = info.xlated_prog_len;
-  const u64 xlated = info.xlated_prog_insns;
   info = {};
   info.type = prog.type();
   info.id = prog.id();
   copy_name(info.name, prog.name());
+  const u64 tag = prog.tag();
+  std::memcpy(info.tag, &tag, sizeof info.tag);
+  info.load_time = prog.loaded_ns();
+  info.jited_prog_len = static_cast<u32>(prog.code().size());
+  info.jited_prog_insns = asked.jited_prog_insns;
+  info.xlated_prog_len = static_cast<u32>(prog.insns().size() * sizeof(bpf_insn));
+  info.xlated_prog_insns = asked.xlated_prog_insns;
+  info.verified_insns = static_cast<u32>(prog.insns().size());
   info.gpl_compatible = prog.attr().gpl_compatible;
+  info.attach_btf_obj_id = prog.attr().attach_btf_id != 0 ? kKernelBtfId : 0;
   info.attach_btf_id = prog.attr().attach_btf_id;
   info.btf_id = prog.attr().btf != nullptr ? prog.attr().btf->id() : 0;
   info.nr_map_ids = static_cast<u32>(prog.maps().size());
-  info.map_ids = map_ids;
-  for (u32 i = 0; i < std::min(wanted_maps, info.nr_map_ids); i++) {
-    const u32 id = prog.maps()[i]->id();
-    if (int err = copy_to_user(map_ids + i * sizeof(id), &id, sizeof(id)); err != 0) return err;
-  }
-  info.xlated_prog_len = static_cast<u32>(prog.insns().size() * sizeof(bpf_insn));
-  info.xlated_prog_insns = xlated;
-  if (xlated != 0) {
-    if (int err = copy_to_user(xlated, prog.insns().data(), std::min(wanted_bytes, info.xlated_prog_len)); err != 0)
-      return err;
-  }
+  info.map_ids = asked.map_ids;
+  info.func_info_rec_size = sizeof(bpf_func_info);
+  info.nr_func_info = static_cast<u32>(prog.func_info().size());
+  info.func_info = asked.func_info;
+  info.line_info_rec_size = sizeof(bpf_line_info);
+  info.nr_line_info = static_cast<u32>(prog.line_info().size());
+  info.line_info = asked.line_info;
   return buffer.write(attr);
 }
 
@@ -262,17 +288,16 @@ int btf_info(const Btf &btf, union bpf_attr *attr) {
   if (int err = buffer.read(attr); err != 0) return err;
   bpf_btf_info &info = buffer.info;
   if ((info.name == 0) != (info.name_len == 0)) return -EINVAL;
-  const u32 wanted = info.btf_size;
+  const u32 wanted = info.btf_size, room = info.name_len;
   info.btf_size = static_cast<u32>(btf.raw().size());
   info.id = btf.id();
-  info.kernel_btf = 0;
+  info.kernel_btf = btf.is_kernel();
+  info.name_len = static_cast<u32>(btf.name().size());
   if (int err = copy_to_user(info.btf, btf.raw().data(), std::min(wanted, info.btf_size)); err != 0) return err;
-  if (info.name_len != 0) {
-    const char nul = 0;
-    if (int err = copy_to_user(info.name, &nul, 1); err != 0) return err;
-    info.name_len = 0;
-  }
-  return buffer.write(attr);
+  const std::string name = btf.name().substr(0, room != 0 ? room - 1 : 0);
+  if (int err = room != 0 ? copy_to_user(info.name, name.c_str(), name.size() + 1) : 0; err != 0) return err;
+  const int err = buffer.write(attr);
+  return err == 0 && room != 0 && name.size() < btf.name().size() ? -ENOSPC : err;
 }
 
 int link_info(const Object &link, union bpf_attr *attr) {
@@ -288,7 +313,7 @@ int link_info(const Object &link, union bpf_attr *attr) {
     info.prog_id = tracing->prog()->id();
     if (attr.type == BPF_PROG_TYPE_TRACING) {
       info.tracing.attach_type = attr.expected_attach_type;
-      info.tracing.target_obj_id = 1;  // the kernel's BTF
+      info.tracing.target_obj_id = kKernelBtfId;
       info.tracing.target_btf_id = attr.attach_btf_id;
     }
   } else if (const auto *iterator = dynamic_cast<const IterLink *>(&link)) {
@@ -317,6 +342,71 @@ long BpfSystem::cmd_get_info(union bpf_attr *attr) {
     case ObjectKind::kIterator: break;
   }
   return -EINVAL;
+}
+
+// --- /proc/PID/fdinfo ---
+
+namespace {
+
+// FIDELITY: memlock. What the values and keys need, without what a map has around them.
+u64 memory_bytes(const Map &map) {
+  const u64 element = ((map.key_size() + 7) & ~7ull) + ((map.value_size() + 7) & ~7ull);
+  return (std::max<u64>(map.mmap_size(), element * map.max_entries()) + kPageBytes - 1) & ~(kPageBytes - 1);
+}
+
+std::string tag_text(const Prog &prog) {
+  u64 tag = prog.tag();
+  std::string text;
+  for (size_t i = 0; i < sizeof tag; i++) text += fmt::format("{:02x}", (tag >> 8 * i) & 0xff);
+  return text;
+}
+
+std::string map_fdinfo(const Map &map) {
+  return fmt::format(
+      "map_type:\t{}\nkey_size:\t{}\nvalue_size:\t{}\nmax_entries:\t{}\nmap_flags:\t{:#x}\nmap_extra:\t{:#x}\n"
+      "memlock:\t{}\nmap_id:\t{}\nfrozen:\t{}\n",
+      map.type(), map.key_size(), map.value_size(), map.max_entries(), map.attr().flags, map.attr().extra,
+      memory_bytes(map), map.id(), map.frozen() ? 1 : 0);
+}
+
+std::string prog_fdinfo(const Prog &prog) {
+  return fmt::format(
+      "prog_type:\t{}\nprog_jited:\t{}\nprog_tag:\t{}\nmemlock:\t{}\nprog_id:\t{}\nrun_time_ns:\t0\nrun_cnt:\t0\n"
+      "recursion_misses:\t0\nverified_insns:\t{}\n",
+      prog.type(), prog.code().empty() ? 0 : 1, tag_text(prog), kPageBytes, prog.id(), prog.insns().size());
+}
+
+std::string link_fdinfo(const Object &link) {
+  const auto *tracing = dynamic_cast<const TracingLink *>(&link);
+  const auto *iterator = dynamic_cast<const IterLink *>(&link);
+  const auto *ops = dynamic_cast<const StructOpsLink *>(&link);
+  const Prog *prog = tracing != nullptr    ? tracing->prog().get()
+                     : iterator != nullptr ? iterator->prog().get()
+                                           : nullptr;
+  const char *type = ops != nullptr                             ? "struct_ops"
+                     : iterator != nullptr                      ? "iter"
+                     : tracing != nullptr && tracing->is_perf() ? "perf_event"
+                     : prog->type() == BPF_PROG_TYPE_TRACING    ? "tracing"
+                                                                : "raw_tracepoint";
+  std::string text = fmt::format("link_type:\t{}\nlink_id:\t{}\n", type, link.id());
+  if (prog != nullptr) text += fmt::format("prog_tag:\t{}\nprog_id:\t{}\n", tag_text(*prog), prog->id());
+  if (ops != nullptr && ops->map() != nullptr) text += fmt::format("map_id:\t{}\n", ops->map()->id());
+  return text;
+}
+
+}  // namespace
+
+std::string BpfSystem::fdinfo_text(const Object &object) const {
+  const std::string start = "pos:\t0\nflags:\t02000002\nmnt_id:\t15\nino:\t1\n";
+  switch (object.kind()) {
+    case ObjectKind::kMap: return start + map_fdinfo(static_cast<const Map &>(object));
+    case ObjectKind::kProg: return start + prog_fdinfo(static_cast<const Prog &>(object));
+    case ObjectKind::kBtf: return start + fmt::format("btf_id:\t{}\n", object.id());
+    case ObjectKind::kLink: return start + link_fdinfo(object);
+    case ObjectKind::kPerfEvent:
+    case ObjectKind::kIterator: break;
+  }
+  return start;
 }
 
 }  // namespace uscx::bpf

@@ -5,15 +5,35 @@
 
 #include <algorithm>
 
+#include "base/hash.h"
 #include "bpf/bpf_system.h"
 #include "bpf/exec.h"
+#include "bpf/jit.h"
 #include "bpf/program.h"
 
 namespace uscx::bpf {
 
-Prog::Prog(BpfSystem &system, Attr attr) : Object(system, ObjectKind::kProg, attr.name), attr_(std::move(attr)) {}
+Prog::Prog(BpfSystem &system, Attr attr)
+    : Object(system, ObjectKind::kProg, attr.name), attr_(std::move(attr)), loaded_ns_(system.env().now_ns()) {}
 
 Prog::~Prog() = default;
+
+std::span<const u8> Prog::code() const {
+  const JitCode *jit = program_ != nullptr ? program_->jit() : nullptr;
+  return jit != nullptr ? jit->code() : std::span<const u8>();
+}
+
+u64 Prog::tag() const {
+  Hash64 hash;
+  for (size_t i = 0; i < insns_.size(); i++) {
+    bpf_insn insn = insns_[i];
+    const bool map = insn.code == (BPF_LD | BPF_IMM | BPF_DW) &&
+                     (insn.src_reg == BPF_PSEUDO_MAP_FD || insn.src_reg == BPF_PSEUDO_MAP_VALUE);
+    if (map) insn.imm = 0;
+    hash.add_bytes(&insn, sizeof insn);
+  }
+  return hash.value();
+}
 
 void Prog::print_to(u32 id, std::string_view text) {
   std::string *to = stream(id);

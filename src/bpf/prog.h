@@ -13,6 +13,7 @@
 #include <atomic>
 #include <memory>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -52,6 +53,12 @@ class Prog final : public Object {
   const std::vector<std::shared_ptr<Map>> &maps() const { return maps_; }
   const std::vector<const KfuncEntry *> &kfuncs() const { return kfuncs_; }
   const std::vector<struct bpf_insn> &insns() const { return insns_; }
+  std::span<const u8> code() const;  // The machine's; empty if it is not translated.
+  const std::vector<struct bpf_func_info> &func_info() const { return func_info_; }
+  const std::vector<struct bpf_line_info> &line_info() const { return line_info_; }
+  u64 loaded_ns() const { return loaded_ns_; }
+  // Tells programs apart by their code, as the kernel's does. FIDELITY: prog-tag.
+  u64 tag() const;
 
   // Keeps a map alive for as long as the program (BPF_PROG_BIND_MAP, and each map that it refers to).
   void bind_map(std::shared_ptr<Map> map);
@@ -76,7 +83,10 @@ class Prog final : public Object {
   static constexpr size_t kMaxStreamBytes = 100000;
   std::string streams_[2];
   const Attr attr_;
-  std::vector<struct bpf_insn> insns_;  // as user space gave them
+  const u64 loaded_ns_;
+  std::vector<struct bpf_insn> insns_;  // as user space gave them, but with the ids of maps
+  std::vector<struct bpf_func_info> func_info_;
+  std::vector<struct bpf_line_info> line_info_;
   std::vector<std::shared_ptr<Map>> maps_;
   std::vector<const KfuncEntry *> kfuncs_;
   std::unique_ptr<Program> program_;

@@ -128,6 +128,7 @@ int ProgLoader::read_attr(Prog::Attr *out) {
     out->btf = system_.get<Btf>(static_cast<int>(attr_.prog_btf_fd));
     if (out->btf == nullptr)
       return system_.object_of_fd(static_cast<int>(attr_.prog_btf_fd)) == nullptr ? -EBADF : -EINVAL;
+    if (out->btf->is_kernel()) return -EACCES;
   }
   const bool attaches = out->type == BPF_PROG_TYPE_STRUCT_OPS || out->type == BPF_PROG_TYPE_TRACING;
   if (!attaches && out->attach_btf_id != 0) return -EINVAL;
@@ -237,6 +238,7 @@ int ProgLoader::read_func_info() {
     options_.subprogs[record.insn_off] = btf__name_by_offset(btf, func->name_off);
   }
   if (!records.empty()) find_exception_callback(records);
+  prog_->func_info_ = std::move(records);
   return 0;
 }
 
@@ -271,6 +273,7 @@ int ProgLoader::read_line_info() {
     options_.lines.push_back({record.insn_off, BPF_LINE_INFO_LINE_NUM(record.line_col),
                               BPF_LINE_INFO_LINE_COL(record.line_col), file, text});
   }
+  prog_->line_info_ = std::move(records);
   return 0;
 }
 
@@ -358,6 +361,8 @@ int ProgLoader::resolve_map_reference(u32 index, bool by_index, bool value) {
   if (auto *programs = dynamic_cast<ProgArray *>(map.get()); programs != nullptr && !programs->fits(*prog_))
     return fail(-EINVAL, fmt::format("map {} is for programs of another kind", map->name()));
   prog_->bind_map(map);
+  prog_->insns_[index].src_reg = value ? BPF_PSEUDO_MAP_VALUE : BPF_PSEUDO_MAP_FD;
+  prog_->insns_[index].imm = static_cast<s32>(map->id());
   insn[0].src_reg = kImm64Plain;
   insn[0].imm = static_cast<s32>(address);
   insn[1].imm = static_cast<s32>(address >> 32);

@@ -49,7 +49,9 @@ int VirtualFiles::open_text(const std::string &text) {
 }
 
 std::string kernel_config_text(u32 hz) {
-  std::string text = "# The configuration of the simulated kernel\n";
+  // Tools know the file by its second line.
+  std::string text =
+      "#\n# Automatically generated file; DO NOT EDIT.\n# The configuration of the simulated kernel\n#\n";
   for (const char *line : {"CONFIG_CC_VERSION_TEXT=\"uscx\"",
                            "CONFIG_64BIT=y",
                            "CONFIG_X86_64=y",

@@ -8,9 +8,11 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 
 #include "process/calls.h"
@@ -26,6 +28,7 @@ using Kind = SystemFiles::Kind;
 
 // What a path of a program means. `ours` is empty for the host's.
 struct Target {
+  std::string path;  // Absolute.
   std::string ours;
   Kind kind = Kind::kHost;
   bool directory = false;
@@ -41,7 +44,7 @@ int resolve(Supervisor &s, Thread &t, u64 dir_fd, u64 address, Target *target) {
     const int fd = static_cast<int>(dir_fd);
     path = (fd == AT_FDCWD ? remote.cwd() : remote.link_of_fd(fd)) + "/" + path;
   }
-  const std::string full = s.system_files().normalize(path);
+  const std::string full = target->path = s.system_files().normalize(path);
   target->kind = s.system_files().kind(full);
   target->directory = target->kind != Kind::kOurs && s.system_files().is_directory(full);
   if (target->directory) target->kind = Kind::kOurs;
@@ -49,9 +52,28 @@ int resolve(Supervisor &s, Thread &t, u64 dir_fd, u64 address, Target *target) {
   return 0;
 }
 
+// The object behind the descriptor that /proc/self/fdinfo/N is about, or null.
+std::shared_ptr<bpf::Object> object_of_fdinfo(Supervisor &s, const Thread &t, const std::string &path) {
+  for (const std::string &self : {std::string("self"), std::string("thread-self"), std::to_string(t.process->pid)}) {
+    const std::string start = "/proc/" + self + "/fdinfo/";
+    if (path.starts_with(start)) return s.host().system().object_of_fd(std::atoi(path.c_str() + start.size()));
+  }
+  return nullptr;
+}
+
+// Gives a descriptor of ours away.
+Outcome give_fd(const Thread &t, int fd, u64 flags) {
+  if (fd < 0) return Outcome::answer(fd);
+  const int given = t.process->notifier->add_fd(t.call, fd, (flags & O_CLOEXEC) != 0);
+  ::close(fd);
+  return Outcome::answer(given);
+}
+
 Outcome open_path(Supervisor &s, Thread &t, u64 dir_fd, u64 path, u64 flags) {
   Target target;
   if (int error = resolve(s, t, dir_fd, path, &target); error != 0) return Outcome::answer(error);
+  if (const auto object = object_of_fdinfo(s, t, target.path))
+    return give_fd(t, bpf::VirtualFiles::open_text(s.host().system().fdinfo_text(*object)), flags);
   if (target.kind == Kind::kHost) return Outcome::let_through();
   if (target.kind == Kind::kAbsent) return Outcome::answer(flags & O_CREAT ? -EACCES : -ENOENT);
   const bool writes = (flags & O_ACCMODE) != O_RDONLY;
@@ -61,10 +83,7 @@ Outcome open_path(Supervisor &s, Thread &t, u64 dir_fd, u64 path, u64 flags) {
   const int fd = target.directory ? s.system_files().open_directory(target.ours)
                  : writes         ? s.system_files().open_for_writing(target.ours)
                                   : s.system_files().open(target.ours);
-  if (fd < 0) return Outcome::answer(fd);
-  const int given = t.process->notifier->add_fd(t.call, fd, (flags & O_CLOEXEC) != 0);
-  ::close(fd);
-  return Outcome::answer(given);
+  return give_fd(t, fd, flags);
 }
 
 Outcome do_open(Supervisor &s, Thread &t) {
@@ -95,6 +114,7 @@ u32 mode_of(Supervisor &s, const Target &target) {
 }
 
 constexpr u64 kSysfsFileBytes = 4096;
+constexpr u64 kHere = static_cast<u64>(AT_FDCWD);
 
 Outcome stat_path(Supervisor &s, Thread &t, u64 dir_fd, u64 path, u64 buffer) {
   Target target;
@@ -132,29 +152,51 @@ Outcome do_statx(Supervisor &s, Thread &t) {
   return Outcome::answer(t.process->remote.put(t.call.args[4], st));
 }
 
-// Of our directories only control groups come and go.
-Outcome change_directory(Supervisor &s, Thread &t, u64 dir_fd, u64 path, int (CgroupFiles::*change)(std::string_view)) {
+Outcome do_statfs(Supervisor &s, Thread &t) {
   Target target;
-  if (int error = resolve(s, t, dir_fd, path, &target); error != 0) return Outcome::answer(error);
-  if (target.kind == Kind::kHost) return Outcome::let_through();
-  if (!CgroupFiles::covers(target.ours)) return Outcome::answer(-EPERM);
-  return {Outcome::Kind::kSlow, 0,
-          [&s, path = target.ours, change] { return Outcome::answer((s.system_files().cgroups().*change)(path)); }};
+  if (int error = resolve(s, t, kHere, t.call.args[0], &target); error != 0) return Outcome::answer(error);
+  if (!s.system_files().names_change(target.path)) return Outcome::let_through();
+  if (target.kind == Kind::kAbsent) return Outcome::answer(-ENOENT);
+  struct statfs st {};
+  st.f_type = static_cast<long>(s.system_files().magic(target.path));
+  st.f_bsize = st.f_frsize = static_cast<long>(kSysfsFileBytes);
+  st.f_namelen = 255;
+  return Outcome::answer(t.process->remote.put(t.call.args[1], st));
 }
 
-constexpr u64 kHere = static_cast<u64>(AT_FDCWD);
-Outcome do_mkdir(Supervisor &s, Thread &t) {
-  return change_directory(s, t, kHere, t.call.args[0], &CgroupFiles::make_directory);
+// --- making and removing names ---
+
+// Of our names only those of control groups and of pinned objects come and go. A name may have been what kept an
+// object.
+template <typename Change>
+Outcome change_name(Supervisor &s, Thread &t, u64 dir_fd, u64 path, Change change) {
+  Target target;
+  if (int error = resolve(s, t, dir_fd, path, &target); error != 0) return Outcome::answer(error);
+  if (!s.system_files().names_change(target.path))
+    return target.kind == Kind::kHost ? Outcome::let_through() : Outcome::answer(-EPERM);
+  return {Outcome::Kind::kSlow, 0, [&s, path = target.path, change] {
+            const int error = change(s.system_files(), path);
+            if (error == 0) s.release_objects();
+            return Outcome::answer(error);
+          }};
 }
-Outcome do_mkdirat(Supervisor &s, Thread &t) {
-  return change_directory(s, t, t.call.args[0], t.call.args[1], &CgroupFiles::make_directory);
+
+Outcome make_directory(Supervisor &s, Thread &t, u64 dir_fd, u64 path) {
+  return change_name(s, t, dir_fd, path,
+                     [](SystemFiles &files, const std::string &name) { return files.make_directory(name); });
 }
-Outcome do_rmdir(Supervisor &s, Thread &t) {
-  return change_directory(s, t, kHere, t.call.args[0], &CgroupFiles::remove_directory);
+Outcome do_mkdir(Supervisor &s, Thread &t) { return make_directory(s, t, kHere, t.call.args[0]); }
+Outcome do_mkdirat(Supervisor &s, Thread &t) { return make_directory(s, t, t.call.args[0], t.call.args[1]); }
+
+Outcome remove_name(Supervisor &s, Thread &t, u64 dir_fd, u64 path, bool directory) {
+  return change_name(s, t, dir_fd, path, [directory](SystemFiles &files, const std::string &name) {
+    return files.remove(name, directory);
+  });
 }
+Outcome do_rmdir(Supervisor &s, Thread &t) { return remove_name(s, t, kHere, t.call.args[0], true); }
+Outcome do_unlink(Supervisor &s, Thread &t) { return remove_name(s, t, kHere, t.call.args[0], false); }
 Outcome do_unlinkat(Supervisor &s, Thread &t) {
-  if (!(t.call.args[2] & AT_REMOVEDIR)) return Outcome::let_through();
-  return change_directory(s, t, t.call.args[0], t.call.args[1], &CgroupFiles::remove_directory);
+  return remove_name(s, t, t.call.args[0], t.call.args[1], (t.call.args[2] & AT_REMOVEDIR) != 0);
 }
 
 // --- reading and writing ---
@@ -327,9 +369,11 @@ constexpr CallEntry kTable[] = {
     {SYS_lstat, "lstat", 800, do_stat},
     {SYS_newfstatat, "newfstatat", 800, do_newfstatat},
     {SYS_statx, "statx", 800, do_statx},
+    {SYS_statfs, "statfs", 800, do_statfs},
     {SYS_mkdir, "mkdir", 3000, do_mkdir},
     {SYS_mkdirat, "mkdirat", 3000, do_mkdirat},
     {SYS_rmdir, "rmdir", 3000, do_rmdir},
+    {SYS_unlink, "unlink", 3000, do_unlink},
     {SYS_unlinkat, "unlinkat", 3000, do_unlinkat},
     {SYS_read, "read", 500, do_read},
     {SYS_readv, "readv", 500, do_read},

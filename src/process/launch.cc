@@ -25,6 +25,7 @@
 
 #include "process/call_table.h"
 #include "process/remote.h"
+#include "process/tracee.h"
 
 #ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
 #define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5)
@@ -73,6 +74,9 @@ Result<int> wait_for_listener(const Remote &child, const Shared &shared) {
   }
   const int listener = shared.listener.load();
   if (listener > 0) {
+    Shared copy{};
+    if (child.read(&copy, reinterpret_cast<u64>(&shared), sizeof copy) != 0)
+      return Status::error("the program's memory cannot be read on this host (process_vm_readv)");
     const int fd = child.borrow_fd(listener - 1);
     if (fd >= 0) return fd;
     return Status::error("the program's descriptors cannot be reached (pidfd_getfd: {})", ::strerror(-fd));
@@ -118,6 +122,7 @@ Result<std::string> find_program(const std::string &name) {
 
 Result<Launched> launch(const ProgramSpec &spec) {
   CHECK(!spec.args.empty());
+  if (Status status = check_tracing(); !status.ok()) return status;
   Result<std::string> path = spec.file.empty() ? find_program(spec.args[0]) : Result<std::string>(spec.file);
   if (!path.ok()) return path.status();
   std::vector<char *> argv = pointers_to(spec.args);

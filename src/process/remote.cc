@@ -43,7 +43,12 @@ Remote::Remote(pid_t host_pid) : host_pid_(host_pid), pidfd_(static_cast<int>(::
   CHECK(pidfd_ >= 0, "pidfd_open({}): errno {}", host_pid, errno);
 }
 
-Remote::~Remote() { ::close(pidfd_); }
+Remote::~Remote() { forget(); }
+
+void Remote::forget() {
+  if (pidfd_ >= 0) ::close(pidfd_);
+  pidfd_ = -1;
+}
 
 std::string Remote::proc(const std::string &rest) const { return fmt::format("/proc/{}/{}", host_pid_, rest); }
 

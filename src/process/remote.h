@@ -29,6 +29,8 @@ class Remote {
   int pidfd() const { return pidfd_; }
   bool dead() const;  // All of its threads have gone; the host may still keep a zombie.
   void wait_dead() const;
+  // Nothing will be asked any more: gives its descriptor back.
+  void forget();
 
   // --- memory: 0 or -EFAULT ---
   int read(void *to, u64 from, size_t size) const;

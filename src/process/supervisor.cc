@@ -38,7 +38,8 @@ Supervisor::Supervisor(bridge::Host &host, SupervisorOptions options)
 Supervisor::~Supervisor() {
   CHECK(all_gone(), "a program outlives its supervisor");
   for (auto &process : processes_) host_.machine().cancel_timer(process->alarm);
-  // What a descriptor on its way through a socket may still have kept.
+  host_.system().fs().clear();
+  // What a name or a descriptor on its way through a socket may still have kept.
   for (auto &[key, object] : held_) object->user_released();
 }
 
@@ -329,6 +330,13 @@ void Supervisor::bury_process(Process &process) {
     deliver(*process.parent, SIGCHLD);
   else
     process.reaped = true;
+  // A machine may live long and see many of them.
+  process.remote.forget();
+  const auto is_used = [this](const auto &notifier) {
+    return std::any_of(processes_.begin(), processes_.end(),
+                       [&notifier](const auto &other) { return other->notifier == notifier.get() && !other->gone; });
+  };
+  std::erase_if(notifiers_, [&is_used](const auto &notifier) { return !is_used(notifier); });
   check_probes();
 }
 
@@ -357,7 +365,7 @@ void Supervisor::release_objects(const Process *closing, int closing_fd) {
   // Links first, as their end makes use of what the others are. A release may wait, so the list is made before.
   std::vector<std::shared_ptr<bpf::Object>> released;
   for (auto it = held_.begin(); it != held_.end();) {
-    const bool gone = missing.contains(it->second->identity());
+    const bool gone = missing.contains(it->second->identity()) && !host_.system().fs().pins(*it->second);
     if (gone) released.push_back(std::move(it->second));
     it = gone ? held_.erase(it) : std::next(it);
   }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -86,9 +87,47 @@ SystemFiles::SystemFiles(bridge::Host &host) : host_(host), cgroups_(host.kernel
   add_debug();
 }
 
+bool SystemFiles::names_change(const std::string &path) const { return CgroupFiles::covers(path) || fs().owns(path); }
+
+u64 SystemFiles::magic(const std::string &path) const {
+  constexpr u64 kCgroup2Magic = 0x63677270, kBpfFsMagic = 0xcafe4a11;
+  return CgroupFiles::covers(path) ? kCgroup2Magic : kBpfFsMagic;
+}
+
+int SystemFiles::make_directory(const std::string &path) {
+  return CgroupFiles::covers(path) ? cgroups_.make_directory(path) : fs().make_directory(path);
+}
+
+int SystemFiles::remove(const std::string &path, bool directory) {
+  if (!CgroupFiles::covers(path)) return fs().remove(path, directory);
+  return directory ? cgroups_.remove_directory(path) : -EPERM;
+}
+
 SystemFiles::~SystemFiles() {
   std::error_code ignored;
   if (!root_.empty()) std::filesystem::remove_all(root_, ignored);
+  if (root_lock_ >= 0) ::close(root_lock_);
+}
+
+// Each place of directories is locked while its process lives; what a killed one has left goes when the next is made.
+int SystemFiles::make_root() {
+  constexpr const char *kPrefix = "uscx-files-";
+  std::error_code error;
+  for (const auto &entry : std::filesystem::directory_iterator("/tmp", error)) {
+    if (!entry.path().filename().string().starts_with(kPrefix)) continue;
+    const int fd = ::open(entry.path().c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    struct stat st;
+    const bool left =
+        fd >= 0 && ::fstat(fd, &st) == 0 && st.st_uid == ::geteuid() && ::flock(fd, LOCK_EX | LOCK_NB) == 0;
+    std::error_code ignored;
+    if (left) std::filesystem::remove_all(entry.path(), ignored);
+    if (fd >= 0) ::close(fd);
+  }
+  std::string name = fmt::format("/tmp/{}XXXXXX", kPrefix);
+  if (::mkdtemp(name.data()) == nullptr) return -errno;
+  root_ = name;
+  root_lock_ = ::open(root_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  return root_lock_ >= 0 && ::flock(root_lock_, LOCK_EX | LOCK_NB) == 0 ? 0 : -errno;
 }
 
 void SystemFiles::add_sched_ext() {
@@ -275,6 +314,7 @@ void SystemFiles::add(const std::string &path, Text contents, Writer write) {
 bool SystemFiles::is_directory(const std::string &path) {
   sync_schedulers(path);
   if (CgroupFiles::covers(path)) return cgroups_.is_directory(path);
+  if (fs().owns(path)) return fs().kind(path) == bpf::BpfFs::Kind::kDirectory;
   const std::string below = path + "/";
   const auto it = names_.lower_bound(below);
   return it != names_.end() && it->starts_with(below) && kind(below) == Kind::kAbsent;
@@ -307,6 +347,7 @@ SystemFiles::Kind SystemFiles::kind(const std::string &path) {
   sync_schedulers(path);
   if (is_of_a_pid(path)) return task_file(path) ? Kind::kOurs : Kind::kAbsent;
   if (CgroupFiles::covers(path)) return cgroups_.is_file(path) ? Kind::kOurs : Kind::kAbsent;
+  if (fs().owns(path)) return fs().kind(path) == bpf::BpfFs::Kind::kFile ? Kind::kOurs : Kind::kAbsent;
   const Kind here = files_.kind(path), there = host_.system().files().kind(path);
   if (here == Kind::kOurs || there == Kind::kOurs) return Kind::kOurs;
   return here == Kind::kAbsent ? here : there;
@@ -323,6 +364,7 @@ int SystemFiles::open(const std::string &path) {
   sync_schedulers(path);
   if (const Text text = task_file(path)) return bpf::VirtualFiles::open_text(text());
   if (CgroupFiles::covers(path)) return bpf::VirtualFiles::open_text(cgroups_.contents(path));
+  if (fs().owns(path)) return -EIO;
   return (files_.kind(path) == Kind::kOurs ? files_ : host_.system().files()).open(path);
 }
 
@@ -350,6 +392,9 @@ std::set<std::string> SystemFiles::list(const std::string &path) const {
     return {names.begin(), names.end()};
   }
   std::set<std::string> names;
+  if (fs().owns(path))
+    for (const std::string &one : fs().paths_in(path))
+      names.insert(one.substr(path.size() + 1) + (fs().kind(one) == bpf::BpfFs::Kind::kDirectory ? "/" : ""));
   const std::string below = path + "/";
   for (auto it = names_.lower_bound(below); it != names_.end() && it->starts_with(below); ++it) {
     const std::string rest = it->substr(below.size());
@@ -360,16 +405,13 @@ std::set<std::string> SystemFiles::list(const std::string &path) const {
 }
 
 int SystemFiles::open_directory(const std::string &path) {
-  if (root_.empty()) {
-    char name[] = "/tmp/uscx-XXXXXX";
-    if (::mkdtemp(name) == nullptr) return -errno;
-    root_ = name;
-  }
+  if (root_.empty())
+    if (const int error = make_root(); error != 0) return error;
   std::error_code error;
   const std::string real = root_ + path;
   std::filesystem::create_directories(real, error);
   const std::set<std::string> names = list(path);
-  // Control groups come and go.
+  // Some names come and go.
   for (const auto &entry : std::filesystem::directory_iterator(real, error)) {
     const std::string name = entry.path().filename();
     if (!names.contains(name) && !names.contains(name + "/")) std::filesystem::remove_all(entry.path(), error);

@@ -36,7 +36,7 @@ class SystemFiles {
   const Writer *writer(const std::string &path);
   u64 inode(const std::string &path) const { return cgroups_.inode(path); }  // 0: it has no number of its own.
   CgroupFiles &cgroups() { return cgroups_; }
-  // A new descriptor of a file's contents now, or -errno.
+  // A new descriptor of a file's contents now, or -errno. A pinned object is not opened by its name.
   int open(const std::string &path);
 
   // An absolute path without "." and "..", and the place of our directories translated back.
@@ -48,6 +48,11 @@ class SystemFiles {
   // The file of ours that is behind such a descriptor; null if there is none.
   const std::string *written_file(const std::pair<dev_t, ino_t> &identity) const;
   bool any_open_for_writing() const { return !written_.empty(); }
+  // Control groups and pinned objects: what programs make and remove names of. 0 or -errno.
+  bool names_change(const std::string &path) const;
+  u64 magic(const std::string &path) const;  // Of such a file system, for statfs().
+  int make_directory(const std::string &path);
+  int remove(const std::string &path, bool directory);
 
  private:
   void add_sched_ext();
@@ -67,6 +72,8 @@ class SystemFiles {
   // What is directly in a directory of ours; names of directories end in a slash.
   std::set<std::string> list(const std::string &path) const;
 
+  bpf::BpfFs &fs() const { return host_.system().fs(); }
+
   bridge::Host &host_;
   CgroupFiles cgroups_;
   void add(const std::string &path, Text contents, Writer write = nullptr);
@@ -78,7 +85,9 @@ class SystemFiles {
   std::map<std::string, Writer> writers_;
   std::set<std::string> scheduler_files_;
   std::set<std::string> names_;  // All files, the BpfSystem's too, for directories.
-  std::string root_;             // Of our directories; empty until the first.
+  int make_root();
+  int root_lock_ = -1;
+  std::string root_;  // Of our directories; empty until the first.
   std::map<std::pair<dev_t, ino_t>, std::string> written_;
 };
 

@@ -4,12 +4,14 @@
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/user.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/check.h"
 
@@ -93,7 +95,7 @@ bool stop_in_call(Notifier &notifier, const Call &call, user_regs_struct *regs) 
   constexpr long kOptions =
       PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_EXITKILL;
   if (::ptrace(PTRACE_SEIZE, tid, 0, kOptions) != 0) {
-    CHECK(errno == ESRCH, "ptrace is not allowed here (errno {}), so that programs cannot fork", errno);
+    CHECK(errno == ESRCH, "ptrace is no longer allowed: errno {}", errno);
     return false;
   }
   ::ptrace(PTRACE_INTERRUPT, tid, 0, 0);
@@ -120,6 +122,22 @@ bool prepare_child(Notifier &notifier, pid_t child, const user_regs_struct &pare
 }
 
 }  // namespace
+
+Status check_tracing() {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (;;) ::pause();
+  }
+  if (child < 0) return Status::error("fork: {}", ::strerror(errno));
+  const int error = ::ptrace(PTRACE_SEIZE, child, 0, 0) == 0 ? 0 : errno;
+  ::kill(child, SIGKILL);
+  while (::waitpid(child, nullptr, __WALL) < 0 && errno == EINTR) {
+  }
+  if (error == 0) return Status::ok_status();
+  return Status::error("programs cannot be traced on this host, which forks and threads need (ptrace: {})",
+                       ::strerror(error));
+}
 
 bool make_calls(Notifier &notifier, const Call &call, const std::function<s64(const CallMaker &make)> &body) {
   const pid_t tid = call.host_tid;

@@ -12,10 +12,14 @@
 #include <array>
 #include <functional>
 
+#include "base/status.h"
 #include "base/types.h"
 #include "process/notifier.h"
 
 namespace uscx::process {
+
+// Whether this host lets us trace our children; the reason if not.
+Status check_tracing();
 
 struct CloneArgs {
   u64 flags = 0;  // CLONE_* and the exit signal

@@ -68,6 +68,10 @@ class Case(unittest.TestCase):
             self.assertLess(time.monotonic(), until)
             time.sleep(0.02)
 
+    def is_ours(self, pid):
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            return self.directory.name.encode() in file.read()
+
     def status(self):
         return self.uscx("status").stdout
 
@@ -137,6 +141,16 @@ class Session(Case):
         self.assertIn("not found in PATH", self.uscx("exec", "no-such-program").stderr)
         self.assertIn("--cpus", self.uscx("start", "--name", "x", "--cpus", "0").stderr)
 
+    def test_many_programs_leave_no_descriptors(self):
+        self.start("--workload", "hogs:tasks=1")
+        (server,) = [pid for pid in processes_with("session\0start") if self.is_ours(pid)]
+        self.uscx("exec", "true")
+        before = len(os.listdir(f"/proc/{server}/fd"))
+        for _ in range(5):
+            self.uscx("exec", "sh", "-c", "true; true | true")
+        # The end of the last connection is taken notice of in real time.
+        self.wait_for(lambda: len(os.listdir(f"/proc/{server}/fd")) <= before)
+
     def test_directory_is_private(self):
         os.mkdir(self.directory.name + "/uscx", 0o755)
         done = self.uscx("start")
@@ -182,10 +196,8 @@ class Session(Case):
         client = self.popen("exec", "sh", "-c", script, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
                             stderr=subprocess.PIPE)
         self.wait_for(lambda: set(processes_with("876543")) - {client.pid} and processes_with("cat\0"))
-        for pid in processes_with("session\0start"):
-            with open(f"/proc/{pid}/environ", "rb") as file:
-                if self.directory.name.encode() in file.read():
-                    os.kill(pid, signal.SIGKILL)
+        for pid in filter(self.is_ours, processes_with("session\0start")):
+            os.kill(pid, signal.SIGKILL)
         client.stdin.close()
         errors = client.stderr.read()
         client.stderr.close()
