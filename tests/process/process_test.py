@@ -217,7 +217,7 @@ class Examples(Case):
 
 
 def add_examples():
-    versions = {"7.2": ["simple", "simple -f", "central", "flatcg", "cpu0", "pair", "userland", "sdt"],
+    versions = {"7.2": ["simple", "simple -f", "qmap", "central", "flatcg", "cpu0", "pair", "userland", "sdt"],
                 "6.12": ["simple", "qmap", "central"]}
     for version, names in versions.items():
         for name in names:
