@@ -44,6 +44,13 @@ void BPF_STRUCT_OPS(callbacks_dump_cid, struct scx_dump_ctx *dump, s32 cid, bool
 void BPF_STRUCT_OPS_SLEEPABLE(callbacks_cid_online, s32 cid) { SPIN(cid_online); }
 
 void BPF_STRUCT_OPS_SLEEPABLE(callbacks_cid_offline, s32 cid) { SPIN(cid_offline); }
+
+s32 BPF_STRUCT_OPS_SLEEPABLE(callbacks_sub_attach, struct scx_sub_attach_args *args) {
+  SPIN(sub_attach);
+  return 0;
+}
+
+void BPF_STRUCT_OPS_SLEEPABLE(callbacks_sub_detach, struct scx_sub_detach_args *args) { SPIN(sub_detach); }
 #else
 s32 BPF_STRUCT_OPS(callbacks_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wake_flags) {
   bool is_idle = false;
@@ -128,7 +135,8 @@ void BPF_STRUCT_OPS_SLEEPABLE(callbacks_cgroup_exit, struct cgroup *cgrp) { SPIN
 s32 BPF_STRUCT_OPS_SLEEPABLE(callbacks_cgroup_prep_move, struct task_struct *p, struct cgroup *from,
                              struct cgroup *to) {
   SPIN(cgroup_prep_move);
-  return 0;
+  // A thread may not move, so that its process does not, and the leader hears of that.
+  return is_endless("cgroup_cancel_move", sizeof("cgroup_cancel_move")) && p->pid != p->tgid ? -1 : 0;
 }
 
 void BPF_STRUCT_OPS(callbacks_cgroup_move, struct task_struct *p, struct cgroup *from, struct cgroup *to) {
@@ -173,7 +181,8 @@ void BPF_STRUCT_OPS_SLEEPABLE(callbacks_exit, struct scx_exit_info *info) {
 #ifdef CID_FORM
 SEC(".struct_ops.link")
 struct sched_ext_ops_cid callbacks_ops = {
-  OP(select_cid), OP(set_cmask), OP(dump_cid), OP(cid_online), OP(cid_offline), COMMON_OPS};
+  OP(select_cid), OP(set_cmask), OP(dump_cid), OP(cid_online), OP(cid_offline), OP(sub_attach), OP(sub_detach),
+  COMMON_OPS};
 #else
 SCX_OPS_DEFINE(callbacks_ops, OP(select_cpu), OP(set_cpumask), OP(dump_cpu), OP(cpu_online), OP(cpu_offline),
                OP(cpu_acquire), OP(cpu_release), COMMON_OPS);

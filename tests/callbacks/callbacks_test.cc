@@ -25,9 +25,9 @@ struct Case {
   // It is called only when the scheduler is on its way out: that it never ends is said in the log, and changes nothing.
   bool at_the_end = false;
   bool cid_form = false;
+  bool child = false;  // Called for a sub-scheduler, which comes and goes.
 };
-// Not here: core_sched_before, which a machine without core scheduling never asks, and cgroup_cancel_move, for which a
-// move of several tasks must fail half way.
+// Not here: core_sched_before, which a machine without core scheduling never asks.
 constexpr Case kCases[] = {{"select_cpu"},
                            {"enqueue"},
                            {"dequeue"},
@@ -52,6 +52,7 @@ constexpr Case kCases[] = {{"select_cpu"},
                            {"cgroup_exit"},
                            {"cgroup_prep_move"},
                            {"cgroup_move"},
+                           {"cgroup_cancel_move"},
                            {"cgroup_set_weight"},
                            {"cgroup_set_bandwidth"},
                            {"cgroup_set_idle"},
@@ -67,6 +68,8 @@ constexpr Case kCases[] = {{"select_cpu"},
                            {"cid_online", false, true},
                            {"cid_offline", false, true},
                            {"enqueue", false, true},
+                           {"sub_attach", false, true, true},
+                           {"sub_detach", false, true, true},
                            {"exit", true, true}};
 
 // The line of the callback's loop, from 1 on.
@@ -93,38 +96,48 @@ class Callbacks : public testing::TestWithParam<std::tuple<Case, bool>> {
     scope_ = std::make_unique<bpf::BpfSystem::Scope>(host_->system());
   }
   void TearDown() override {
+    child_.reset();
     object_.reset();
     scope_.reset();
   }
 
   static const Case &what() { return std::get<0>(GetParam()); }
-  void load(const std::string &endless) {
+  void load(const std::string &endless) { object_ = load_object(endless, 0); }
+  // One for a group's tasks if its id is given.
+  std::unique_ptr<ScxObject> load_object(const std::string &endless, u64 cgroup_id) {
     schedulers::Environment environment;
     environment.kernel_btf = host_->system().kernel_btf().parsed();
     environment.nr_possible_cpus = kCpus;
     auto object = ScxObject::open_file(what().cid_form ? CALLBACKS_CID_OBJECT : CALLBACKS_OBJECT, environment);
-    ASSERT_TRUE(object.ok()) << object.message();
-    object_ = object.take();
-    const Status set = object_->set_variable("endless", endless);
-    ASSERT_TRUE(set.ok()) << set.message();
-    const Status loaded = object_->load();
-    ASSERT_TRUE(loaded.ok()) << loaded.message() << schedulers::libbpf_log();
-    const Status attached = object_->attach();
-    ASSERT_TRUE(attached.ok()) << attached.message() << schedulers::libbpf_log();
+    CHECK(object.ok(), "{}", object.message());
+    std::unique_ptr<ScxObject> made = object.take();
+    expect_ok(made->set_variable("endless", endless));
+    if (cgroup_id) expect_ok(made->set_ops_field("sub_cgroup_id", fmt::format("{}", cgroup_id)));
+    expect_ok(made->load());
+    expect_ok(made->attach());
+    return made;
+  }
+  static void expect_ok(const Status &status) {
+    EXPECT_TRUE(status.ok()) << status.message() << schedulers::libbpf_log();
+  }
+  void visit_of_a_child() {
+    int error = 0;
+    child_ = load_object("", kernel().cgroups().make_path("/child", &error)->id());
+    run_for(20 * kNsPerMs);
+    child_->detach();
   }
 
-  sched::Task &spawn(const char *comm, sched::Script::Fn fn, int policy = SCHED_NORMAL, u32 rt_priority = 0) {
-    sched::Task *p = kernel().create_task({.comm = comm,
-                                           .policy = policy,
-                                           .rt_priority = rt_priority,
-                                           .behavior = std::make_unique<sched::Script>(std::move(fn))});
+  sched::Task &spawn(const char *comm, sched::Script::Fn fn, sched::Task *leader = nullptr) {
+    sched::Task *p = kernel().create_task(
+        {.comm = comm, .behavior = std::make_unique<sched::Script>(std::move(fn)), .leader = leader});
     CHECK(p != nullptr);
     return *p;
   }
   // Tasks of all sorts, and one that does to them what calls the rarer callbacks.
   void start_tasks() {
-    for (u32 i = 0; i < 2 * kCpus; i++)
-      hogs_.push_back(&spawn("hog", [](sched::Kernel &, sched::Task &) { return Step::run(kNsPerMs); }));
+    const auto use_cpu = [](sched::Kernel &, sched::Task &) { return Step::run(kNsPerMs); };
+    for (u32 i = 0; i < 2 * kCpus; i++) hogs_.push_back(&spawn("hog", use_cpu));
+    spawn("thread", use_cpu, hogs_.back());
     spawn("sleeper", [n = 0](sched::Kernel &, sched::Task &) mutable {
       return n++ % 2 ? Step::sleep_until(machine::now_ns() + kNsPerMs) : Step::run(kNsPerMs / 2);
     });
@@ -163,7 +176,9 @@ class Callbacks : public testing::TestWithParam<std::tuple<Case, bool>> {
       case 18: tree.set_max(*group_, 50000, 100000); break;
       case 19: tree.set_idle(*group_, true); break;
       case 20: tree.attach(tree.root(), *hogs_[3]); break;
-      case 21: EXPECT_EQ(tree.remove(*group_), 0); break;
+      case 21: tree.attach(*group_, *hogs_.back()); break;
+      case 22: tree.attach(tree.root(), *hogs_.back()); break;
+      case 23: EXPECT_EQ(tree.remove(*group_), 0); break;
       default: break;
     }
   }
@@ -181,7 +196,7 @@ class Callbacks : public testing::TestWithParam<std::tuple<Case, bool>> {
 
   std::unique_ptr<bridge::Host> host_;
   std::unique_ptr<bpf::BpfSystem::Scope> scope_;
-  std::unique_ptr<ScxObject> object_;
+  std::unique_ptr<ScxObject> object_, child_;
   std::vector<sched::Task *> hogs_;
   sched::Cgroup *group_ = nullptr;
   std::string log_;
@@ -191,6 +206,7 @@ TEST_P(Callbacks, OneThatNeverEndsEndsTheScheduler) {
   start_tasks();
   load(what().callback);
   run_for(200 * kNsPerMs);
+  if (what().child) visit_of_a_child();
   if (!what().at_the_end) run_for(kStuckNs);
   object_->detach();
   host_->ext().settle();
