@@ -231,6 +231,7 @@ Outcome do_prctl(Supervisor &, Thread &t) {
     std::memcpy(comm, name.data(), std::min<size_t>(name.size(), TASK_COMM_LEN - 1));
     std::memcpy(t.task->ts.comm, comm, sizeof comm);
   }
+  if (t.call.args[0] == PR_SCHED_CORE) return Outcome::answer(-EINVAL);  // FIDELITY: no-core-sched.
   return Outcome::let_through();
 }
 

@@ -33,6 +33,7 @@ const EventName kEventNames[13] = {
 
 namespace {
 
+// FIDELITY: no-core-sched. Nobody asks core_sched_before: the machine has no core scheduling.
 constexpr const char *kOpNames[] = {"select_cpu",
                                     "enqueue",
                                     "dequeue",
