@@ -27,7 +27,10 @@ struct SubMachine : ExtMachine {
   }
   // Works and sleeps in turn.
   Task &worker(const std::string &comm, Cgroup *cgroup = nullptr) {
-    return *kernel.create_task(TaskSpec{.comm = comm, .behavior = work(), .cgroup = cgroup});
+    int error = 0;
+    Task *made = kernel.create_task(TaskSpec{.comm = comm, .behavior = work(), .cgroup = cgroup}, &error);
+    CHECK(made, "error {}", error);
+    return *made;
   }
   static std::unique_ptr<Behavior> work() {
     return std::make_unique<Script>([n = 0](Kernel &, Task &) mutable {
@@ -333,7 +336,8 @@ TEST(SubSched, TasksUnderWayWhenItComesAndGoesAreNeverLost) {
   SubMachine m(4);
   Cgroup &a = m.group("/a"), &b = m.group("/a/b");
   Fifo root(m, "root"), child(m, "child", a.id()), grandchild(m, "grandchild", b.id());
-  for (u32 i = 0; i < 6; i++) m.worker("outside"), m.worker("inside", &a), m.worker("deep", &b);
+  for (u32 i = 0; i < 6; i++) m.worker("outside"), m.worker("inside", &a);
+  for (u32 i = 0; i < 6; i++) m.worker("deep", &b);  // After those above: a group with populated ones below takes none.
   ASSERT_EQ(m.attach(root), 0);
   for (u32 round = 0; round < 8; round++) {
     ASSERT_EQ(m.attach(child), 0);
