@@ -38,7 +38,7 @@ run: build ## Run scx_qmap on 16 simulated CPUs: a report, and a trace to open i
 	@echo "The trace is build/qmap.perfetto-trace; open it at https://ui.perfetto.dev"
 
 # The release tests come last, so that their summary is the last thing on the screen; they include the style checks.
-test: build asan objects test-threads ## Run all tests: the sanitizer builds', then the release build's
+test: build asan objects programs test-threads ## Run all tests: the sanitizer builds', then the release build's
 	@ctest --preset asan -j$(JOBS) --timeout $(TEST_TIMEOUT)
 	@ctest --preset release -j$(JOBS) --timeout $(TEST_TIMEOUT)
 
