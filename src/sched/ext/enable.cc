@@ -240,8 +240,7 @@ const char *Ext::Impl::problem_of(const ExtSched &s) const {
   machine::SpinGuard groups(kernel.cgroups().lock());
   machine::WriteGuard settings(kernel.cgroups().ops_lock());
   machine::SpinGuard forks(kernel.fork_lock());
-  for (u32 op = 0; op < static_cast<u32>(Op::count); op++)
-    if (s.ops.has(static_cast<Op>(op))) s.arm(static_cast<Op>(op));
+  s.arm_all();
   task_init_enabled = true;
   tid_lookup = s.flag(SCX_OPS_TID_TO_TASK);
   if (!init_cgroups(s)) return false;

@@ -134,6 +134,7 @@ struct Ext::Impl {
   u32 task_state(const Task &p) const { return p.scx_flags() & SCX_TASK_STATE_MASK; }
   void init_entity(Task &p);
   void set_tid(Task &p, bool known);  // scx_bpf_tid_to_task() finds it.
+  s32 call_init_task(ExtSched &s, Task &p, bool fork);
   void reject_task(Task &p);
   int init_task(ExtSched &s, Task &p, bool fork);
   void adopt(ExtSched &s, Task &p);

@@ -83,16 +83,19 @@ void Ext::Impl::reject_task(Task &p) {
   nr_rejected++;
 }
 
+// Tells s of p; what it answers may be any number. p's disallow is what s wants of p afterwards.
+s32 Ext::Impl::call_init_task(ExtSched &s, Task &p, bool fork) {
+  machine::racy_store(p.ts.scx.disallow, false);
+  if (!s.has(Op::init_task)) return 0;
+  args().init_task = {.fork = fork, .cgroup = p.group->cgroup->abi};
+  return call(Op::init_task, nullptr, nullptr, [&] { return s.ops.init_task(&p.ts, &args().init_task); });
+}
+
 int Ext::Impl::init_task(ExtSched &s, Task &p, bool fork) {
   set_task_state(p, SCX_TASK_INIT_BEGIN);
-  machine::racy_store(p.ts.scx.disallow, false);
-  if (s.has(Op::init_task)) {
-    args().init_task = {.fork = fork, .cgroup = p.group->cgroup->abi};
-    const s32 ret = call(Op::init_task, nullptr, nullptr, [&] { return s.ops.init_task(&p.ts, &args().init_task); });
-    if (ret) {
-      set_task_state(p, SCX_TASK_NONE);
-      return sanitize_errno(s, "init_task", ret);
-    }
+  if (const s32 ret = call_init_task(s, p, fork)) {
+    set_task_state(p, SCX_TASK_NONE);
+    return sanitize_errno(s, "init_task", ret);
   }
   set_task_state(p, SCX_TASK_INIT);
   adopt(s, p);

@@ -16,9 +16,7 @@ namespace uscx::sched {
 int Ext::Impl::init_for_sub(ExtSched &s, Task &p) {
   const bool disallowed = p.ts.scx.disallow;
   if (s.has(Op::init_task)) {
-    args().init_task = {.fork = false, .cgroup = p.group->cgroup->abi};
-    machine::racy_store(p.ts.scx.disallow, false);
-    const s32 ret = call(Op::init_task, nullptr, nullptr, [&] { return s.ops.init_task(&p.ts, &args().init_task); });
+    const s32 ret = call_init_task(s, p, false);
     if (p.ts.scx.disallow && s.parent)
       error(s, fmt::format("ops.init_task() set task->scx.disallow for {} in a sub-scheduler", task_label(p)));
     machine::racy_store(p.ts.scx.disallow, disallowed);
@@ -65,8 +63,7 @@ void Ext::Impl::orphan(Task &p) {
 // All tasks of the group are made known to s first, so that one that s refuses changes nothing.
 [[gnu::noinline]] bool Ext::Impl::take_tasks(ExtSched &s) {
   machine::SpinGuard forks(kernel.fork_lock());
-  for (u32 op = 0; op < static_cast<u32>(Op::count); op++)
-    if (s.ops.has(static_cast<Op>(op))) s.arm(static_cast<Op>(op));
+  s.arm_all();
   std::vector<Task *> taken;
   int failed = 0;
   kernel.for_each_task([&](Task &p) {
