@@ -73,7 +73,8 @@ TEST_F(ReportTest, TextOfAnErrorExit) {
   EXPECT_EQ(text, R"REPORT(Scheduler   scx_qmap
 Machine     2 CPUs (1n:1l:2c:1t), 250 Hz
 Workload    mixed, seed 7
-Run         10ms of virtual time in 1.2s, 21 events, trace 0123456789abcdef
+Run         10ms of virtual time in 1.2s, 21 events
+Trace       0123456789abcdef
 Exit        SCX_EXIT_ERROR_BPF (1025) at 5ms on CPU 0
             scx_bpf_error: scx_qmap.bpf.c:388: test triggering error
             All tasks went on in the fair class: each of the 2 that were

@@ -287,10 +287,10 @@ std::string report_text(const RunInfo &run, const Metrics &metrics, bool colour)
   if (run.threads)
     out += labelled("Run", fmt::format("{} of real time, {} events; no two runs are the same",
                                        format_duration(run.duration_ns), run.events));
-  else
-    out += labelled("Run",
-                    fmt::format("{} of virtual time in {}, {} events, trace {:016x}", format_duration(run.duration_ns),
-                                short_duration(run.wall_ns), run.events, run.trace_hash));
+  else  // The hash has a line of its own: how long a run took in real time must not decide where lines are broken.
+    out += labelled("Run", fmt::format("{} of virtual time in {}, {} events", format_duration(run.duration_ns),
+                                       short_duration(run.wall_ns), run.events)) +
+           labelled("Trace", fmt::format("{:016x}", run.trace_hash));
   for (const std::string &note : run.notes) out += labelled("Note", note);
   out += exit_text(metrics, style) + machine_text(metrics) + offline_text(metrics) + kthreads_text(metrics) +
          memory_text(metrics) + findings_text(metrics);

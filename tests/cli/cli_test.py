@@ -34,6 +34,15 @@ class Case(unittest.TestCase):
         with open(os.path.join(self.folder.name, name), "w", encoding="utf-8") as file:
             file.write(text)
 
+    def wait_until_caught(self, process, number):
+        """Until the process has a handler for the signal."""
+        caught, until = 0, time.monotonic() + TIMEOUT_S
+        while not caught >> (number - 1) & 1:
+            self.assertLess(time.monotonic(), until)
+            time.sleep(0.01)
+            with open(f"/proc/{process.pid}/status", encoding="ascii") as file:
+                caught = int(re.search(r"SigCgt:\s+(\w+)", file.read()).group(1), 16)
+
     def files(self):
         return sorted(os.listdir(self.folder.name))
 
@@ -295,7 +304,7 @@ class Streams(Case):
     def test_interrupt_ends_the_run_with_a_report(self):
         process = subprocess.Popen([USCX, "run", "--report", "json", "--duration", "100000s", "fair"],
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        time.sleep(2)
+        self.wait_until_caught(process, signal.SIGINT)
         process.send_signal(signal.SIGINT)
         out, errors = process.communicate(timeout=TIMEOUT_S)
         self.assertEqual(process.returncode, 0, errors)

@@ -5,6 +5,7 @@
 Usage: session_test.py USCX PROGRAMS BUILD [unittest's arguments]
 """
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -118,8 +119,8 @@ class Session(Case):
                 stopped = self.uscx("stop")
                 self.assertEqual(stopped.returncode, 0)
                 output.seek(0)
-                report = stopped.stdout
-                reports.append((second.stderr, report[report.index("trace"):].splitlines()[0], output.read()))
+                trace = re.search(r"(?m)^Trace +[0-9a-f]{16}$", stopped.stdout).group()
+                reports.append((second.stderr, trace, output.read()))
         self.assertEqual(reports[0], reports[1])
         # The second one finds the place taken.
         self.assertIn("Device or resource busy", reports[0][0])

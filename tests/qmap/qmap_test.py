@@ -28,7 +28,7 @@ class Case(unittest.TestCase):
     def run_twice(self, *args, **named):
         """What the program printed, what came to standard error, and the trace hash, which is the same twice."""
         first, second = (self.run_once(*args, **named) for _ in range(2))
-        hashes = [re.search(r"trace\s+([0-9a-f]{16})", done.stdout).group(1) for done in (first, second)]
+        hashes = [re.search(r"(?m)^Trace +([0-9a-f]{16})$", done.stdout).group(1) for done in (first, second)]
         self.assertEqual(hashes[0], hashes[1])
         return first.stdout, first.stderr, hashes[0]
 
