@@ -346,6 +346,16 @@ void ExploreRun::fail(Failure failure, const std::string &text) {
 
 void SimMachine::note_event(u32 cpu) { explorer_->event_access(cpu); }
 
+void SimMachine::explored_arm(SimEvent &timer, u64 time_ns) {
+  note_event(timer.cpu);
+  queue_.schedule(timer, time_ns);
+}
+
+void SimMachine::explored_cancel(SimEvent &timer) {
+  note_event(timer.cpu);
+  queue_.cancel(timer);
+}
+
 bool SimMachine::explored_in_segment(u32 cpu) const { return explorer_->in_segment(cpu); }
 
 }  // namespace uscx::machine

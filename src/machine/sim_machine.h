@@ -30,11 +30,11 @@ class SimMachine final : public Machine {
   void start_run(u64 run_ns) override;
   void cancel_run(u32 cpu) override;
   void arm_timer(SimEvent &timer, u64 time_ns) override {
-    if (kExploreHooks && may_be_concurrent() && exec_context.explorer) note_event(timer.cpu);
+    if (in_explorer()) return explored_arm(timer, time_ns);
     queue_.schedule(timer, time_ns);
   }
   void cancel_timer(SimEvent &timer) override {
-    if (kExploreHooks && may_be_concurrent() && exec_context.explorer) note_event(timer.cpu);
+    if (in_explorer()) return explored_cancel(timer);
     queue_.cancel(timer);
   }
   void cpu_entered_idle(u32 cpu) override { cpus_[cpu].idle = true; }
@@ -58,6 +58,9 @@ class SimMachine final : public Machine {
   };
   static void host_call_fired(SimEvent &event);
   friend class Explorer;
+  static bool in_explorer() { return kExploreHooks && may_be_concurrent() && exec_context.explorer; }
+  void explored_arm(SimEvent &timer, u64 time_ns);
+  void explored_cancel(SimEvent &timer);
   void note_event(u32 cpu);  // Explore mode: the present step changes what `cpu` is to do.
   bool explored_in_segment(u32 cpu) const;
   void step();

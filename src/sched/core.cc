@@ -233,13 +233,6 @@ void Kernel::leave_segment(Rq &rq) { machine_.arm_timer(rq.continuation, now_ns(
 
 void Kernel::on_segment_end() {
   Rq &rq = this_rq();
-  // Explore mode's grace periods wait for readers, which are segments, and not for ticks.
-  struct Quiescent {
-    Rcu &rcu;
-    ~Quiescent() {
-      if (machine::exploring()) rcu.quiescent(machine::this_cpu());
-    }
-  } const quiescent{rcu_};
   stop_user(rq);
   const u64 limit_ns = exec().segment_start_ns + kMaxSegmentNs;
   bool cut = false;
@@ -269,6 +262,8 @@ void Kernel::on_segment_end() {
     RqGuard guard(rq);
     update_tick(rq);
   }
+  // Explore mode's grace periods wait for readers, which are segments, and not for ticks.
+  if (machine::exploring()) rcu_.quiescent(rq.cpu);
 }
 
 void Kernel::take_step(Rq &rq, Task &p) {

@@ -50,7 +50,7 @@ u32 Ext::Impl::dispatch_sched(ExtSched &s, Rq &rq, Task *prev) {
   SchedCpu &cpu = s.cpus[rq.cpu];
   if (consume(s, rq, s.global_dsq(machine.topology().node_of(rq.cpu)))) return SCX_DSP_LOCAL;
   if (cpu.bypassing) return consume(s, rq, cpu.bypass_dsq) ? SCX_DSP_LOCAL : SCX_DSP_NONE;
-  if (dispatch_for_children(s, rq)) return SCX_DSP_LOCAL;
+  if (cpu.bypass_dsq.nr.load() && dispatch_for_children(s, rq)) return SCX_DSP_LOCAL;
   if (s.has(Op::dispatch) && rq_online(rq)) {
     const u32 verdict = dispatch_rounds(s, rq, prev);
     if (verdict != SCX_DSP_NONE) return verdict;

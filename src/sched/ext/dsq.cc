@@ -15,34 +15,10 @@ Dsq::~Dsq() {
 
 u64 Dsq::trace_id() const { return rq ? SCX_DSQ_LOCAL_ON | rq->cpu : id.get(); }
 
-Task *Dsq::first() {
-  machine::plain_read(&list, "a DSQ's list");
-  for (DsqNode &node : list)
-    if (!node.is_cursor) return &task_of(node);
-  return nullptr;
-}
-
 Task *Dsq::next(Task &p) {
   for (auto it = std::next(list.iterator_to(p.dsq_node)); it != list.end(); ++it)
     if (!it->is_cursor) return &task_of(*it);
   return nullptr;
-}
-
-void Dsq::inserted(Task &p, bool at_front) {
-  seq += 1;
-  p.ts.scx.dsq_seq = seq;
-  nr.store(nr.load() + 1);
-  p.dsq = this;
-  if (at_front || nr.racy() == 1) first_task = first();
-}
-
-void Dsq::insert_fifo(Task &p, bool head) {
-  machine::plain_write(&list, "a DSQ's list");
-  if (head)
-    list.push_front(p.dsq_node);
-  else
-    list.push_back(p.dsq_node);
-  inserted(p, head);
 }
 
 void Dsq::insert_vtime(Task &p) {
@@ -54,19 +30,6 @@ void Dsq::insert_vtime(Task &p) {
     list.insert(std::next(list.iterator_to(std::prev(at)->dsq_node)), p.dsq_node);
   p.ts.scx.dsq_flags |= SCX_TASK_DSQ_ON_PRIQ;
   inserted(p, at == priq.begin());
-}
-
-void Dsq::unlink(Task &p) {
-  machine::plain_write(&list, "a DSQ's list");
-  CHECK(p.dsq == this && nr.load() > 0);
-  // By its node: a program may have changed the vtime of a queued task, so the tree must not be searched.
-  if (p.ts.scx.dsq_flags & SCX_TASK_DSQ_ON_PRIQ) {
-    priq.erase(priq.iterator_to(p));
-    p.ts.scx.dsq_flags &= ~SCX_TASK_DSQ_ON_PRIQ;
-  }
-  list.erase(list.iterator_to(p.dsq_node));
-  nr.store(nr.load() - 1);
-  if (first_task.get() == &p) first_task = first();
 }
 
 DsqTable::~DsqTable() {

@@ -70,6 +70,45 @@ struct Dsq {
   void inserted(Task &p, bool at_front);
 };
 
+// What each switch does several times is inlined in its callers, who have a stack frame anyway: with explore mode's hooks
+// in it, a function of its own would save registers for calls that run mode never makes.
+inline Task *Dsq::first() {
+  machine::plain_read(&list, "a DSQ's list");
+  for (DsqNode &node : list)
+    if (!node.is_cursor) return &task_of(node);
+  return nullptr;
+}
+
+[[gnu::always_inline]] inline void Dsq::inserted(Task &p, bool at_front) {
+  seq += 1;
+  p.ts.scx.dsq_seq = seq;
+  nr.store(nr.racy() + 1);
+  p.dsq = this;
+  if (at_front || nr.racy() == 1) first_task = first();
+}
+
+[[gnu::always_inline]] inline void Dsq::insert_fifo(Task &p, bool head) {
+  machine::plain_write(&list, "a DSQ's list");
+  if (head)
+    list.push_front(p.dsq_node);
+  else
+    list.push_back(p.dsq_node);
+  inserted(p, head);
+}
+
+[[gnu::always_inline]] inline void Dsq::unlink(Task &p) {
+  machine::plain_write(&list, "a DSQ's list");
+  CHECK(p.dsq == this && nr.racy() > 0);
+  // By its node: a program may have changed the vtime of a queued task, so the tree must not be searched.
+  if (p.ts.scx.dsq_flags & SCX_TASK_DSQ_ON_PRIQ) {
+    priq.erase(priq.iterator_to(p));
+    p.ts.scx.dsq_flags &= ~SCX_TASK_DSQ_ON_PRIQ;
+  }
+  list.erase(list.iterator_to(p.dsq_node));
+  nr.store(nr.racy() - 1);
+  if (first_task.get() == &p) first_task = first();
+}
+
 // User DSQs by id: open addressing with linear probing, so that a lookup allocates nothing and order depends on ids
 // only.
 //

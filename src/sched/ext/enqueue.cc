@@ -102,7 +102,7 @@ void Ext::Impl::insert(ExtSched &s, Dsq &target, Task &p, u64 enq_flags) {
     dsq->insert_vtime(p);
   else
     dsq->insert_fifo(p, enq_flags & (SCX_ENQ_HEAD | SCX_ENQ_PREEMPT));
-  trace(EventType::dsq_insert, static_cast<u64>(p.pid()), dsq->trace_id(), enq_flags, dsq->nr.load());
+  trace(EventType::dsq_insert, static_cast<u64>(p.pid()), dsq->trace_id(), enq_flags, dsq->nr.racy());
   // A verdict that still stood has been carried out or overruled now.
   clear_direct_dispatch(p);
   if (dsq->is_local()) {
@@ -261,7 +261,7 @@ void Ext::Impl::unlink_from_dsq(Dsq &dsq, Task &p) {
     dsq.rq->ext.nr_immed--;
     dsq.rq->shared->scx.nr_immed = dsq.rq->ext.nr_immed;
   }
-  trace(EventType::dsq_remove, static_cast<u64>(p.pid()), dsq.trace_id(), dsq.nr.load());
+  trace(EventType::dsq_remove, static_cast<u64>(p.pid()), dsq.trace_id(), dsq.nr.racy());
 }
 
 void Ext::Impl::dsq_dequeue(Rq &rq, Task &p) {

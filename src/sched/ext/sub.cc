@@ -110,7 +110,7 @@ ExtSched &Ext::Impl::bypass_host(ExtSched &s, u32 cpu) {
 // A scheduler that is in charge lets tasks of children in bypass run now and then.
 bool Ext::Impl::dispatch_for_children(ExtSched &s, Rq &rq) {
   SchedCpu &cpu = s.cpus[rq.cpu];
-  if (!cpu.bypass_dsq.nr.load() || cpu.host_visits++ % SCX_BYPASS_HOST_NTH) return false;
+  if (cpu.host_visits++ % SCX_BYPASS_HOST_NTH) return false;
   if (!consume(s, rq, cpu.bypass_dsq)) return false;
   count(s, &scx_event_stats::SCX_EV_SUB_BYPASS_DISPATCH);
   return true;
