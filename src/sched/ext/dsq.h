@@ -70,8 +70,8 @@ struct Dsq {
   void inserted(Task &p, bool at_front);
 };
 
-// What each switch does several times is inlined in its callers, who have a stack frame anyway: with explore mode's hooks
-// in it, a function of its own would save registers for calls that run mode never makes.
+// What each switch does several times is inlined in its callers, who have a stack frame anyway: with explore mode's
+// hooks in it, a function of its own would save registers for calls that run mode never makes.
 inline Task *Dsq::first() {
   machine::plain_read(&list, "a DSQ's list");
   for (DsqNode &node : list)
