@@ -131,19 +131,19 @@ TEST_P(RingbufTest, BrokenPositionsOfUserSpaceAreErrnos) {
   u32 &length = *reinterpret_cast<u32 *>(pages + 8192);
   void *payload;
   u32 size;
-  EXPECT_EQ(map->peek(&payload, &size), -ENODATA);
+  EXPECT_EQ(map->next_sample(&payload, &size), -ENODATA);
   produced = 3;
-  EXPECT_EQ(map->peek(&payload, &size), -EINVAL);
+  EXPECT_EQ(map->next_sample(&payload, &size), -EINVAL);
   produced = 16;
   length = 9;
-  EXPECT_EQ(map->peek(&payload, &size), -EINVAL) << "longer than what was produced";
+  EXPECT_EQ(map->next_sample(&payload, &size), -EINVAL) << "longer than what was produced";
   produced = 1ull << 40;
   length = 8192;
-  EXPECT_EQ(map->peek(&payload, &size), -E2BIG);
+  EXPECT_EQ(map->next_sample(&payload, &size), -E2BIG);
   length = 8 | BPF_RINGBUF_BUSY_BIT;
-  EXPECT_EQ(map->peek(&payload, &size), -ENODATA);
+  EXPECT_EQ(map->next_sample(&payload, &size), -ENODATA);
   length = 8 | BPF_RINGBUF_DISCARD_BIT;
-  EXPECT_EQ(map->peek(&payload, &size), -EAGAIN);
+  EXPECT_EQ(map->next_sample(&payload, &size), -EAGAIN);
   munmap(pages, 3 * 4096);
 }
 

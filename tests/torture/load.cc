@@ -28,11 +28,12 @@ class Load::Body final : public sched::Behavior {
   Fn fn_;
 };
 
-Load::Load(Kernel &kernel) : kernel_(kernel) {
+Load::Load(Kernel &kernel) : kernel_(kernel), groups_(kernel) {
   add_workers();
   for (Pair &pair : pairs_) add_pair(pair);
   for (u32 i = 0; i < 2; i++) add_forker(i);
   for (u32 i = 0; i < 2; i++) add_changer(i);
+  for (u32 i = 0; i < 2; i++) add_mover(i);
 }
 
 Load::~Load() {
@@ -96,10 +97,11 @@ void Load::add_forker(u32 index) {
     };
     // A scheduler that is being ejected may refuse it.
     int error = 0;
-    kernel_.create_task(
-        sched::TaskSpec{
-            .comm = "child", .behavior = std::make_unique<Body>(*this, child), .parent = n % 4 == 1 ? &self : nullptr},
-        &error);
+    kernel_.create_task(sched::TaskSpec{.comm = "child",
+                                        .behavior = std::make_unique<Body>(*this, child),
+                                        .parent = n % 4 == 1 ? &self : nullptr,
+                                        .cgroup = groups_.pick(n / 2)},
+                        &error);
     return Step::run(2 * kUs);
   });
 }
@@ -127,6 +129,15 @@ void Load::add_changer(u32 index) {
     n += 2;
     if (n % 4 < 2) return Step::sleep_until(machine::now_ns() + 40 * kUs);
     change(*workers_[(n * 7 / 2) % kWorkers], n / 2);
+    return Step::run(2 * kUs);
+  });
+}
+
+void Load::add_mover(u32 index) {
+  spawn(fmt::format("mover-{}", index), [this, n = index](Kernel &, Task &) mutable {
+    n += 2;
+    if (n % 4 < 2) return Step::sleep_until(machine::now_ns() + 40 * kUs);
+    groups_.change(*workers_[(n * 5 / 2) % kWorkers], n * 11 / 2);
     return Step::run(2 * kUs);
   });
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // What the machine has to do while schedulers come and go: tasks that sleep, wake each other, fork, exit, and change
-// each other's affinity, nice values and policies.
+// each other's affinity, nice values, policies and control groups.
 //
 // Threading: made and stopped in host context; the tasks run on all CPUs at once.
 #ifndef USCX_TESTS_TORTURE_LOAD_H_
@@ -9,6 +9,7 @@
 #include <array>
 #include <atomic>
 
+#include "groups.h"
 #include "sched/kernel.h"
 
 namespace uscx::torture {
@@ -35,9 +36,11 @@ class Load {
   void add_pair(Pair &pair);
   void add_forker(u32 index);
   void add_changer(u32 index);
+  void add_mover(u32 index);
   void change(sched::Task &p, u32 n);
 
   sched::Kernel &kernel_;
+  Groups groups_;
   std::atomic<bool> over_ = false;
   std::atomic<u32> nr_left_ = 0;
   std::atomic<u64> nr_steps_ = 0;

@@ -3,43 +3,14 @@
 
 #include <deque>
 
+#include "fifo.h"
+
 namespace uscx::torture {
 namespace {
 
 using sched::Op;
 using sched::Task;
 using sched::task_of;
-
-constexpr u64 kDsq = 1;
-constexpr u64 kSliceNs = 200'000;
-
-class Fifo : public TortureScheduler {
- public:
-  explicit Fifo(sched::Kernel &kernel, const std::string &name = "fifo") : TortureScheduler(kernel, name) {
-    for (Op op : {Op::init, Op::exit, Op::select_cpu, Op::enqueue, Op::dispatch}) implement(op);
-  }
-  s32 init() override { return ext().create_dsq(sched(), kDsq, -1); }
-  s32 select_cpu(task_struct *p, s32 prev_cpu, u64 wake_flags) override {
-    bool is_idle = false;
-    const s32 cpu = ext().select_cpu_dfl(sched(), *task_of(p), prev_cpu, wake_flags, &is_idle);
-    if (is_idle) ext().dsq_insert(sched(), *task_of(p), SCX_DSQ_LOCAL, kSliceNs, 0);
-    return cpu;
-  }
-  void enqueue(task_struct *p, u64 enq_flags) override {
-    ext().dsq_insert(sched(), *task_of(p), kDsq, kSliceNs, enq_flags);
-    wake_idle_cpu(p);
-  }
-  void dispatch(s32, task_struct *) override {
-    nr_dispatches_++;
-    ext().dsq_move_to_local(sched(), kDsq, 0);
-  }
-
- protected:
-  void wake_idle_cpu(task_struct *p) {
-    const s32 cpu = ext().pick_idle_cpu(sched(), task_of(p)->cpus_ptr(), 0);
-    if (cpu >= 0) ext().kick_cpu(sched(), cpu, SCX_KICK_IDLE);
-  }
-};
 
 class Vtime final : public Fifo {
  public:
@@ -267,8 +238,8 @@ class Faulty final : public Fifo {
 }  // namespace
 
 const char *policy_name(Policy policy) {
-  static constexpr const char *kNames[] = {"fifo",    "vtime",   "direct", "kicks", "queue",
-                                           "iterate", "central", "lossy",  "faulty"};
+  static constexpr const char *kNames[] = {"fifo",    "vtime",  "direct", "kicks", "queue", "iterate",
+                                           "central", "groups", "tree",   "lossy", "faulty"};
   static_assert(std::size(kNames) == static_cast<size_t>(Policy::count));
   return kNames[static_cast<u32>(policy)];
 }
@@ -282,6 +253,8 @@ std::unique_ptr<TortureScheduler> make_scheduler(Policy policy, sched::Kernel &k
     case Policy::queue: return std::make_unique<Queue>(kernel);
     case Policy::iterate: return std::make_unique<Iterate>(kernel);
     case Policy::central: return std::make_unique<Central>(kernel);
+    case Policy::groups: return make_group_scheduler(kernel);
+    case Policy::tree: return make_tree_scheduler(kernel);
     case Policy::lossy: return std::make_unique<Lossy>(kernel);
     case Policy::faulty: return std::make_unique<Faulty>(kernel);
     case Policy::count: break;

@@ -20,6 +20,8 @@ enum class Policy : u32 {
   queue,    // Queues of its own, and tasks that are named again after they have gone.
   iterate,  // Goes through its DSQ by an iterator, makes and destroys DSQs, asks for re-enqueueing.
   central,  // CPU 0 decides for all; a timer preempts.
+  groups,   // As fifo; hears of control groups, and refuses some moves.
+  tree,     // Takes sub-schedulers.
   lossy,    // Forgets tasks now and then, until it is ejected.
   faulty,   // Makes an error after a while.
   count
@@ -51,6 +53,8 @@ class TortureScheduler : public sched::ExtOps {
 };
 
 std::unique_ptr<TortureScheduler> make_scheduler(Policy policy, sched::Kernel &kernel);
+// Policy::tree, as a sub-scheduler of a control group if there is one.
+std::unique_ptr<TortureScheduler> make_tree_scheduler(sched::Kernel &kernel, u64 cgroup_id = 0);
 
 }  // namespace uscx::torture
 

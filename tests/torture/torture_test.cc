@@ -70,23 +70,23 @@ struct Torture : testing::Test {
     m.machine.run_while([&] { return !done(); }, ~u64{0});
     m.kernel.verify_all();
   }
-  // All that is under way has ended.
-  Holdings settled(u32 nr_tasks) {
+  // What is held once there are so many tasks, and nothing changes any more: threads of the last unloading end one
+  // after the other, and works follow grace periods.
+  Holdings settled(u32 nr_tasks = 0) {
+    Holdings last = look(nr_tasks);
+    for (;;) {
+      m.run_for(20 * kNsPerMs);
+      const Holdings now = look(nr_tasks);
+      if (now == last) return now;
+      last = now;
+    }
+  }
+  Holdings look(u32 nr_tasks) {
     m.kernel.ext().settle();
     run_until_true(
         [&] { return m.kernel.rcu().nr_callbacks() == 0 && (!nr_tasks || m.kernel.nr_tasks() == nr_tasks); });
     return {m.kernel.nr_tasks(),         nr_entries("/proc/self/fd"),       nr_entries("/proc/self/task"),
             m.kernel.ext().live_bytes(), m.kernel.ext().kick_syncs_bytes(), m.kernel.rcu().nr_callbacks()};
-  }
-  Holdings settled() {
-    // Until nothing changes any more: threads of the last unloading end one after the other.
-    Holdings last = settled(0);
-    for (;;) {
-      m.run_for(20 * kNsPerMs);
-      const Holdings now = settled(0);
-      if (now == last) return now;
-      last = now;
-    }
   }
   void one_load(Policy policy, u64 ns) {
     const auto scheduler = make_scheduler(policy, m.kernel);
@@ -140,12 +140,21 @@ TEST_F(Torture, LoadsAndUnloads) {
   EXPECT_EQ(settled(before.nr_tasks), before);
 }
 
-// Two kernel threads load a scheduler each, again and again, and the loser of each race is refused. What uses
-// thread-local variables is not inlined into the code that suspends (machine/fiber.h).
+// A kernel thread that loads a scheduler again and again, and may be refused. What uses thread-local variables is not
+// inlined into the code that suspends (machine/fiber.h).
 class Loader {
  public:
-  Loader(sched::Kernel &kernel, Policy policy, std::atomic<u32> &rounds_left)
-      : kernel_(kernel), policy_(policy), rounds_left_(rounds_left) {}
+  using Make = std::function<std::unique_ptr<TortureScheduler>()>;
+  Loader(sched::Kernel &kernel, std::atomic<u32> &rounds_left, Make make)
+      : kernel_(kernel), rounds_left_(rounds_left), make_(std::move(make)) {
+    kernel_.create_kthread("loader", [this](sched::KthreadApi &self) { run(self); });
+  }
+  ~Loader() { CHECK(over()); }
+  bool over() const { return over_.is_complete(); }
+  u32 nr_won() const { return nr_won_; }
+  u32 nr_refused() const { return nr_refused_; }
+
+ private:
   void run(sched::KthreadApi &self) {
     while (begin()) {
       while (!loaded()) self.sleep(kLookNs);
@@ -158,35 +167,37 @@ class Loader {
     }
     over_.complete();
   }
-  bool over() const { return over_.is_complete(); }
-  u32 nr_won() const { return nr_won_; }
-  u32 nr_refused() const { return nr_refused_; }
-
- private:
   static constexpr u64 kLookNs = 50'000;
   [[gnu::noinline]] bool begin() {
     u32 left = rounds_left_;
     while (left && !rounds_left_.compare_exchange_weak(left, left - 1)) {
     }
     if (!left) return false;
-    schedulers_.push_back(make_scheduler(policy_, kernel_));
+    schedulers_.push_back(make_());
     load_ = std::make_unique<sched::Ext::Load>(*schedulers_.back());
     kernel_.ext().begin_attach(*load_);
     return true;
   }
   [[gnu::noinline]] bool loaded() { return load_->done.load_acquire(); }
   [[gnu::noinline]] bool won() {
-    CHECK(load_->result == 0 || load_->result == -EBUSY, "error {}", load_->result);
+    // A sub-scheduler finds none to be loaded below, or a place that is taken.
+    const int result = load_->result;
+    CHECK(result == 0 || result == -EBUSY || result == -ENODEV || result == -EOPNOTSUPP, "error {}", result);
     (load_->result ? nr_refused_ : nr_won_)++;
     return load_->result == 0;
   }
   [[gnu::noinline]] void end() { kernel_.ext().begin_detach(*schedulers_.back()); }
   [[gnu::noinline]] bool ended() { return kernel_.ext().detached(*schedulers_.back()); }
-  [[gnu::noinline]] void release() { kernel_.ext().release(*schedulers_.back()); }
+  [[gnu::noinline]] void release() {
+    const TortureScheduler &scheduler = *schedulers_.back();
+    kernel_.ext().release(*schedulers_.back());
+    const bool in_order = scheduler.exit_kind() == SCX_EXIT_UNREG || scheduler.exit_kind() == SCX_EXIT_PARENT;
+    CHECK(in_order, "exit kind {}: {}", scheduler.exit_kind(), scheduler.exit_msg());
+  }
 
   sched::Kernel &kernel_;
-  const Policy policy_;
   std::atomic<u32> &rounds_left_;
+  const Make make_;
   std::unique_ptr<sched::Ext::Load> load_;
   std::vector<std::unique_ptr<TortureScheduler>> schedulers_;  // Until the end: their grace periods are over then.
   machine::Completion over_;
@@ -196,17 +207,38 @@ class Loader {
 TEST_F(Torture, TwoLoadersRace) {
   const Holdings before = settled();
   std::atomic<u32> rounds_left = nr_rounds();
-  Loader one(m.kernel, Policy::fifo, rounds_left), other(m.kernel, Policy::kicks, rounds_left);
+  auto make = [this](Policy policy) { return [this, policy] { return make_scheduler(policy, m.kernel); }; };
+  Loader one(m.kernel, rounds_left, make(Policy::fifo)), other(m.kernel, rounds_left, make(Policy::kicks));
   {
     Load load(m.kernel);
-    for (Loader *loader : {&one, &other})
-      m.kernel.create_kthread("loader", [loader](sched::KthreadApi &self) { loader->run(self); });
     run_until_true([&] { return one.over() && other.over(); });
     load.stop();
     run_until_true([&] { return load.stopped(); });
   }
   EXPECT_GT(one.nr_won() + other.nr_won(), 0u);
   EXPECT_EQ(one.nr_won() + other.nr_won() + one.nr_refused() + other.nr_refused(), nr_rounds());
+  EXPECT_EQ(settled(before.nr_tasks), before);
+}
+
+// Sub-schedulers of two groups, one below the other, come and go, while the root scheduler does so too.
+TEST_F(Torture, SubSchedulersLoadAndUnload) {
+  const Holdings before = settled();
+  u32 nr_won = 0;
+  {
+    Load load(m.kernel);
+    auto make = [this](const char *path) {
+      return [this, path] { return make_tree_scheduler(m.kernel, m.kernel.cgroups().find(path)->id()); };
+    };
+    std::atomic<u32> rounds_left = nr_rounds() / 4;
+    Loader child(m.kernel, rounds_left, make("/a")), grandchild(m.kernel, rounds_left, make("/a/b"));
+    auto over = [&] { return child.over() && grandchild.over(); };
+    while (!over()) one_load(Policy::tree, 5 * kNsPerMs);
+    nr_won = child.nr_won() + grandchild.nr_won();
+    load.stop();
+    run_until_true([&] { return load.stopped(); });
+    m.kernel.ext().settle();
+  }
+  EXPECT_GT(nr_won, 0u);
   EXPECT_EQ(settled(before.nr_tasks), before);
 }
 

@@ -111,7 +111,7 @@ s64 drain(RingbufMap *map, u32 subprog, u64 ctx, u64 *nr_seen) {
   for (; samples < kMaxSamples && result == 0; samples++) {
     void *payload;
     u32 size;
-    const int err = map->peek(&payload, &size);
+    const int err = map->next_sample(&payload, &size);
     if (err == -ENODATA) break;
     if (err == -EAGAIN) {
       discarded++;

@@ -156,7 +156,7 @@ u64 RingbufMap::query(u64 flags) const {
   }
 }
 
-int RingbufMap::peek(void **payload, u32 *size) {
+int RingbufMap::next_sample(void **payload, u32 *size) {
   const u64 produced = producer();
   if (produced % 8 != 0) return -EINVAL;
   const u64 consumed = consumer();

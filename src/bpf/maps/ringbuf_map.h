@@ -43,7 +43,7 @@ class RingbufMap final : public Map {
 
   // --- USER_RINGBUF ---
   // The next sample: its payload and size, or -errno (-ENODATA: none; -EAGAIN: one was discarded).
-  int peek(void **payload, u32 *size);
+  int next_sample(void **payload, u32 *size);
   void release(u32 size);
   bool try_begin_drain();
   void end_drain(u64 flags, u64 nr_samples);
