@@ -95,17 +95,6 @@ Result<std::unique_ptr<bridge::Host>> make_host(const RunOptions &options) {
   return bridge::Host::create(config);
 }
 
-Result<std::vector<workload::PlannedTask>> plan_of(const RunOptions &options) {
-  std::vector<workload::PlannedTask> all;
-  for (u32 i = 0; i < options.workloads.size(); i++) {
-    const workload::Site site{.nr_cpus = options.topology.nr_cpus(), .seed = options.seed, .index = i};
-    Result<std::vector<workload::PlannedTask>> tasks = options.workloads[i]->plan(site);
-    if (!tasks.ok()) return tasks.status();
-    std::move(tasks->begin(), tasks->end(), std::back_inserter(all));
-  }
-  return all;
-}
-
 // What a scheduler's user half sees: a run that is over once time was to pass for the first time.
 class StageHost final : public RunHost {
  public:

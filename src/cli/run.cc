@@ -13,6 +13,13 @@
 namespace uscx::cli {
 namespace {
 
+machine::CpuMask mask_of(const std::vector<u32> &cpus, u32 nr_cpus) {
+  if (cpus.empty()) return {};
+  machine::CpuMask mask(nr_cpus);
+  for (const u32 cpu : cpus) mask.set(cpu);
+  return mask;
+}
+
 using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
@@ -62,20 +69,6 @@ class Run final : public RunHost {
   }
   const std::vector<std::string> &notes() const { return notes_; }
 
-  // Tasks are planned twice: once before anything happens, so that a workload that does not fit is refused, and once to
-  // be played.
-  Result<std::vector<workload::PlannedTask>> plan() const {
-    std::vector<workload::PlannedTask> all;
-    for (u32 i = 0; i < options_.workloads.size(); i++) {
-      const workload::Site site{.nr_cpus = options_.topology.nr_cpus(), .seed = options_.seed, .index = i};
-      Result<std::vector<workload::PlannedTask>> tasks = options_.workloads[i]->plan(site);
-      if (!tasks.ok()) return tasks.status();
-      if (all.size() + tasks->size() > workload::kMaxTasks)
-        return Status::error("the workloads have more than {} tasks in all", workload::kMaxTasks);
-      std::move(tasks->begin(), tasks->end(), std::back_inserter(all));
-    }
-    return all;
-  }
   bool interrupted() const { return options_.hooks.stop && options_.hooks.stop->load(std::memory_order_relaxed); }
   double wall_s() const { return seconds_since(start_); }
 
@@ -130,7 +123,7 @@ class Run final : public RunHost {
       host_.machine().arm_timer(timer.event, std::max(press.at_ns, now_ns()));
     }
     start_hotplug();
-    Result<std::vector<workload::PlannedTask>> tasks = plan();
+    Result<std::vector<workload::PlannedTask>> tasks = plan_of(options_);
     CHECK(tasks.ok(), "a plan that was good is bad now");
     launcher_.launch(tasks.take());
   }
@@ -160,13 +153,6 @@ class Run final : public RunHost {
   std::vector<std::string> notes_;
 };
 
-machine::CpuMask mask_of(const std::vector<u32> &cpus, u32 nr_cpus) {
-  if (cpus.empty()) return {};
-  machine::CpuMask mask(nr_cpus);
-  for (const u32 cpu : cpus) mask.set(cpu);
-  return mask;
-}
-
 void connect_hooks(const RunHooks &hooks, bridge::Host &host) {
   if (hooks.log) host.kernel().set_log_listener(hooks.log);
   if (hooks.bpf_print) host.set_print_listener(hooks.bpf_print);
@@ -189,6 +175,23 @@ report::RunInfo describe(const RunOptions &options, bridge::Host &host, double w
 }
 
 }  // namespace
+
+Result<std::vector<workload::PlannedTask>> plan_of(const RunOptions &options) {
+  const u32 nr_cpus = options.topology.nr_cpus();
+  machine::CpuMask quiet(nr_cpus);
+  for (const std::vector<u32> &cpus : {options.nohz_full, options.isolated})
+    for (const u32 cpu : cpus) quiet.set(cpu);
+  std::vector<workload::PlannedTask> all;
+  for (u32 i = 0; i < options.workloads.size(); i++) {
+    const workload::Site site{.nr_cpus = nr_cpus, .seed = options.seed, .index = i, .quiet = quiet};
+    Result<std::vector<workload::PlannedTask>> tasks = options.workloads[i]->plan(site);
+    if (!tasks.ok()) return tasks.status();
+    if (all.size() + tasks->size() > workload::kMaxTasks)
+      return Status::error("the workloads have more than {} tasks in all", workload::kMaxTasks);
+    std::move(tasks->begin(), tasks->end(), std::back_inserter(all));
+  }
+  return all;
+}
 
 Status make_groups(const RunOptions &options, const std::vector<workload::PlannedTask> &plan, sched::Kernel &kernel) {
   std::vector<workload::GroupSpec> all;
@@ -239,7 +242,7 @@ Result<RunResult> run(const RunOptions &options, SchedulerUnderTest &scheduler) 
     host->ext().alloc_faults().fail(failure.site, failure.nth, failure.lasts);
 
   Run run(options, *host, *result.metrics);
-  Result<std::vector<workload::PlannedTask>> plan = run.plan();
+  Result<std::vector<workload::PlannedTask>> plan = plan_of(options);
   if (!plan.ok()) return plan.status();
   if (Status status = make_groups(options, *plan, host->kernel()); !status.ok()) return status;
   if (Status status = scheduler.run(run); !status.ok()) return status;

@@ -98,6 +98,10 @@ struct RunResult {
   bool interrupted = false;
 };
 
+// The tasks of all workloads, planned anew each time: once before anything happens, so that a workload that does not
+// fit is refused, and once to be played.
+Result<std::vector<workload::PlannedTask>> plan_of(const RunOptions &options);
+
 // Makes the control groups that the options and the planned tasks name, as they are before any scheduler is loaded.
 // Host context.
 Status make_groups(const RunOptions &options, const std::vector<workload::PlannedTask> &plan, sched::Kernel &kernel);

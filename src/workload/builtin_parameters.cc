@@ -44,7 +44,8 @@ class BuiltinWorkload final : public Workload {
   Result<std::vector<PlannedTask>> plan(const Site &site) const override {
     Result<std::vector<PlannedTask>> plan = builtin_.plan(values_, site);
     if (!plan.ok()) return plan.status().at(text_);
-    for (PlannedTask &task : *plan) task.cgroup = values_.text(kGroupParameter.name);
+    for (PlannedTask &task : *plan)
+      if (!task.kthread) task.cgroup = values_.text(kGroupParameter.name);
     return plan;
   }
 

@@ -85,6 +85,16 @@ Result<std::vector<PlannedTask>> plan_hogs(const Values &values, const Site &) {
   return plan;
 }
 
+machine::CpuMask only(u32 cpu, u32 nr_cpus) {
+  machine::CpuMask mask(nr_cpus);
+  mask.set(cpu);
+  return mask;
+}
+
+// What a worker of the kernel needs for what it does now and then: as in the reference traces of a real kernel, where
+// some 8 kernel threads wake up a second and CPU, each for 20 to 40 us.
+constexpr u64 kKworkerRunNs = 25 * kNsPerUs;
+
 Result<std::vector<PlannedTask>> plan_mixed(const Values &values, const Site &site) {
   const u64 nr_hogs = values.number("hogs") ? values.number("hogs") : (site.nr_cpus + 1) / 2;
   const u64 nr_interactive = values.number("interactive") ? values.number("interactive") : site.nr_cpus * u64{4};
@@ -95,6 +105,15 @@ Result<std::vector<PlannedTask>> plan_mixed(const Values &values, const Site &si
     Rng rng(site.seed, fmt::format("workload.{}.mixed.interactive.{}", site.index, i));
     plan.push_back({.comm = fmt::format("inter-{}", i),
                     .behavior = std::make_unique<Interactive>(values.number("run"), values.number("sleep"),
+                                                              values.number("jitter"), rng)});
+  }
+  for (u32 cpu = 0; cpu < site.nr_cpus; cpu++) {
+    if (site.quiet.nr_cpus() && site.quiet.test(cpu)) continue;
+    Rng rng(site.seed, fmt::format("workload.{}.mixed.kworker.{}", site.index, cpu));
+    plan.push_back({.comm = fmt::format("kworker/{}:{}", cpu, site.index + 1),
+                    .cpus = only(cpu, site.nr_cpus),
+                    .kthread = true,
+                    .behavior = std::make_unique<Interactive>(kKworkerRunNs, values.number("kworkers"),
                                                               values.number("jitter"), rng)});
   }
   return plan;
@@ -129,12 +148,13 @@ const std::vector<Builtin> &builtins() {
         kGroupParameter},
        plan_hogs},
       {"mixed",
-       "Hogs, and interactive tasks that run and sleep with seeded jitter; scaled with the CPUs.",
+       "Hogs, interactive tasks that run and sleep with seeded jitter, and each CPU's kworker.",
        {{"hogs", Kind::kCount, "", 1, kMaxTasks, "how many hogs (default: one per two CPUs)"},
         {"interactive", Kind::kCount, "", 1, kMaxTasks, "how many interactive tasks (default: four per CPU)"},
         {"run", Kind::kDuration, "1ms", kMinStep, kHour, "mean time an interactive task runs"},
         {"sleep", Kind::kDuration, "10ms", kMinStep, kHour, "mean time it then sleeps"},
-        {"jitter", Kind::kCount, "50", 0, 100, "percent by which both vary around their means"},
+        {"kworkers", Kind::kDuration, "200ms", kMinStep, kHour, "mean time a CPU's kworker sleeps"},
+        {"jitter", Kind::kCount, "50", 0, 100, "percent by which all vary around their means"},
         kGroupParameter},
        plan_mixed},
       {"pingpong",

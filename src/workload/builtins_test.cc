@@ -31,8 +31,16 @@ TEST(Builtins, HogsHaveTheirNiceValuesInTurn) {
 }
 
 TEST(Builtins, MixedGrowsWithTheMachine) {
-  EXPECT_EQ(plan_of("mixed", {.nr_cpus = 8}).size(), 4u + 32u);
-  EXPECT_EQ(plan_of("mixed:hogs=1,interactive=2", {.nr_cpus = 8}).size(), 3u);
+  EXPECT_EQ(plan_of("mixed", {.nr_cpus = 8}).size(), 4u + 32u + 8u);
+  machine::CpuMask quiet(8);
+  for (u32 cpu = 1; cpu < 8; cpu++) quiet.set(cpu);
+  const auto plan = plan_of("mixed:hogs=1,interactive=2,cgroup=/x", {.nr_cpus = 8, .quiet = quiet});
+  ASSERT_EQ(plan.size(), 4u);
+  EXPECT_EQ(plan[2].cgroup, "/x");
+  EXPECT_TRUE(plan[3].kthread);
+  EXPECT_EQ(plan[3].cgroup, "");
+  EXPECT_EQ(plan[3].comm, "kworker/0:1");
+  EXPECT_TRUE(plan[3].cpus->test(0));
 }
 
 // The first steps of a plan's last task, each taking its own time.

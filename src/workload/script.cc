@@ -387,6 +387,12 @@ constexpr Key<TaskReader> kTaskKeys[] = {
        return Status::ok_status();
      }},
     {"cpus", read_cpus},
+    {"kthread",
+     [](const JsonNode &node, const JsonPath &path, TaskReader &reader) {
+       if (Status status = expect(node, path, Kind::kBool); !status.ok()) return status;
+       reader.task.kthread = node.integer != 0;
+       return Status::ok_status();
+     }},
     {"taskgroup", [](const JsonNode &node, const JsonPath &path,
                      TaskReader &reader) { return read_group_path(node, path, &reader.task.cgroup); }},
     {"phases",

@@ -66,6 +66,7 @@ struct ScriptTask {
   std::vector<u32> cpus;  // Empty: all.
   std::string cpus_path;
   std::string cgroup;  // Empty: the root.
+  bool kthread = false;
   std::vector<ScriptPhase> phases;
   std::vector<ScriptWake> wakes;  // Instead of phases: absolute times.
   u32 nr_own_timers = 0;

@@ -133,7 +133,7 @@ TEST(Script, InstancesPoliciesAndCpus) {
     "global": {"duration": 3, "default_policy": "SCHED_OTHER", "calibration": "CPU0", "logdir": "./"},
     "tasks": {
       "a_name_that_is_long": {"instance": 12, "priority": -5, "run": 10},
-      "rt": {"policy": "SCHED_FIFO", "priority": 40, "cpus": [1, 3], "run": 10, "sleep": 10},
+      "rt": {"policy": "SCHED_FIFO", "priority": 40, "cpus": [1, 3], "kthread": true, "run": 10, "sleep": 10},
       "n": {"nice": 7, "run": 10}}})",
                                  "f");
   ASSERT_TRUE(workload.ok()) << workload.message();
@@ -148,6 +148,7 @@ TEST(Script, InstancesPoliciesAndCpus) {
   EXPECT_EQ((*plan)[12].cpus->view().to_list(), "1,3");
   EXPECT_EQ((*plan)[13].nice, 7);
   EXPECT_FALSE((*plan)[13].cpus.has_value());
+  EXPECT_TRUE((*plan)[12].kthread && !(*plan)[13].kthread);
 }
 
 TEST(Script, CpuThatIsNotThereIsAnErrorOfThePlan) {
@@ -222,7 +223,7 @@ TEST(Script, BadInputSaysWhatAndWhere) {
       {R"({"tasks": {"odd name": {"loop": null}}})",
        "tasks[\"odd name\"].loop: is null; it takes a whole number from -1 to 2147483647"},
       {R"({"tasks": {"t": {"\n": null}}})",
-       "tasks.t[\"?\"]: unknown key; it takes instance, loop, delay, start, policy, priority, nice, cpus, "
+       "tasks.t[\"?\"]: unknown key; it takes instance, loop, delay, start, policy, priority, nice, cpus, kthread, "
        "taskgroup, phases, wakes, %"},
       {"{\"tasks\": {\n  \"t\" {}}",
        "line 2, column 7: syntax error while parsing object separator - unexpected '{'; "

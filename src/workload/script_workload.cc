@@ -41,6 +41,7 @@ class ScriptWorkload final : public Workload {
                         .rt_priority = task.rt_priority,
                         .cpus = cpus,
                         .cgroup = task.cgroup,
+                        .kthread = task.kthread,
                         .start_ns = task.start_ns,
                         .behavior = make_script_behavior(script_, i, timers)});
     }

@@ -86,6 +86,10 @@ void Launcher::create(PlannedTask planned) {
   spec.nice = planned.nice;
   spec.rt_priority = planned.rt_priority;
   spec.cpus = planned.cpus ? &*planned.cpus : nullptr;
+  if (planned.kthread) {
+    spec.kind = sched::TaskKind::kKthread;
+    spec.extra_flags = PF_KTHREAD;
+  }
   spec.behavior = std::move(planned.behavior);
   int error = 0;
   if (!planned.cgroup.empty() && !(spec.cgroup = kernel_.cgroups().make_path(planned.cgroup, &error)))

@@ -39,6 +39,7 @@ struct PlannedTask {
   u32 rt_priority = 0;
   std::optional<machine::CpuMask> cpus;  // Without a value: all.
   std::string cgroup;                    // "/a/b"; empty: the root.
+  bool kthread = false;                  // A kernel thread: a child of kthreadd without memory of its own.
   u64 start_ns = 0;                      // Virtual time at which the task is created; in the past: at once.
   std::unique_ptr<sched::Behavior> behavior;
 };
@@ -56,6 +57,7 @@ struct Site {
   u32 nr_cpus = 1;
   u64 seed = 1;
   u32 index = 0;  // Position among the run's workloads, so that two of a kind draw from different random streams.
+  machine::CpuMask quiet = {};  // CPUs that kernel threads leave alone (--nohz-full, --isolcpus); empty: none.
 };
 
 class Workload {

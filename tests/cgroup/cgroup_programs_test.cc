@@ -100,7 +100,9 @@ TEST(Flatcg, SharesFollowTheWeightsOfAllLevels) {
 TEST(Pair, BothCpusOfAPairRunOneGroup) {
   if (!std::filesystem::exists(program("scx_pair"))) GTEST_SKIP() << "`make programs` builds it";
   const std::vector<std::string> groups = {"/a", "/b", "/c"};
-  const std::vector<std::string> workloads = {"mixed:cgroup=/a", "mixed:cgroup=/b", "hogs:tasks=8,cgroup=/c"};
+  // Kernel threads are in the root group, which is none of the three.
+  const std::vector<std::string> workloads = {"mixed:kworkers=3600s,cgroup=/a", "mixed:kworkers=3600s,cgroup=/b",
+                                              "hogs:tasks=8,cgroup=/c"};
   GroupWatch paired(8), unpaired(8);
   run_program("scx_pair", 8, groups, workloads, &paired);
   run_program("scx_simple", 8, groups, workloads, &unpaired);

@@ -39,11 +39,7 @@ def run(uscx, cpus, options, args):
 
 def check(uscx, cpus, args):
     small = cpus <= 4
-    # Kernel threads wake up with the watchdog, above all: it takes a while until the 50th is queued.
-    if args[0] == "-T" and cpus <= 1024:
-        duration = "600s" if small else "2s"
-    else:
-        duration = "30s" if small else "400ms"
+    duration = "30s" if small else "400ms"
     timeout_ms = 5000 if small else 20
     options = ["--duration", duration] + ([] if small else ["--ops", f"timeout_ms={timeout_ms}"])
     status, report, wall_s, command = run(uscx, cpus, options, args)
