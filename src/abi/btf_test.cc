@@ -26,6 +26,13 @@ std::vector<Record> records() {
 #include "abi/record_fields.inc"
 #undef RECORD
 #undef FIELD
+  // Behind the compiler's task_struct lies what only programs take for a part of it.
+  for (Record &record : all) {
+    if (record.name != "task_struct") continue;
+    record.offsets["__core"] = record.size;
+    record.offsets["cpus_mask"] = kCpusMaskOffset;
+    record.size = kCpusMaskOffset + sizeof(cpumask);
+  }
   return all;
 }
 

@@ -5,8 +5,6 @@
 // A field exists here only if the project models it, or if null or zero in it is the truth. CO-RE then moves every
 // access to our offsets, and an access to a field that is not here fails at load time with the field's name, which is
 // better than a plausible zero. Offsets are ours (only sched_ext_entity keeps the kernel's); names and types are not.
-//
-// Left out on purpose: task_struct.cpus_mask, which would cost 1 KiB in each task; cpus_ptr points to a shared mask.
 #ifndef USCX_ABI_KERNEL_H_
 #define USCX_ABI_KERNEL_H_
 
@@ -194,6 +192,11 @@ struct sched_dl_entity {
   u64 dl_period;
 };
 
+// Of a task, what is the core's own (sched/task.h). It lies in front of cpus_mask, which comes last so that a task has
+// no more of it than the machine has CPUs: the whole type would cost 1 KiB a task.
+// FIDELITY: mask-tail. The rest of the mask is not there, and reads as whatever lies behind.
+#define TASK_CORE_BYTES 440
+
 // Ordered so that what a scheduling decision touches comes first; the rest is identity.
 struct task_struct {
   unsigned int __state;
@@ -230,7 +233,14 @@ struct task_struct {
   struct list_head thread_node;
   struct pid *thread_pid;
   const struct cred *real_cred;
+#ifndef __cplusplus
+  u8 __core[TASK_CORE_BYTES];
+  cpumask_t cpus_mask;
+#endif
 };
+#ifdef __cplusplus
+inline constexpr unsigned long kCpusMaskOffset = sizeof(task_struct) + TASK_CORE_BYTES;
+#endif
 
 // sched_ext's part of a run queue, as far as programs read it.
 struct scx_rq {

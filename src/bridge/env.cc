@@ -30,7 +30,7 @@ bool KernelEnv::is_live(bpf::ObjectType type, const void *object) const {
   switch (type) {
     case bpf::ObjectType::kTask: return KernelObjects::is_live(sched::ObjectType::kTask, object);
     case bpf::ObjectType::kCgroup: return KernelObjects::is_live(sched::ObjectType::kCgroup, object);
-    case bpf::ObjectType::kCpumask: return KernelObjects::is_live(sched::ObjectType::kCpumask, object);
+    case bpf::ObjectType::kCpumask: return KernelObjects::is_live_cpumask(object);
     case bpf::ObjectType::kRq: return KernelObjects::is_live(sched::ObjectType::kRq, object);
     case bpf::ObjectType::kBpfCpumask: return false;  // BpfSystem's own.
   }

@@ -72,4 +72,9 @@ bool KernelObjects::is_live(sched::ObjectType type, const void *object) {
   return bpf::probe_load(address - sizeof(Header), sizeof(tag), &tag) && tag == tag_of(type, address);
 }
 
+bool KernelObjects::is_live_cpumask(const void *object) {
+  return is_live(sched::ObjectType::kCpumask, object) ||
+         is_live(sched::ObjectType::kTask, static_cast<const char *>(object) - kCpusMaskOffset);
+}
+
 }  // namespace uscx::bridge

@@ -30,6 +30,8 @@ class KernelObjects final : public sched::ObjectSpace {
 
   // Whether `object` is the start of a live object of the type. Any address may be asked about.
   static bool is_live(sched::ObjectType type, const void *object);
+  // A mask of its own, or a live task's cpus_mask.
+  static bool is_live_cpumask(const void *object);
 
  private:
   bpf::RegionHeap heap_{bpf::Half::kReadOnly};

@@ -2,7 +2,7 @@
 // Where tasks may run: changes of affinity, disabled migration, and moving a task from one rq to another.
 //
 // Threading: any CPU or host context, no locks held unless said otherwise. A running task is moved by migration/N of
-// its CPU, because only a task that is off its CPU can be queued elsewhere. p.cpus is what was asked for; ts.cpus_ptr
+// its CPU, because only a task that is off its CPU can be queued elsewhere. p.cpus is what was asked for; p.allowed
 // is what is in force: the same, or the one CPU on which the task was when it left the CPU with migration disabled.
 #include <cerrno>
 #include <memory>
@@ -30,7 +30,22 @@ struct PushWork final : StopWork {
 
 }  // namespace
 
-void Kernel::use_mask(Task &p, const CpuMask *interned) { machine::racy_store(p.ts.cpus_ptr, kernel_mask(interned)); }
+void Kernel::set_mask(Task &p, const CpuMask *interned) {
+  p.cpus = interned;
+  machine::racy_store(p.ts.nr_cpus_allowed, static_cast<int>(mask_weight(interned)));
+  for (u32 i = 0; i < machine::mask_words(nr_cpus()); i++)
+    machine::racy_store(p.cpus_mask()->bits[i], interned->view().words()[i]);
+}
+
+void Kernel::use_own_mask(Task &p) {
+  p.allowed = kernel_mask(p.cpus);
+  machine::racy_store(p.ts.cpus_ptr, p.cpus_mask());
+}
+
+void Kernel::pin_here(Task &p) {
+  p.allowed = kernel_mask(single_cpu_mask(p.cpu));
+  machine::racy_store(p.ts.cpus_ptr, p.allowed);
+}
 
 void Kernel::double_lock(Rq &rq, Rq &other) {
   CHECK(rq.lock.held_here() && &rq != &other);
@@ -102,11 +117,10 @@ Rq &Kernel::move_to_own_mask(Rq &rq, Task &p) {
 
 void Kernel::change_mask(Rq &rq, Task &p, const CpuMask *interned) {
   sched_change(rq, p, DEQUEUE_SAVE, [&] {
-    p.cpus = interned;
-    machine::racy_store(p.ts.nr_cpus_allowed, static_cast<int>(mask_weight(interned)));
+    set_mask(p, interned);
     // With migration disabled and the task off its CPU, the one-CPU mask stays in force until migrate_enable().
-    const bool pinned = p.migration_disabled() && p.cpus_ptr() == kernel_mask(single_cpu_mask(p.cpu));
-    if (!pinned) use_mask(p, interned);
+    const bool pinned = p.cpus_ptr() != p.cpus_mask();
+    if (!pinned) use_own_mask(p);
     p.sched_class->set_cpus_allowed(p);
   });
 }
@@ -220,10 +234,8 @@ void Kernel::migrate_disable(Task &p) {
 
 // As lazily as in Linux: a task that is not switched out while migration is disabled keeps its mask.
 void Kernel::migrate_disable_switch(Task &prev) {
-  if (!prev.migration_disabled()) return;
-  const CpuMask *here = single_cpu_mask(prev.cpu);
-  if (prev.cpus_ptr() == kernel_mask(here) || prev.cpus_ptr() != kernel_mask(prev.cpus)) return;
-  use_mask(prev, here);
+  if (!prev.migration_disabled() || prev.cpus_ptr() != prev.cpus_mask()) return;
+  pin_here(prev);
   prev.sched_class->set_cpus_allowed(prev);
 }
 
@@ -233,9 +245,9 @@ void Kernel::migrate_enable(Task &p) {
   if (p.migration_disabled()) return;
   {
     TaskLock lock(*this, p);
-    if (p.cpus_ptr() != kernel_mask(p.cpus)) {
+    if (p.cpus_ptr() != p.cpus_mask()) {
       sched_change(lock.rq, p, DEQUEUE_SAVE, [&] {
-        use_mask(p, p.cpus);
+        use_own_mask(p);
         p.sched_class->set_cpus_allowed(p);
       });
     }

@@ -184,15 +184,17 @@ TEST(Affinity, DisabledMigrationHoldsATaskUntilEnabled) {
   Task &other = m.hog(0, &first);
   m.run_for(20 * kNsPerMs);
   m.kernel.migrate_disable(p);
-  EXPECT_EQ(p.ts.cpus_ptr, m.kernel.kernel_mask(p.cpus));
+  EXPECT_EQ(p.ts.cpus_ptr, p.cpus_mask());
   EXPECT_EQ(m.kernel.set_cpus_allowed(p, second), 0);
   m.run_for(20 * kNsPerMs);
   EXPECT_EQ(p.cpu, 0u);
   EXPECT_EQ(p.ts.cpus_ptr, m.kernel.kernel_mask(m.kernel.single_cpu_mask(0))) << "set when it was switched out";
   EXPECT_EQ(p.ts.nr_cpus_allowed, 1);
   m.kernel.verify_all();
+  EXPECT_EQ(p.cpus_mask()->bits[0], 2u) << "what was asked for";
   m.kernel.migrate_enable(p);
   m.run_for(20 * kNsPerMs);
+  EXPECT_EQ(p.ts.cpus_ptr, p.cpus_mask());
   EXPECT_EQ(p.cpu, 1u);
   EXPECT_EQ(other.cpu, 0u);
   m.kernel.verify_all();

@@ -30,7 +30,7 @@ void FairClass::set_overloaded(Rq &rq) {
 
 // The first idle CPU of the domain that p may use, from `from` on and around.
 u32 FairClass::find_idle_in(const Task &p, MaskView domain, u32 from) const {
-  const MaskView allowed(p.cpus_ptr()->bits, kernel_.nr_cpus());
+  const MaskView allowed(p.allowed->bits, kernel_.nr_cpus());
   const MaskView idle = kernel_.idle_cpus();
   const u32 nr_words = machine::mask_words(kernel_.nr_cpus());
   const u32 start = from / 64;
@@ -54,7 +54,7 @@ u32 FairClass::find_idle_cpu(const Task &p, u32 near_cpu) const {
 }
 
 u32 FairClass::find_idlest_cpu(const Task &p, u32 near_cpu) const {
-  const MaskView allowed(p.cpus_ptr()->bits, kernel_.nr_cpus());
+  const MaskView allowed(p.allowed->bits, kernel_.nr_cpus());
   u32 best = near_cpu;
   u64 best_load = ~u64{0};
   for (u32 cpu = allowed.first(); cpu < kernel_.nr_cpus(); cpu = allowed.next(cpu + 1)) {

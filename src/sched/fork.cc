@@ -65,8 +65,12 @@ void Kernel::set_load_weight(Task &p) {
   p.ts.se.load.weight = p.fair.weight << kLoadShift;
 }
 
+size_t Kernel::task_bytes() const {
+  return kCpusMaskOffset + machine::mask_words(nr_cpus()) * sizeof(machine::MaskWord);
+}
+
 Task &Kernel::alloc_task(TaskSpec &spec, SchedClass *fixed_class) {
-  Task &p = *new (objects_.alloc(ObjectType::kTask, sizeof(Task))) Task();
+  Task &p = *new (objects_.alloc(ObjectType::kTask, task_bytes())) Task();
   p.kernel = this;
   p.kind = spec.kind;
   p.serial = next_serial_++;
@@ -82,9 +86,8 @@ Task &Kernel::alloc_task(TaskSpec &spec, SchedClass *fixed_class) {
   ts.prio = ts.normal_prio =
       is_rt_policy(spec.policy) ? MAX_RT_PRIO - 1 - static_cast<int>(spec.rt_priority) : ts.static_prio;
   std::memcpy(ts.comm, spec.comm.data(), std::min<size_t>(spec.comm.size(), TASK_COMM_LEN - 1));
-  p.cpus = spec.cpus ? intern_mask(*spec.cpus) : spec.extra_flags & PF_KTHREAD ? housekeeping_mask_ : default_mask_;
-  use_mask(p, p.cpus);
-  ts.nr_cpus_allowed = static_cast<int>(mask_weight(p.cpus));
+  set_mask(p, spec.cpus ? intern_mask(*spec.cpus) : spec.extra_flags & PF_KTHREAD ? housekeeping_mask_ : default_mask_);
+  use_own_mask(p);
   ts.start_time = machine::now_ns();
   ts.numa_preferred_nid = -1;
   ts.real_cred = root_cred_;
@@ -278,7 +281,7 @@ void Kernel::free_task(Task &p) {
   cgroups_->task_freed(p);
   if (p.process) objects_.free(ObjectType::kOther, p.process, kProcessSize);
   p.~Task();
-  objects_.free(ObjectType::kTask, &p, sizeof(Task));
+  objects_.free(ObjectType::kTask, &p, task_bytes());
 }
 
 }  // namespace uscx::sched

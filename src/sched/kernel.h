@@ -247,6 +247,7 @@ class Kernel final : public machine::MachineClient {
   static void sleep_timer_fired(machine::SimEvent &event);
   static void continuation_fired(machine::SimEvent &event);
   // A task that is asleep and known to nobody yet; and what makes it known: pid, lists, sched_ext. 0 or -errno.
+  size_t task_bytes() const;
   Task &alloc_task(TaskSpec &spec, SchedClass *fixed_class);
   void alloc_process(Task &p);
   void join_process(Task &p);
@@ -259,7 +260,10 @@ class Kernel final : public machine::MachineClient {
   void free_task(Task &p);
   void set_class(Task &p, SchedClass &sched_class);
   void set_load_weight(Task &p);
-  void use_mask(Task &p, const machine::CpuMask *interned);  // ts.cpus_ptr
+  void set_mask(Task &p, const machine::CpuMask *interned);  // What was asked for, and ts.cpus_mask.
+  // What is in force, and ts.cpus_ptr.
+  void use_own_mask(Task &p);
+  void pin_here(Task &p);
   void migrate_disable_switch(Task &prev);
   void request_migration(Task &p);  // migration/N is to move p, which runs where it may not. No locks.
   static void migration_work(Kernel &kernel, StopWork &work);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // CPU masks of tasks are interned: tasks with equal affinity share one mask and one kernel form of it (1 KiB), for as
-// long as the Kernel lives. So masks are compared by address, and a machine of 8192 CPUs stays small.
+// long as the Kernel lives. So masks are compared by address, and do not change while another CPU reads them. What
+// programs read of a task's mask is the task's own copy.
 #include <algorithm>
 #include <cstddef>
 

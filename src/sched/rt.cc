@@ -62,7 +62,7 @@ void RtClass::wakeup_preempt(Rq &rq, Task &p, u64) {
 u32 RtClass::select_task_rq(Task &p, u32 prev_cpu, u64) {
   const auto current_level = [this](u32 cpu) { return level(*kernel_.rq(cpu).curr); };
   if (p.allowed_on(prev_cpu) && current_level(prev_cpu) < p.rt_priority) return prev_cpu;
-  const machine::MaskView allowed(p.cpus_ptr()->bits, kernel_.nr_cpus());
+  const machine::MaskView allowed(p.allowed->bits, kernel_.nr_cpus());
   const u32 idle = allowed.next_and(kernel_.idle_cpus(), 0);
   if (idle < kernel_.nr_cpus()) return idle;
   u32 best = prev_cpu;

@@ -7,7 +7,7 @@ namespace uscx::sched {
 
 bool Task::allowed_on(u32 c) const {
   if (migration_disabled() && c != cpu) return false;
-  return cpus_ptr()->bits[c / 64] >> (c % 64) & 1;
+  return allowed->bits[c / 64] >> (c % 64) & 1;
 }
 
 std::string Task::comm() const { return std::string(ts.comm, strnlen(ts.comm, TASK_COMM_LEN)); }

@@ -75,9 +75,10 @@ struct Task {
   std::atomic<u32> refs = 1;
   u32 nr_children = 0;  // Live tasks whose ts.real_parent this is. Kernel::fork_lock().
 
-  // Affinity asked for (user) and in force: ts.cpus_ptr is cpus_user, or a single-CPU mask while migration is disabled.
-  const machine::CpuMask *cpus = nullptr;  // Interned, owned by Kernel; ts.cpus_ptr points to its kernel form.
-  bool migration_pending = false;          // A stopper is to move it.
+  // Affinity: what was asked for, and what is in force: the same, or a single CPU's while migration is disabled. Both
+  // interned, owned by Kernel. For programs the same is in cpus_mask() and where ts.cpus_ptr points to.
+  const machine::CpuMask *cpus = nullptr;
+  machine::Racy<const cpumask *> allowed;  // In force, the kernel's form.
 
   // What it does: steps from its behavior.
   std::unique_ptr<Behavior> behavior;
@@ -89,6 +90,7 @@ struct Task {
   // pi_lock: a wakeup came between deciding to block and blocking; sleep_timer is what wakes it.
   bool wakeup_before_block = false;
   bool timed_sleep = false;
+  bool migration_pending = false;  // A stopper is to move it. The rq lock.
 
   FairEntity fair;
   ListHook rt_node;
@@ -131,6 +133,9 @@ struct Task {
   void add_flags(u32 flags) { machine::racy_store(ts.flags, ts.flags | flags); }  // By itself only.
   u32 migration_disabled() const { return machine::racy_load(ts.migration_disabled); }
   const cpumask *cpus_ptr() const { return machine::racy_load(ts.cpus_ptr); }
+  // ts.cpus_mask, with as many words as the machine's CPUs need. Only programs read it.
+  const cpumask *cpus_mask() const { return const_cast<Task *>(this)->cpus_mask(); }
+  cpumask *cpus_mask() { return reinterpret_cast<cpumask *>(reinterpret_cast<char *>(&ts) + kCpusMaskOffset); }
   int nr_cpus_allowed() const { return machine::racy_load(ts.nr_cpus_allowed); }
   // scx.flags has one owner at a time: the holder of the rq lock or, while ops_state is DISPATCHING, the dispatcher.
   u32 scx_flags() const { return machine::racy_load(ts.scx.flags); }
@@ -144,12 +149,13 @@ struct Task {
   bool is_kthread() const { return flags() & PF_KTHREAD; }
   bool is_exiting() const { return flags() & PF_EXITING; }
   int nice() const { return ts.static_prio - 120; }
-  // May it run on `cpu` now (cpus_ptr, migration-disabled)?
+  // May it run on `cpu` now?
   bool allowed_on(u32 c) const;
   std::string comm() const;
   // The kernel objects of its own that ts points to (mm, signal, pid); owned by the Kernel.
   void *process = nullptr;
 };
+static_assert(sizeof(Task) <= kCpusMaskOffset, "TASK_CORE_BYTES is what Task has beyond task_struct");
 
 inline Task *task_of(task_struct *ts) { return reinterpret_cast<Task *>(ts); }
 inline const Task *task_of(const task_struct *ts) { return reinterpret_cast<const Task *>(ts); }

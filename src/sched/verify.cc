@@ -22,6 +22,8 @@ void Kernel::verify_task(Task &p) {
   // A task that is where it may not be waits for migration/N, which moves it; otherwise it is stranded.
   const bool allowed = p.allowed_on(p.cpu) || p.migration_disabled();
   CHECK(!p.on_rq() || allowed || p.migration_pending, "{} [{}] is queued on CPU {}", p.comm(), p.pid(), p.cpu);
+  CHECK(p.cpus_ptr() == p.cpus_mask() ? p.allowed == kernel_mask(p.cpus) : p.cpus_ptr() == p.allowed, "{} [{}]",
+        p.comm(), p.pid());
   CHECK(&class_for(p) == p.sched_class || ext_->state() == SCX_ENABLING || ext_->state() == SCX_DISABLING,
         "{} [{}] is in {}", p.comm(), p.pid(), p.sched_class->symbol());
 }

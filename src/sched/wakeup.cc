@@ -19,7 +19,7 @@ u32 Kernel::select_fallback_rq(Task &p, u32 cpu) {
   // CPUs of the same node first.
   const auto &topology = machine_.topology();
   const auto find = [&](machine::MaskView among) {
-    const machine::MaskView allowed(p.cpus_ptr()->bits, nr_cpus());
+    const machine::MaskView allowed(p.allowed->bits, nr_cpus());
     u32 found = allowed.next_and(among, 0);
     while (found < nr_cpus() && !is_cpu_allowed(p, found)) found = allowed.next_and(among, found + 1);
     return found;
@@ -42,7 +42,7 @@ u32 Kernel::select_task_rq(Task &p, u32 cpu, u64 *wake_flags) {
     cpu = p.sched_class->select_task_rq(p, cpu, *wake_flags);
     *wake_flags |= WF_RQ_SELECTED;
   } else if (!p.migration_disabled()) {
-    cpu = machine::MaskView(p.cpus_ptr()->bits, nr_cpus()).first();
+    cpu = machine::MaskView(p.allowed->bits, nr_cpus()).first();
   } else {
     cpu = p.cpu;
   }

@@ -291,6 +291,56 @@ int read_variables(void *ctx) {
   return 0;
 }
 
+// --- What other kernels have, and we have not: asked for, or behind what this one is not configured for ---
+
+struct pcpu_hot___old {
+  int preempt_count;
+} __attribute__((preserve_access_index));
+extern struct pcpu_hot___old pcpu_hot __ksym __weak;
+struct task_struct___realtime {
+  int softirq_disable_cnt;
+} __attribute__((preserve_access_index));
+extern bool CONFIG_PREEMPT_RT __kconfig __weak;
+bool has_pcpu_hot;
+int softirq_count = -1;
+
+SEC("syscall")
+int read_other_kernels(void *ctx) {
+  has_pcpu_hot = bpf_core_field_exists(((struct pcpu_hot___old *)0)->preempt_count);
+  if (has_pcpu_hot) preempt_count = ((struct pcpu_hot___old *)bpf_this_cpu_ptr(&pcpu_hot))->preempt_count;
+  if (CONFIG_PREEMPT_RT)
+    softirq_count = ((struct task_struct___realtime *)bpf_get_current_task_btf())->softirq_disable_cnt;
+  return 0;
+}
+
+// --- A task's masks ---
+
+u32 bpf_cpumask_weight(const struct cpumask *cpumask) __ksym;
+bool bpf_cpumask_subset(const struct cpumask *src1, const struct cpumask *src2) __ksym;
+
+u64 mask_word, mask_probed, mask_cpus;
+u32 mask_weight;
+bool mask_is_in_force, mask_subset;
+
+SEC("syscall")
+int read_masks(int *pid) {
+  struct task_struct *p = bpf_task_from_pid(*pid);
+  u32 i;
+
+  if (!p) return 1;
+  mask_is_in_force = p->cpus_ptr == &p->cpus_mask;
+  mask_word = p->cpus_mask.bits[0];
+  bpf_probe_read_kernel(&mask_probed, sizeof(mask_probed), __builtin_preserve_access_index(&p->cpus_mask));
+  mask_weight = bpf_cpumask_weight(&p->cpus_mask);
+  mask_subset = bpf_cpumask_subset(p->cpus_ptr, &p->cpus_mask);
+  mask_cpus = 0;
+  bpf_for(i, 0, 64) {
+    if (bpf_cpumask_test_cpu(i, &p->cpus_mask)) mask_cpus |= 1ull << i;
+  }
+  bpf_task_release(p);
+  return 0;
+}
+
 void BPF_STRUCT_OPS(hooks_enqueue, struct task_struct *p, u64 enq_flags) {
   scx_bpf_dsq_insert(p, SCX_DSQ_GLOBAL, SCX_SLICE_DFL, enq_flags);
 }

@@ -7,10 +7,12 @@
 #include <linux/perf_event.h>
 #include <unistd.h>
 
+#include <bit>
 #include <sstream>
 
 #include "bridge/host.h"
 #include "sched/cgroup.h"
+#include "sched/test_machine.h"
 #include "schedulers/common/scx_user.h"
 #include "workload/workload.h"
 
@@ -82,6 +84,24 @@ class HooksTest : public testing::Test {
     uscx_libbpf_close(fd);
     bpf_link__destroy(link);
     return text;
+  }
+  void test_run(const char *name, const sched::Task *task = nullptr) {
+    int pid = task ? task->pid() : 0;
+    LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = task ? &pid : nullptr, .ctx_size_in = task ? u32{sizeof(pid)} : 0);
+    const bpf_program *program = bpf_object__find_program_by_name(object_->object(), name);
+    ASSERT_EQ(bpf_prog_test_run_opts(bpf_program__fd(program), &opts), 0) << name;
+    ASSERT_EQ(opts.retval, 0u) << name;
+  }
+  void expect_masks(const sched::Task &p, u64 bits, bool in_force) {
+    test_run("read_masks", &p);
+    for (const char *name : {"mask_word", "mask_probed", "mask_cpus"})
+      EXPECT_EQ(static_cast<u64>(object_->variable(name)), bits) << name;
+    EXPECT_EQ(object_->variable("mask_weight"), std::popcount(bits));
+    EXPECT_EQ(object_->variable("mask_is_in_force"), in_force);
+    EXPECT_EQ(object_->variable("mask_subset"), 1);
+  }
+  sched::Task &hog(const machine::CpuMask &cpus) {
+    return *host_->kernel().create_task({.comm = "hog", .cpus = &cpus, .behavior = std::make_unique<sched::Hog>()});
   }
   u64 calls(const std::string &name) { return static_cast<u64>(object_->variable(name + ".calls")); }
   void TearDown() override {
@@ -289,9 +309,7 @@ TEST_F(HooksTest, LinksAreListedAndAProgramIsAttachedOnce) {
 
 TEST_F(HooksTest, KernelVariablesAreTheMachines) {
   start(true);
-  LIBBPF_OPTS(bpf_test_run_opts, opts);
-  const bpf_program *program = bpf_object__find_program_by_name(object_->object(), "read_variables");
-  ASSERT_EQ(bpf_prog_test_run_opts(bpf_program__fd(program), &opts), 0);
+  test_run("read_variables");
   for (u32 cpu = 0; cpu < 8; cpu++) {
     EXPECT_EQ(object_->variable(fmt::format("rq_cpu[{}]", cpu)), cpu + 1);
     EXPECT_EQ(object_->variable(fmt::format("llc_of[{}]", cpu)), cpu / 2 * 2 + 1);  // the LLC's first CPU
@@ -301,6 +319,39 @@ TEST_F(HooksTest, KernelVariablesAreTheMachines) {
   EXPECT_EQ(object_->variable("config_hz"), 250);
   EXPECT_EQ(object_->variable("config_nr_cpus"), 8192);
   EXPECT_EQ(object_->variable("preempt_rcu"), 1);
+}
+
+// Schedulers that find out whether they run in an interrupt ask for these, as other kernels keep count in them.
+TEST_F(HooksTest, WhatOnlyOtherKernelsHaveMayBeAskedFor) {
+  start(true);
+  test_run("read_other_kernels");
+  EXPECT_EQ(object_->variable("has_pcpu_hot"), 0);
+  EXPECT_EQ(object_->variable("softirq_count"), -1);
+}
+
+TEST_F(HooksTest, ATasksMaskIsInIt) {
+  for (bool use_jit : {true, false}) {
+    start(use_jit);
+    sched::Kernel &kernel = host_->kernel();
+    machine::CpuMask some(8);
+    some.set(1), some.set(6);
+    sched::Task &p = hog(some);
+    host_->machine().run_until(10 * kNsPerMs);
+    expect_masks(p, 0x42, true);
+    some.set(3);
+    EXPECT_EQ(kernel.set_cpus_allowed(p, some), 0);
+    expect_masks(p, 0x4a, true);
+    // Two tasks on a CPU, so that it is switched out, and then pinned.
+    kernel.migrate_disable(p);
+    machine::CpuMask here(8);
+    here.set(p.cpu);
+    hog(here);
+    host_->machine().run_until(host_->machine().loop_now_ns() + 50 * kNsPerMs);
+    expect_masks(p, 0x4a, false);
+    kernel.migrate_enable(p);
+    expect_masks(p, 0x4a, true);
+    TearDown();
+  }
 }
 
 }  // namespace

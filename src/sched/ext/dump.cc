@@ -77,7 +77,7 @@ void Ext::Impl::dump_task(DumpState &d, ExtSched &s, Rq &rq, Task &p, char marke
                      dsq ? fmt::format("0x{:x}", dsq->id.get()) : "(n/a)"));
   d.line(
       fmt::format("      dsq_vtime={} slice={} weight={}", machine::racy_load(scx.dsq_vtime), p.slice(), scx.weight));
-  d.line(fmt::format("      cpus={} no_mig={}", machine::MaskView(p.cpus_ptr()->bits, kernel.nr_cpus()).to_hex(),
+  d.line(fmt::format("      cpus={} no_mig={}", machine::MaskView(p.allowed->bits, kernel.nr_cpus()).to_hex(),
                      p.migration_disabled()));
   if (own && s.has(Op::dump_task))
     d.ops_block("    ", [&] { call(Op::dump_task, &rq, &p, [&] { s.ops.dump_task(d.ctx, &p.ts); }); });

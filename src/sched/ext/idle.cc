@@ -286,7 +286,7 @@ s32 IdleTracker::pick_single(const Spans &spans, u32 prev, bool prev_ok, s32 nod
 
 s32 IdleTracker::select_cpu_dfl(Task &p, s32 prev_cpu, u64 wake_flags, const cpumask *allowed, u64 flags) {
   const u32 prev = static_cast<u32>(prev_cpu);
-  Spans spans{p.cpus_ptr()};
+  Spans spans{p.allowed};
   const bool own_mask = !allowed || allowed == p.cpus_ptr();
   if (!own_mask) {
     const bool everywhere = static_cast<u32>(p.nr_cpus_allowed()) >= nr_cpus_;
@@ -294,7 +294,7 @@ s32 IdleTracker::select_cpu_dfl(Task &p, s32 prev_cpu, u64 wake_flags, const cpu
       spans.allowed = allowed;
       if (view(allowed).empty()) return -EBUSY;
     } else {
-      if (!intersect(&scratch().allowed, view(allowed), view(p.cpus_ptr()))) return -EBUSY;
+      if (!intersect(&scratch().allowed, view(allowed), view(p.allowed))) return -EBUSY;
       spans.allowed = &scratch().allowed;
     }
   }
