@@ -142,6 +142,7 @@ class ObjectScheduler final : public BpfScheduler {
     if (!first.ok()) return first;
     Result<bpf::ScanResult> scan = scan_with(**first, host);
     if (!scan.ok()) return scan.status().at(options_.scheduler);
+    if (options_.hooks.scanned) options_.hooks.scanned(*scan);
     if (!scan->missing.empty())
       return Status::error("{}: needs what is not there: {}", options_.scheduler, fmt::join(scan->missing, "; "));
     if (scan->unreached.empty()) return first;

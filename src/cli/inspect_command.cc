@@ -6,11 +6,11 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "bpf/map.h"
 #include "bpf/scan.h"
 #include "bridge/host.h"
 #include "cli/command.h"
 #include "cli/run.h"
+#include "cli/scan_json.h"
 #include "schedulers/common/scx_user.h"
 
 namespace uscx::cli {
@@ -19,9 +19,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr size_t kColumns = 80;
-constexpr const char *kNotChecked =
-    "Checked when it is loaded: which kfuncs are called from where, sleeping, and pointers that may be NULL. Nothing "
-    "else of the kernel's verifier is there: a real kernel may refuse what runs here.";
 
 struct Global {
   std::string name, type, value;
@@ -103,11 +100,6 @@ void print_names(const char *title, const std::vector<std::string> &names) {
   print_wrapped("  ", 2, fmt::format("{}", fmt::join(names, " ")));
 }
 
-std::string map_type_text(u32 type) {
-  const char *name = bpf::map_type_name(type);
-  return name == nullptr ? fmt::format("type {}", type) : name;
-}
-
 void print_globals(const char *title, const std::vector<Global> &globals) {
   if (globals.empty()) return;
   fmt::print("\n{}\n", title);
@@ -161,29 +153,9 @@ Json globals_json(const std::vector<Global> &globals) {
 }
 
 void print_json(const std::string &path, const Inspection &seen) {
-  const bpf::ScanResult &scan = seen.scan;
-  Json out;
-  out["object"] = path;
-  out["loads"] = scan.missing.empty();
-  out["missing"] = scan.missing;
-  out["tables"] = Json::array();
-  for (const auto &table : scan.tables)
-    out["tables"].push_back({{"name", table.name}, {"type", table.type}, {"callbacks", table.callbacks}});
+  Json out = scan_json(path, seen.scan);
   out["ops"] = globals_json(seen.ops);
-  out["programs"] = Json::array();
-  for (const auto &program : scan.programs)
-    out["programs"].push_back(
-        {{"name", program.name}, {"section", program.section}, {"loaded", program.loaded}, {"note", program.note}});
-  out["maps"] = Json::array();
-  for (const auto &map : scan.maps)
-    out["maps"].push_back({{"name", map.name}, {"type", map_type_text(map.type)}, {"max_entries", map.max_entries}});
   out["globals"] = globals_json(seen.globals);
-  out["kfuncs"] = scan.kfuncs;
-  out["trapping"] = scan.trapping;
-  out["helpers"] = scan.helpers;
-  out["variables"] = scan.variables;
-  out["fields"] = scan.fields;
-  out["not_checked"] = kNotChecked;
   fmt::print("{}\n", out.dump(2, ' ', false, Json::error_handler_t::replace));
 }
 

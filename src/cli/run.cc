@@ -158,7 +158,9 @@ void connect_hooks(const RunHooks &hooks, bridge::Host &host) {
   if (hooks.bpf_print) host.set_print_listener(hooks.bpf_print);
 }
 
-report::RunInfo describe(const RunOptions &options, bridge::Host &host, double wall_s) {
+}  // namespace
+
+report::RunInfo describe(const RunOptions &options) {
   report::RunInfo info;
   info.scheduler = options.scheduler;
   for (const auto &workload : options.workloads)
@@ -168,13 +170,8 @@ report::RunInfo describe(const RunOptions &options, bridge::Host &host, double w
   info.hz = options.hz;
   info.seed = options.seed;
   info.threads = options.threads;
-  info.wall_ns = static_cast<u64>(wall_s * 1e9);
-  info.events = host.tracer().nr_events();
-  info.trace_hash = host.tracer().hash();
   return info;
 }
-
-}  // namespace
 
 Result<std::vector<workload::PlannedTask>> plan_of(const RunOptions &options) {
   const u32 nr_cpus = options.topology.nr_cpus();
@@ -249,7 +246,10 @@ Result<RunResult> run(const RunOptions &options, SchedulerUnderTest &scheduler) 
   run.advance_to_end();  // A scheduler that ended by itself leaves the rest of the run to the fair class.
 
   host->ext().settle();
-  result.info = describe(options, *host, run.wall_s());
+  result.info = describe(options);
+  result.info.wall_ns = static_cast<u64>(run.wall_s() * 1e9);
+  result.info.events = host->tracer().nr_events();
+  result.info.trace_hash = host->tracer().hash();
   result.info.duration_ns = result.metrics->duration_ns();
   result.info.notes = run.notes();
   result.interrupted = run.interrupted();

@@ -22,6 +22,10 @@
 #include "report/report.h"
 #include "workload/workload.h"
 
+namespace uscx::bpf {
+struct ScanResult;
+}
+
 namespace uscx::cli {
 
 class Recipe;
@@ -61,6 +65,7 @@ struct Progress {
 
 // What a caller may see of a run under way. None of it changes the run.
 struct RunHooks {
+  std::function<void(const bpf::ScanResult &scan)> scanned;             // An object, before it is loaded.
   std::function<void(u64 time_ns, const std::string &line)> log;        // A line of the kernel log.
   std::function<void(std::string_view text)> output;                    // The scheduler's own output, dumps included.
   std::function<void(u64 time_ns, const std::string &text)> bpf_print;  // bpf_printk().
@@ -105,6 +110,9 @@ Result<std::vector<workload::PlannedTask>> plan_of(const RunOptions &options);
 // Makes the control groups that the options and the planned tasks name, as they are before any scheduler is loaded.
 // Host context.
 Status make_groups(const RunOptions &options, const std::vector<workload::PlannedTask> &plan, sched::Kernel &kernel);
+
+// What was asked for, for the report.
+report::RunInfo describe(const RunOptions &options);
 
 // An error is bad input or a refused load; nothing is left behind.
 Result<RunResult> run(const RunOptions &options);

@@ -5,12 +5,14 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <tuple>
 
 #include "cli/command.h"
 #include "cli/recipe.h"
 #include "cli/run_arguments.h"
+#include "cli/scan_json.h"
 #include "cli/scheduler.h"
 #include "cli/terminal.h"
 #include "machine/thread_machine.h"
@@ -303,6 +305,10 @@ std::string describe_failure(void *) {
   return fmt::format("At virtual time {}, on CPU {}.", format_duration(machine::now_ns()), machine::this_cpu());
 }
 
+bool print_report(const std::string &report) {
+  return std::fwrite(report.data(), 1, report.size(), stdout) == report.size() && std::fflush(stdout) == 0;
+}
+
 int do_run(const RunArguments &arguments, const std::vector<std::string> &rest) {
   Result<RunOptions> options = parse_run_options(arguments, rest);
   if (!options.ok()) return bad_input(options.status());
@@ -315,14 +321,16 @@ int do_run(const RunArguments &arguments, const std::vector<std::string> &rest) 
   options->hooks.progress = [&terminal](const Progress &progress) { terminal.show(progress); };
   options->hooks.stop = interrupt.stop();
   set_check_context(describe_failure, nullptr);
+  nlohmann::ordered_json object;
+  options->hooks.scanned = [&](const bpf::ScanResult &scan) { object = scan_json(options->scheduler, scan); };
   Result<RunResult> result = run(*options);
   set_check_context(nullptr, nullptr);
   terminal.clear();
+  const bool json = arguments.report == "json";
+  if (!result.ok() && json) print_report(report::refusal_json(describe(*options), result.message(), object));
   if (!result.ok()) return bad_input(result.status());
-  const std::string report = report_of(*result, arguments.report, isatty(STDOUT_FILENO));
-  const bool written =
-      std::fwrite(report.data(), 1, report.size(), stdout) == report.size() && std::fflush(stdout) == 0;
-  if (!written) return bad_input(Status::error("standard output: the report cannot be written"));
+  if (!print_report(report_of(*result, arguments.report, isatty(STDOUT_FILENO))))
+    return bad_input(Status::error("standard output: the report cannot be written"));
   return exit_status(*result);
 }
 

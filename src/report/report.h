@@ -4,6 +4,7 @@
 #ifndef USCX_REPORT_REPORT_H_
 #define USCX_REPORT_REPORT_H_
 
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,10 @@ struct RunInfo {
 // since many readers of JSON lose the low bits of large numbers; on threads it is null. Log lines have the time in
 // front, as dmesg prints them.
 std::string report_json(const RunInfo &run, const Metrics &metrics);
+
+// Of a run that was refused: what was asked for, as above, and `error`. `object` says what an object file has and
+// needs; null for other schedulers. What `object` has as "missing" stands at the top too.
+std::string refusal_json(const RunInfo &run, const std::string &error, const nlohmann::ordered_json &object);
 
 // At most 80 columns. With many tasks, the table has those with most CPU time, after one row for each group of tasks
 // whose names differ by a number at the end only. `colour` is for terminals.

@@ -92,9 +92,7 @@ Json lock_json(const Metrics &metrics) {
   return json;
 }
 
-}  // namespace
-
-std::string report_json(const RunInfo &run, const Metrics &metrics) {
+Json asked_for_json(const RunInfo &run) {
   Json json;
   json["scheduler"] = run.scheduler;
   json["workload"] = run.workload;
@@ -103,6 +101,24 @@ std::string report_json(const RunInfo &run, const Metrics &metrics) {
   json["topology"] = run.topology;
   json["hz"] = run.hz;
   json["seed"] = run.seed;
+  return json;
+}
+
+// Messages come from schedulers and need not be UTF-8.
+std::string to_text(const Json &json) { return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"; }
+
+}  // namespace
+
+std::string refusal_json(const RunInfo &run, const std::string &error, const Json &object) {
+  Json json = asked_for_json(run);
+  json["error"] = error;
+  json["missing"] = object.is_null() ? Json::array() : object.at("missing");
+  json["object"] = object;
+  return to_text(json);
+}
+
+std::string report_json(const RunInfo &run, const Metrics &metrics) {
+  Json json = asked_for_json(run);
   json["duration_ns"] = run.duration_ns;
   json["events"] = run.events;
   json["wall_s"] = fraction(run.wall_ns, kNsPerSec);
@@ -144,8 +160,7 @@ std::string report_json(const RunInfo &run, const Metrics &metrics) {
   for (const auto &[place, count] : metrics.arena_skips())
     json["arena_skips"].push_back({{"location", place}, {"count", count}});
   json["lock_waits"] = lock_json(metrics);
-  // Messages come from schedulers and need not be UTF-8.
-  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  return to_text(json);
 }
 
 }  // namespace uscx::report

@@ -86,9 +86,20 @@ class Refusal(Case):
 
         inspect = self.uscx("inspect", "--report", "json", REFUSED)
         self.assertEqual(inspect.returncode, 2, inspect.stderr)
-        report = json.loads(inspect.stdout)
+        inspected = json.loads(inspect.stdout)
+        self.assertEqual(inspected["missing"], named)
+        self.assertFalse(inspected["loads"])
+
+        refused = self.uscx("run", "--report", "json", "--seed", "7", "--duration", "1ms", REFUSED)
+        self.assertEqual(refused.returncode, 2, refused.stderr)
+        self.assertEqual(refused.stderr, run.stderr)
+        report = json.loads(refused.stdout)
+        self.assertEqual((report["scheduler"], report["cpus"], report["seed"]), (REFUSED, 8, 7))
+        self.assertEqual(f"uscx: {report['error']}\n", run.stderr)
         self.assertEqual(report["missing"], named)
-        self.assertFalse(report["loads"])
+        for key, value in report["object"].items():
+            self.assertEqual(inspected[key], value, key)
+
         text = self.uscx("inspect", REFUSED)
         self.assertEqual(text.returncode, 2, text.stderr)
         self.assertIn(f"cannot be loaded, {len(named)} things are missing", text.stdout)
@@ -226,6 +237,14 @@ class CpusAway(Case):
         self.assertEqual(end["code"], self.RESTART_FOR_HOTPLUG)
         self.assertEqual(end["message"], "cpu 2 going offline, exiting scheduler")
         self.assertEqual(end["stuck_tasks"], 0)
+
+    def test_a_refusal_is_json_for_programs(self):
+        result = self.uscx("run", "--report", "json", "--cpus", "4", "--isolcpus", "2-3", "scx_simple")
+        self.assertEqual(result.returncode, 2)
+        report = json.loads(result.stdout)
+        self.assertEqual((report["scheduler"], report["cpus"]), ("scx_simple", 4))
+        self.assertIn(report["error"].replace("\n", " "), result.stderr)
+        self.assertEqual((report["missing"], report["object"]), ([], None))
 
     def test_cpu_0_stays(self):
         result = self.uscx("run", "--cpus", "2", "--hotplug", "0:off@1ms", "--duration", "10ms", "fair")
