@@ -50,8 +50,7 @@ void EventQueue::place(SimEvent &event, Key key) {
   }
 }
 
-void EventQueue::cancel(SimEvent &event) {
-  if (!event.queued()) return;
+void EventQueue::remove(SimEvent &event) {
   fill_hole();
   const u32 index = event.heap_index;
   CHECK(events_[index] == &event);

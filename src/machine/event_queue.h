@@ -40,7 +40,9 @@ class EventQueue {
   EventQueue &operator=(const EventQueue &) = delete;
   ~EventQueue();                                // What is still queued is then not queued; it does not fire.
   void schedule(SimEvent &event, u64 time_ns);  // Moves it if it is queued; it then gets a new sequence number.
-  void cancel(SimEvent &event);                 // No-op if it is not queued.
+  void cancel(SimEvent &event) {                // No-op if it is not queued, as most are.
+    if (event.queued()) remove(event);
+  }
   bool empty() const { return size() == 0; }
   u64 next_time_ns() const { return time_of_key(keys()[least()]); }
   u64 time_of(const SimEvent &event) const { return time_of_key(keys()[event.heap_index]); }
@@ -75,6 +77,7 @@ class EventQueue {
     event.heap_index = index;
   }
   void place(SimEvent &event, Key key);
+  void remove(SimEvent &event);
   // The index of the first event; the queue is not empty.
   u32 least() const { return hole_ ? least_child(kRoot) : kRoot; }
   u32 least_child(u32 index) const;

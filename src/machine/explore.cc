@@ -133,6 +133,7 @@ Explorer::Explorer(Machine &machine, ExploreRun &run) : machine_(SimMachine::of(
   }
   machine_.explorer_ = this;
   run_.tracer = &machine_.tracer();
+  if (run_.limits.show_events) machine_.tracer().keep_recent(run_.limits.show_events);
 }
 
 Explorer::~Explorer() {
@@ -311,17 +312,11 @@ void Explorer::fail(Failure failure, const std::string &text) { run_.fail(failur
 
 namespace {
 
-// In order of emission within a CPU, merged by time.
-void print_events(const trace::Tracer &tracer, u32 count) {
-  std::vector<trace::Event> events;
-  for (u32 cpu = 0; cpu < tracer.nr_cpus(); cpu++) {
-    const std::vector<trace::Event> recent = tracer.recent(cpu);
-    events.insert(events.end(), recent.begin(), recent.end());
-  }
+// In order of time, and of emission at one time.
+void print_events(std::vector<trace::Event> events) {
   std::stable_sort(events.begin(), events.end(),
                    [](const trace::Event &a, const trace::Event &b) { return a.time_ns < b.time_ns; });
-  for (size_t i = events.size() > count ? events.size() - count : 0; i < events.size(); i++) {
-    const trace::Event &event = events[i];
+  for (const trace::Event &event : events) {
     const trace::EventInfo &info = trace::event_info(event.type);
     std::string line = fmt::format("{:>12} CPU {} {}", event.time_ns, event.cpu, info.name);
     for (u32 a = 0; a < 4; a++)
@@ -337,7 +332,7 @@ void ExploreRun::fail(Failure failure, const std::string &text) {
   const size_t length = std::min(text.size(), sizeof(record.text) - 1);
   std::memcpy(record.text, text.data(), length);
   record.text[length] = 0;
-  if (tracer && limits.show_events) print_events(*tracer, limits.show_events);
+  if (tracer) print_events(tracer->recent());
   // The open segments are in the middle of things: nothing is destroyed.
   _exit(kExitOurBug);
 }

@@ -12,15 +12,17 @@ void LatencyHistogram::add(u64 value_ns) {
   count_++;
   sum_ns_ += value_ns;
   max_ns_ = std::max(max_ns_, value_ns);
-  if (!octaves_.empty()) return count_in_bucket(value_ns);
   values_.push_back(value_ns);
   sorted_ = false;
-  if (values_.size() <= kExactValues) return;
-  for (u64 value : values_) count_in_bucket(value);
-  values_ = std::vector<u64>();
+  if (values_.size() > (octaves_.empty() ? kExactValues : kBatch)) count_in_buckets();
 }
 
-void LatencyHistogram::count_in_bucket(u64 value_ns) {
+void LatencyHistogram::count_in_buckets() const {
+  for (u64 value : values_) count_in_bucket(value);
+  values_ = std::vector<u64>();  // The first batch was a large one.
+}
+
+void LatencyHistogram::count_in_bucket(u64 value_ns) const {
   const u32 octave = std::max<u32>(std::bit_width(value_ns), kSubBits) - kSubBits;
   if (octave >= octaves_.size()) octaves_.resize(octave + 1);
   if (!octaves_[octave]) octaves_[octave] = std::make_unique<Octave>();
@@ -38,6 +40,7 @@ u64 LatencyHistogram::percentile_ns(u32 percent) const {
     sorted_ = true;
     return values_[rank - 1];
   }
+  count_in_buckets();
   for (u32 octave = 0; octave < octaves_.size(); octave++) {
     if (!octaves_[octave]) continue;
     for (u64 sub = 0; sub < octaves_[octave]->size(); sub++) {

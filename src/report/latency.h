@@ -28,12 +28,16 @@ class LatencyHistogram {
  private:
   static constexpr u32 kSubBits = 10;
   using Octave = std::array<u64, 1u << kSubBits>;
-  void count_in_bucket(u64 value_ns);
+  // Buckets are many, so that each value misses the cache. A batch of values has its misses at the same time.
+  static constexpr size_t kBatch = 256;
+  void count_in_buckets() const;
+  void count_in_bucket(u64 value_ns) const;
 
   u64 count_ = 0, sum_ns_ = 0, max_ns_ = 0;
-  mutable std::vector<u64> values_;  // Sorted on demand; empty once buckets are in use.
+  mutable std::vector<u64> values_;  // All of them, sorted on demand; once buckets are in use, those not yet in one.
   mutable bool sorted_ = true;
-  std::vector<std::unique_ptr<Octave>> octaves_;  // Octave 0: values below 2^kSubBits; then one a power of two.
+  // Empty while all values are kept. Octave 0: values below 2^kSubBits; then one a power of two.
+  mutable std::vector<std::unique_ptr<Octave>> octaves_;
 };
 
 }  // namespace uscx::report

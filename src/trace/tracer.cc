@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "trace/tracer.h"
 
+#include <algorithm>
 #include <queue>
 
 #include "base/check.h"
@@ -49,30 +50,40 @@ const EventInfo &event_info(EventType type) {
   return kInfo[static_cast<u32>(type)];
 }
 
+// A ring of the last events.
+class Tracer::Recorder : public Sink {
+ public:
+  explicit Recorder(size_t size) : ring_(size) {}
+  void on_event(const Event &event, const Tracer &) override { ring_[count_++ % ring_.size()] = event; }
+  std::vector<Event> events() const {
+    std::vector<Event> events;
+    for (u64 i = count_ - std::min<u64>(count_, ring_.size()); i < count_; i++)
+      events.push_back(ring_[i % ring_.size()]);
+    return events;
+  }
+
+ private:
+  std::vector<Event> ring_;
+  u64 count_ = 0;
+};
+
 Tracer::Tracer(u32 nr_cpus)
-    : hash_state_{kKey[6], kKey[7]},
+    : nr_cpus_(nr_cpus),
+      hash_state_{kKey[6], kKey[7]},
+      event_{},
       texts_{""},
       text_hashes_{hash_of("")},
-      text_ids_{{"", 0}},
-      recorder_(size_t{nr_cpus} * kRecorderDepth),
-      recorder_count_(nr_cpus) {
+      text_ids_{{"", 0}} {
   static_assert(std::size(kInfo) == kNrTypes && std::size(kTextArgs) == kNrTypes);
 }
 
-inline void Tracer::record(EventType type, u32 cpu, u64 time_ns, u64 a0, u64 a1, u64 a2, u64 a3) {
-  // Field by field, straight into the ring: this is the hottest path, and an event that is built on the stack and then
-  // copied stalls on its own stores.
-  Event &event = recorder_[size_t{cpu} * kRecorderDepth + recorder_count_[cpu]++ % kRecorderDepth];
-  event.time_ns = time_ns;
-  event.cpu = cpu;
-  event.type = type;
-  event.reserved = 0;
-  event.args[0] = a0;
-  event.args[1] = a1;
-  event.args[2] = a2;
-  event.args[3] = a3;
+Tracer::~Tracer() = default;
+
+void Tracer::take(const Event &event) {
+  CHECK(event.cpu < nr_cpus_ && event.type < EventType::count);
   nr_events_++;
-  const u8 texts = kTextArgs[static_cast<u32>(type)];
+  u64 a0 = event.args[0], a1 = event.args[1], a2 = event.args[2], a3 = event.args[3];
+  const u8 texts = kTextArgs[static_cast<u32>(event.type)];
   if (__builtin_expect(texts != 0, 0)) {
     if (texts & 1) a0 = text_hash(a0);
     if (texts & 2) a1 = text_hash(a1);
@@ -80,8 +91,8 @@ inline void Tracer::record(EventType type, u32 cpu, u64 time_ns, u64 a0, u64 a1,
     if (texts & 8) a3 = text_hash(a3);
   }
   // Two lanes with a state each; the words of the next event can be mixed while this one's state is computed.
-  const u64 where = cpu | u64{static_cast<u16>(type)} << 32;
-  const u64 x = fold(time_ns ^ kKey[0], where ^ kKey[1]);
+  const u64 where = event.cpu | u64{static_cast<u16>(event.type)} << 32;
+  const u64 x = fold(event.time_ns ^ kKey[0], where ^ kKey[1]);
   const u64 y = fold(a0 ^ kKey[2], a1 ^ kKey[3]);
   const u64 z = fold(a2 ^ kKey[4], a3 ^ kKey[5]);
   hash_state_[0] = fold(hash_state_[0] ^ x ^ y, z ^ kKey[6]);
@@ -89,12 +100,9 @@ inline void Tracer::record(EventType type, u32 cpu, u64 time_ns, u64 a0, u64 a1,
   for (Sink *sink : sinks_) sink->on_event(event, *this);
 }
 
-void Tracer::emit(EventType type, u32 cpu, u64 time_ns, u64 a0, u64 a1, u64 a2, u64 a3) {
-  CHECK(cpu < recorder_count_.size() && type < EventType::count);
-  if (__builtin_expect(concurrent(), 0))
-    buffers_[cpu].events.push_back(Event{time_ns, cpu, type, 0, {a0, a1, a2, a3}});
-  else
-    record(type, cpu, time_ns, a0, a1, a2, a3);
+void Tracer::buffer(const Event &event) {
+  CHECK(event.cpu < nr_cpus_ && event.type < EventType::count);
+  buffers_[event.cpu].events.push_back(event);
 }
 
 // Each buffer is in order of time. The heap holds the next event of each, as (time, CPU).
@@ -110,8 +118,7 @@ void Tracer::merge() {
   while (!order.empty()) {
     const u32 cpu = order.top().second;
     order.pop();
-    const Event &e = buffers_[cpu].events[index[cpu]++];
-    record(e.type, cpu, e.time_ns, e.args[0], e.args[1], e.args[2], e.args[3]);
+    take(buffers_[cpu].events[index[cpu]++]);
     push(cpu);
   }
   for (Buffer &buffer : buffers_) buffer.events.clear();
@@ -146,13 +153,12 @@ void Tracer::add_sink(Sink *sink) {
   sinks_.push_back(sink);
 }
 
-std::vector<Event> Tracer::recent(u32 cpu) const {
-  CHECK(cpu < recorder_count_.size());
-  const u64 count = recorder_count_[cpu];
-  std::vector<Event> events;
-  for (u64 i = count > kRecorderDepth ? count - kRecorderDepth : 0; i < count; i++)
-    events.push_back(recorder_[size_t{cpu} * kRecorderDepth + i % kRecorderDepth]);
-  return events;
+void Tracer::keep_recent(size_t count) {
+  CHECK(count > 0 && !recorder_);
+  recorder_ = std::make_unique<Recorder>(count);
+  add_sink(recorder_.get());
 }
+
+std::vector<Event> Tracer::recent() const { return recorder_ ? recorder_->events() : std::vector<Event>(); }
 
 }  // namespace uscx::trace

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The tracer takes every event of a run: it hashes it, keeps it in the flight recorder of its CPU, and hands it to the
-// sinks (metrics, Perfetto file, tests). Sinks see events in emission order, which is the same in each run of the same
-// input.
+// The tracer takes every event of a run: it hashes it, and hands it to the sinks (metrics, Perfetto file, the keeper of
+// the last events, tests). Sinks see events in emission order, which is the same in each run of the same input.
 //
 // Threading: one writer at a time. After set_concurrent(), emit() only puts the event into a buffer of its CPU, which
 // one thread at a time writes, text() may be called from anywhere, and merge() hands over what came since the last
@@ -12,6 +11,7 @@
 
 #include <deque>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -39,11 +39,16 @@ class Sink {
 
 class Tracer {
  public:
-  // `nr_cpus` sizes the flight recorder: the last `kRecorderDepth` events of each CPU.
-  static constexpr u32 kRecorderDepth = 64;
   explicit Tracer(u32 nr_cpus);
+  ~Tracer();
 
-  void emit(EventType type, u32 cpu, u64 time_ns, u64 a0 = 0, u64 a1 = 0, u64 a2 = 0, u64 a3 = 0);
+  // Inlined, so that an event's fields are stored once, where they are taken from.
+  void emit(EventType type, u32 cpu, u64 time_ns, u64 a0 = 0, u64 a1 = 0, u64 a2 = 0, u64 a3 = 0) {
+    if (concurrent()) [[unlikely]]
+      return buffer(Event{time_ns, cpu, type, 0, {a0, a1, a2, a3}});
+    event_ = {time_ns, cpu, type, 0, {a0, a1, a2, a3}};
+    take(event_);
+  }
 
   // Registers a string for *_text arguments; the same text gives the same id, ids grow from 1 in order of first use.
   // Id 0 is the empty string.
@@ -52,16 +57,17 @@ class Tracer {
 
   void add_sink(Sink *sink);  // Not owned.
 
-  void set_concurrent() { buffers_.resize(recorder_count_.size()); }
+  void set_concurrent() { buffers_.resize(nr_cpus_); }
   bool concurrent() const { return !buffers_.empty(); }
   void merge();
 
   u64 nr_events() const { return nr_events_; }
-  u32 nr_cpus() const { return static_cast<u32>(recorder_count_.size()); }
+  u32 nr_cpus() const { return nr_cpus_; }
   // A function of the canonical bytes of all events so far (time, CPU, type, arguments, texts): no ids, no addresses.
   u64 hash() const;
-  // The flight recorder's events of one CPU, oldest first.
-  std::vector<Event> recent(u32 cpu) const;
+  // From now on the last `count` events are kept: recent(), oldest first.
+  void keep_recent(size_t count);
+  std::vector<Event> recent() const;
 
  private:
   struct TextHash {
@@ -69,13 +75,16 @@ class Tracer {
     size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
   };
   u64 text_hash(u64 id) const;
-  void record(EventType type, u32 cpu, u64 time_ns, u64 a0, u64 a1, u64 a2, u64 a3);
+  void take(const Event &event);
+  void buffer(const Event &event);
   std::unique_lock<std::mutex> lock_texts() const {
     return concurrent() ? std::unique_lock<std::mutex>(texts_mutex_) : std::unique_lock<std::mutex>();
   }
 
+  const u32 nr_cpus_;
   u64 nr_events_ = 0;
   u64 hash_state_[2];
+  Event event_;  // The last one, while it is taken.
   std::vector<Sink *> sinks_;
   struct alignas(64) Buffer {
     std::vector<Event> events;
@@ -85,8 +94,8 @@ class Tracer {
   std::deque<std::string> texts_;   // A reference from text_of() stays valid.
   std::vector<u64> text_hashes_;
   std::unordered_map<std::string, u64, TextHash, std::equal_to<>> text_ids_;  // Looked up only, never iterated.
-  std::vector<Event> recorder_;                                               // nr_cpus x kRecorderDepth, a ring a CPU.
-  std::vector<u64> recorder_count_;                                           // Events of each CPU so far.
+  class Recorder;
+  std::unique_ptr<Recorder> recorder_;  // One of the sinks.
 };
 
 }  // namespace uscx::trace

@@ -79,17 +79,20 @@ TEST(Tracer, HashIsTheSameEverywhere) {
   EXPECT_EQ(tracer.hash(), 0xc94fbcfdc3abe8b6ull);
 }
 
-TEST(Tracer, RecorderKeepsTheLastEventsOfEachCpu) {
+TEST(Tracer, RecorderKeepsTheLastEvents) {
   Tracer tracer(2);
-  EXPECT_TRUE(tracer.recent(0).empty());
-  for (u64 i = 0; i < Tracer::kRecorderDepth + 10; i++) tracer.emit(EventType::mark, 0, i, 0, i);
+  tracer.emit(EventType::mark, 0, 1, 0, 1);
+  EXPECT_TRUE(tracer.recent().empty());
+  constexpr u64 kKept = 64;
+  tracer.keep_recent(kKept);
+  EXPECT_TRUE(tracer.recent().empty());
+  for (u64 i = 0; i < kKept + 10; i++) tracer.emit(EventType::mark, 0, i, 0, i);
   tracer.emit(EventType::mark, 1, 7, 0, 99);
-  const std::vector<Event> recent = tracer.recent(0);
-  ASSERT_EQ(recent.size(), Tracer::kRecorderDepth);
-  EXPECT_EQ(recent.front().time_ns, 10u);
-  EXPECT_EQ(recent.back().args[1], Tracer::kRecorderDepth + 9);
-  ASSERT_EQ(tracer.recent(1).size(), 1u);
-  EXPECT_EQ(tracer.recent(1)[0].args[1], 99u);
+  const std::vector<Event> recent = tracer.recent();
+  ASSERT_EQ(recent.size(), kKept);
+  EXPECT_EQ(recent.front().time_ns, 11u);
+  EXPECT_EQ(recent.back().cpu, 1u);
+  EXPECT_EQ(recent.back().args[1], 99u);
 }
 
 TEST(Tracer, SinksSeeEveryEventInOrder) {
