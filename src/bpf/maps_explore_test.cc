@@ -45,6 +45,7 @@ void expect_right(bpf_map_type type, u32 key, u32 entries, u32 flags, const MapT
     LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = flags);
     const int fd = bpf_map_create(type, "map", key, sizeof(u64), entries, &opts);
     CHECK(fd >= 0, "no map: errno {}", errno);
+    system->unshare_maps();
     body(run, *system->get<Map>(fd));
     env.free_deferred();
   };

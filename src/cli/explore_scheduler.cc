@@ -131,6 +131,7 @@ class StageHost final : public RunHost {
 
 // In the process of one schedule, everything from the start.
 void explore_whole_life(const SchedulerStage &stage, ExploreRun &run) {
+  run.begin(true);
   Result<std::unique_ptr<bridge::Host>> created = make_host(stage.options);
   Result<std::unique_ptr<SchedulerUnderTest>> scheduler = make_scheduler(stage.options);
   CHECK(created.ok() && scheduler.ok(), "what was good is bad now");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Explore mode for schedulers in BPF: what `uscx run` runs, as a scenario. The scheduler is loaded and attached once,
-// its workload's tasks are created, and each schedule goes on from there in a process of its own; or each schedule
-// loads and unloads it too.
+// its workload's tasks are created, and each schedule goes on from there; or each schedule loads and unloads it too, in
+// a process of its own.
 //
 // Threading: one thread, in a process that has no others.
 #ifndef USCX_CLI_EXPLORE_SCHEDULER_H_

@@ -10,6 +10,7 @@
 #include <boost/context/fiber.hpp>
 #include <cstdio>
 #include <cstring>
+#include <utility>
 
 #include "machine/explore_context.h"
 
@@ -36,7 +37,18 @@ struct MappedStack {
   void deallocate(ctx::stack_context &) {}
 };
 
-ctx::stack_context map_stack() {
+// Stacks of Explorers that have ended: mappings must be at the end of a schedule what they were before.
+std::vector<ctx::stack_context> &free_stacks() {
+  static std::vector<ctx::stack_context> stacks;
+  return stacks;
+}
+
+ctx::stack_context take_stack() {
+  if (!free_stacks().empty()) {
+    const ctx::stack_context stack = free_stacks().back();
+    free_stacks().pop_back();
+    return stack;
+  }
   const size_t guard = static_cast<size_t>(sysconf(_SC_PAGESIZE));
   void *mapping = mmap(nullptr, kContextStackBytes + guard, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
@@ -46,11 +58,6 @@ ctx::stack_context map_stack() {
   stack.size = kContextStackBytes;
   stack.sp = static_cast<char *>(mapping) + kContextStackBytes + guard;
   return stack;
-}
-
-void unmap_stack(const ctx::stack_context &stack) {
-  const size_t guard = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-  munmap(static_cast<char *>(stack.sp) - kContextStackBytes - guard, kContextStackBytes + guard);
 }
 
 }  // namespace
@@ -121,7 +128,7 @@ Explorer::Explorer(Machine &machine, ExploreRun &run) : machine_(SimMachine::of(
     c->clock.assign(nr_clocks, 0);
     c->clock[cpu] = 1;
     c->locals.assign(local_bytes, 0);
-    const ctx::stack_context stack = map_stack();
+    const ctx::stack_context stack = take_stack();
     c->mapped = stack;
     c->stack = {static_cast<char *>(stack.sp) - stack.size, stack.size};
     c->thread = StackSwitch::new_thread();
@@ -142,7 +149,7 @@ Explorer::~Explorer() {
   for (auto &c : contexts_) {
     c->quit = true;
     ExploreSwitch::enter(*c);
-    unmap_stack(c->mapped);
+    free_stacks().push_back(c->mapped);
   }
 }
 
@@ -154,6 +161,7 @@ void Explorer::begin_segment(Context &c) { machine_.segment(*c.event, c.event_ti
 
 void Explorer::drive(const std::function<bool()> &go_on, u64 end_ns) {
   CHECK(!exec_context.on_cpu);
+  run_.begin();
   for (auto &c : contexts_) join(c->clock, host_clock_);
   for (;;) {
     if (!collect(end_ns, go_on())) {
@@ -213,7 +221,7 @@ u32 Explorer::default_choice(bool *goes_on) const {
 }
 
 void Explorer::pick_and_step() {
-  RunRecord &record = run_.record;
+  RunRecord &record = *run_.record;
   bool goes_on;
   const u32 default_cpu = default_choice(&goes_on);
   u32 chosen = default_cpu;
@@ -222,7 +230,7 @@ void Explorer::pick_and_step() {
     Context &by_default = *contexts_[default_cpu];
     const ChoicePoint point{record.nr_points++, candidates_,        default_cpu, goes_on,
                             by_default.steps,   by_default.visits++};
-    chosen = run_.strategy.choose(point);
+    chosen = run_.strategy->choose(point);
     if (chosen != default_cpu) {
       if (record.nr_deviations == RunRecord::kMaxDeviations) fail(Failure::kNoProgress, "the schedule is too long");
       record.deviations[record.nr_deviations++] = {default_cpu, point.steps, point.visit, chosen};
@@ -235,7 +243,7 @@ void Explorer::pick_and_step() {
   if (++record.nr_steps > run_.limits.max_steps)
     fail(Failure::kNoProgress, fmt::format("not done after {} steps; {}", run_.limits.max_steps, whereabouts()));
   step(chosen);
-  run_.strategy.step_done(chosen, footprint_);
+  run_.strategy->step_done(chosen, footprint_);
   if (!record.keep_choices) return;
   const u32 begin = record.nr_choices ? record.choices[record.nr_choices - 1].footprint_end : 0;
   if (record.nr_choices == RunRecord::kMaxChoices || begin + footprint_.size() > RunRecord::kMaxFootprint)
@@ -327,11 +335,15 @@ void print_events(std::vector<trace::Event> events) {
 
 }  // namespace
 
+void ExploreRun::begin(bool alone) {
+  if (const auto fn = std::exchange(on_begin, nullptr)) fn(alone);
+}
+
 void ExploreRun::fail(Failure failure, const std::string &text) {
-  record.failure = failure;
-  const size_t length = std::min(text.size(), sizeof(record.text) - 1);
-  std::memcpy(record.text, text.data(), length);
-  record.text[length] = 0;
+  record->failure = failure;
+  const size_t length = std::min(text.size(), sizeof(record->text) - 1);
+  std::memcpy(record->text, text.data(), length);
+  record->text[length] = 0;
   if (tracer) print_events(tracer->recent());
   // The open segments are in the middle of things: nothing is destroyed.
   _exit(kExitOurBug);

@@ -13,7 +13,7 @@
 // events), and the machine's own invariants whenever no CPU is in a segment (set_quiet_check).
 //
 // Threading: one thread. At most 64 CPUs. A failure does not return: it goes to the RunRecord and ends the process,
-// which is the child that machine/explore_driver.h makes for each schedule.
+// which is one that machine/explore_server.h makes to run schedules.
 #ifndef USCX_MACHINE_EXPLORE_H_
 #define USCX_MACHINE_EXPLORE_H_
 
@@ -79,12 +79,12 @@ struct ProgramRace {
   ProgramAccess first, second;
 };
 
-// What one schedule was and led to. Lives in memory shared with the parent process.
+// What one schedule was and led to. Lives in memory that processes share.
 struct RunRecord {
   static constexpr u32 kMaxDeviations = 1 << 20;
   static constexpr u32 kMaxChoices = 1 << 20;
   static constexpr u32 kMaxFootprint = 1 << 22;
-  static constexpr u32 kMaxRaces = 64;
+  static constexpr u32 kMaxRaces = 64, kRaceBytes = 512;
   struct Deviation {
     u32 default_cpu;  // Would go on, and
     u64 steps;        // (see ChoicePoint)
@@ -104,7 +104,7 @@ struct RunRecord {
   u32 nr_deviations, nr_choices, nr_races;
   bool keep_choices;
   char text[4096];
-  char races[kMaxRaces][512];  // In programs' memory, each pair of places once; those beyond are left out.
+  char races[kMaxRaces][kRaceBytes];  // In programs' memory, each pair of places once; those beyond are left out.
   Deviation deviations[kMaxDeviations];
   Choice choices[kMaxChoices];
   u64 footprints[kMaxFootprint];
@@ -120,12 +120,19 @@ struct ExploreLimits {
   u32 show_events = 0;      // On a failure, print that many of the last trace events on standard error.
 };
 
-// What a scenario is given for one schedule.
+// What a scenario is given.
 struct ExploreRun {
-  Strategy &strategy;
-  RunRecord &record;
+  RunRecord *record;
   ExploreLimits limits;
-  const trace::Tracer *tracer = nullptr;  // Whose events are shown; the Explorer sets it.
+  Strategy *strategy = nullptr;              // From begin() on.
+  const trace::Tracer *tracer = nullptr;     // Whose events are shown; the Explorer sets it.
+  std::function<void(bool alone)> on_begin;  // What begin() does.
+
+  // What a scenario does before is the same in all schedules, and done once; begin() returns for each schedule, and
+  // what comes after is done for each. `alone`: that uses more than private memory (files, memory that processes
+  // share), so that schedules are run one after the other, each in a process for itself. The Explorer calls it before
+  // the first choice, if the scenario did not.
+  void begin(bool alone = false);
   // Ends the run with a failure of the scheduler under test or of its scenario.
   [[noreturn]] void fail(Failure failure, const std::string &text);
 };

@@ -256,7 +256,7 @@ void Explorer::report_program_race(const ProgramCell &before, const ProgramAcces
     text = race_text_ ? race_text_(race) : fmt::format("a race at {:#x}", now.address);
     exec_context.mode = mode;
   }
-  RunRecord &record = run_.record;
+  RunRecord &record = *run_.record;
   for (u32 i = 0; i < record.nr_races; i++)
     if (text == record.races[i]) return;
   if (record.nr_races < RunRecord::kMaxRaces) {

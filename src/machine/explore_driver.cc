@@ -2,68 +2,32 @@
 #include "machine/explore_driver.h"
 
 #include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
 
-#include "machine/explore_strategy.h"
+#include "machine/explore_server.h"
 
 namespace uscx::machine {
 namespace {
 
-// Memory that parent and children share. Only what is written is there.
-class SharedRecord {
+class SharedBoard {
  public:
-  SharedRecord() {
+  SharedBoard() {
     void *mapping =
-        mmap(nullptr, sizeof(RunRecord), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    CHECK(mapping != MAP_FAILED, "no memory for the record of a schedule");
-    record_ = static_cast<RunRecord *>(mapping);
+        mmap(nullptr, sizeof(ScheduleBoard), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    CHECK(mapping != MAP_FAILED, "no memory for the records of schedules");
+    board_ = static_cast<ScheduleBoard *>(mapping);
   }
-  ~SharedRecord() { munmap(record_, sizeof(RunRecord)); }
-  SharedRecord(const SharedRecord &) = delete;
-  SharedRecord &operator=(const SharedRecord &) = delete;
-  RunRecord &get() { return *record_; }
-  void clear() {
-    record_->failure = Failure::kNone;
-    record_->complete = record_->keep_choices = false;
-    record_->nr_points = record_->nr_steps = record_->nr_switches = 0;
-    record_->nr_deviations = record_->nr_choices = record_->nr_races = 0;
-    record_->text[0] = 0;
-  }
+  ~SharedBoard() { munmap(board_, sizeof(ScheduleBoard)); }
+  SharedBoard(const SharedBoard &) = delete;
+  SharedBoard &operator=(const SharedBoard &) = delete;
+  ScheduleBoard &operator*() { return *board_; }
+  ScheduleBoard *operator->() { return board_; }
 
  private:
-  RunRecord *record_;
+  ScheduleBoard *board_;
 };
-
-[[noreturn]] void run_child(const ScenarioFn &scenario, SearchStrategy &strategy, RunRecord &record,
-                            const ExploreLimits &limits) {
-  ExploreRun run{strategy, record, limits};
-  set_check_failure_handler(
-      [](void *arg, const std::string &text) { static_cast<ExploreRun *>(arg)->fail(Failure::kCheck, text); }, &run);
-  scenario(run);
-  record.complete = true;
-  _exit(0);
-}
-
-void run_schedule(const ScenarioFn &scenario, SearchStrategy &strategy, SharedRecord &shared,
-                  const ExploreLimits &limits) {
-  shared.clear();
-  RunRecord &record = shared.get();
-  record.keep_choices = strategy.keep_choices();
-  const pid_t child = fork();
-  CHECK(child >= 0, "no process for a schedule: {}", std::strerror(errno));
-  if (child == 0) run_child(scenario, strategy, record, limits);
-  int status = 0;
-  while (waitpid(child, &status, 0) < 0) CHECK(errno == EINTR);
-  if (record.complete || record.failure != Failure::kNone) return;
-  record.failure = Failure::kCrash;
-  const std::string text = WIFSIGNALED(status) ? fmt::format("killed by signal {}", WTERMSIG(status))
-                                               : fmt::format("ended with status {}", WEXITSTATUS(status));
-  std::memcpy(record.text, text.c_str(), text.size() + 1);
-}
 
 ScheduleResult result_of(const RunRecord &record) {
   ScheduleResult result;
@@ -77,14 +41,18 @@ ScheduleResult result_of(const RunRecord &record) {
   return result;
 }
 
-void count_races(const RunRecord &record, std::vector<ExploreResult::Race> *races) {
-  for (u32 i = 0; i < record.nr_races; i++) {
-    auto it =
-        std::find_if(races->begin(), races->end(), [&](const auto &race) { return race.text == record.races[i]; });
-    if (it == races->end())
-      races->push_back({record.races[i], 1});
-    else
-      it->schedules++;
+void count_races(const ScheduleBoard::Races &races, u32 nr_races, ScheduleBoard::Answer *answer) {
+  for (u32 i = 0; i < nr_races; i++) {
+    const auto end = answer->races + answer->nr_races;
+    const auto it =
+        std::find_if(answer->races, end, [&](const auto &race) { return std::strcmp(race.text, races[i]) == 0; });
+    if (it == std::end(answer->races)) continue;
+    if (it == end) {
+      std::memcpy(it->text, races[i], sizeof(races[i]));
+      it->schedules = 0;
+      answer->nr_races++;
+    }
+    it->schedules++;
   }
 }
 
@@ -97,53 +65,88 @@ std::unique_ptr<SearchStrategy> make_strategy(const ExploreOptions &options) {
   return nullptr;
 }
 
-}  // namespace
-
-ExploreResult explore(const ScenarioFn &scenario, const ExploreOptions &options) {
-  const std::unique_ptr<SearchStrategy> strategy = make_strategy(options);
-  SharedRecord shared;
-  ExploreResult result;
-  for (u64 number = 0; number < options.max_schedules; number++) {
-    strategy->begin(number);
-    run_schedule(scenario, *strategy, shared, options.limits);
-    const RunRecord &record = shared.get();
-    result.schedules++;
-    result.steps += record.nr_steps;
-    count_races(record, &result.races);
-    if (record.failure != Failure::kNone) {
-      result.failing = result_of(record);
-      return result;
-    }
-    const bool more = strategy->learn(record);
-    result.equivalent += strategy->last_was_equivalent();
-    if (options.progress) options.progress(result.schedules);
-    if (more) continue;
-    result.all = true;
-    break;
+// One round. False: that was the last one.
+bool explore_round(ScheduleServer &server, SearchStrategy &strategy, u64 first, u64 count) {
+  ScheduleBoard::Answer &answer = server.board().answer;
+  const ScheduleBoard::Lane *failing = server.run_round(strategy, first, count);
+  const u64 nr_good = (failing ? failing->number : first + count) - first;
+  for (u64 i = 0; i < nr_good; i++) {
+    const ScheduleOutcome &outcome = server.board().outcomes[i];
+    answer.steps += outcome.nr_steps;
+    count_races(server.board().races[i], outcome.nr_races, &answer);
+    strategy.learn(outcome);
   }
+  answer.schedules += nr_good;
+  if (failing) {
+    answer.schedules++;
+    answer.steps += failing->record.nr_steps;
+    count_races(failing->record.races, failing->record.nr_races, &answer);
+    answer.failing = &failing->record;
+    return false;
+  }
+  if (!strategy.keep_choices()) return true;
+  answer.all = !strategy.learn_choices(server.board().lanes[0].record);
+  answer.equivalent += strategy.last_was_equivalent();
+  return !answer.all;
+}
+
+void explore_rounds(ScheduleServer &server, const ExploreOptions &options) {
+  const std::unique_ptr<SearchStrategy> strategy = make_strategy(options);
+  for (u64 first = 0, count; first < options.max_schedules; first += count) {
+    count = std::min(strategy->round(), options.max_schedules - first);
+    if (!explore_round(server, *strategy, first, count)) return;
+  }
+}
+
+ExploreResult result_of(const ScheduleBoard::Answer &answer) {
+  ExploreResult result;
+  result.schedules = answer.schedules;
+  result.equivalent = answer.equivalent;
+  result.all = answer.all;
+  result.steps = answer.steps;
+  for (u32 i = 0; i < answer.nr_races; i++) result.races.push_back({answer.races[i].text, answer.races[i].schedules});
+  if (answer.failing) result.failing = result_of(*answer.failing);
   return result;
 }
 
-ScheduleResult replay(const ScenarioFn &scenario, const Schedule &schedule, const ExploreLimits &limits) {
-  SharedRecord shared;
-  ReplayStrategy strategy(schedule);
-  run_schedule(scenario, strategy, shared, limits);
-  return result_of(shared.get());
+// Of a scenario that has no choices, and that one schedule.
+ExploreResult result_of_only(const RunRecord &record) {
+  ExploreResult result;
+  result.schedules = 1;
+  result.all = record.failure == Failure::kNone;
+  if (!result.all) result.failing = result_of(record);
+  return result;
 }
 
-MinimizeResult minimize(const ScenarioFn &scenario, const Schedule &schedule, Failure failure,
-                        const ExploreLimits &limits) {
-  MinimizeResult best;
-  auto fails = [&](const Schedule &candidate) {
-    ScheduleResult result = replay(scenario, candidate, limits);
-    best.runs++;
-    if (result.failure != failure) return false;
-    best.result = std::move(result);
-    return true;
-  };
-  if (!fails(schedule)) return best;
-  // What comes of a schedule may have fewer deviations than asked for, because some were not possible any more.
-  Schedule now = best.result.schedule;
+// Delta debugging, in a server.
+class Minimizer {
+ public:
+  Minimizer(ScheduleServer &server, Failure failure) : server_(server), failure_(failure) {}
+  void run(const Schedule &schedule);
+
+ private:
+  bool fails(const Schedule &candidate);
+
+  ScheduleServer &server_;
+  const Failure failure_;
+  // What came of the latest one that failed. It may have fewer deviations than asked for, because some were not
+  // possible any more.
+  Schedule found_;
+};
+
+bool Minimizer::fails(const Schedule &candidate) {
+  ReplayStrategy strategy(candidate);
+  ScheduleBoard::Answer &answer = server_.board().answer;
+  const ScheduleBoard::Lane *failing = server_.run_round(strategy, answer.schedules++, 1);
+  if (!failing || failing->record.failure != failure_) return false;
+  found_ = result_of(failing->record).schedule;
+  answer.failing = &failing->record;
+  return true;
+}
+
+void Minimizer::run(const Schedule &schedule) {
+  if (!fails(schedule)) return;
+  Schedule now = found_;
   for (size_t parts = 2; !now.empty();) {
     const size_t size = (now.size() + parts - 1) / parts;
     bool smaller = false;
@@ -152,7 +155,7 @@ MinimizeResult minimize(const ScenarioFn &scenario, const Schedule &schedule, Fa
       rest.insert(rest.end(), now.begin() + static_cast<ptrdiff_t>(std::min(begin + size, now.size())), now.end());
       if (!fails(rest)) continue;
       smaller = true;
-      now = best.result.schedule.size() < rest.size() ? best.result.schedule : rest;
+      now = found_.size() < rest.size() ? found_ : rest;
     }
     if (smaller)
       parts = std::max<size_t>(parts - 1, 2);
@@ -161,7 +164,36 @@ MinimizeResult minimize(const ScenarioFn &scenario, const Schedule &schedule, Fa
     else
       parts = std::min(parts * 2, now.size());
   }
-  fails(now);
+  CHECK(fails(now), "a schedule fails, and then it does not");
+}
+
+}  // namespace
+
+ExploreResult explore(const ScenarioFn &scenario, const ExploreOptions &options) {
+  SharedBoard board;
+  ScheduleServer::run(scenario, options.limits, *board, options.nr_lanes,
+                      [&](ScheduleServer &server) { explore_rounds(server, options); });
+  return board->answer.given ? result_of(board->answer) : result_of_only(board->lanes[0].record);
+}
+
+ScheduleResult replay(const ScenarioFn &scenario, const Schedule &schedule, const ExploreLimits &limits) {
+  SharedBoard board;
+  ScheduleServer::run(scenario, limits, *board, 1, [&](ScheduleServer &server) {
+    ReplayStrategy strategy(schedule);
+    server.run_round(strategy, 0, 1);
+  });
+  return result_of(board->lanes[0].record);
+}
+
+MinimizeResult minimize(const ScenarioFn &scenario, const Schedule &schedule, Failure failure,
+                        const ExploreLimits &limits) {
+  SharedBoard board;
+  ScheduleServer::run(scenario, limits, *board, 1,
+                      [&](ScheduleServer &server) { Minimizer(server, failure).run(schedule); });
+  MinimizeResult best;
+  best.runs = board->answer.given ? board->answer.schedules : 1;
+  const RunRecord &record = board->lanes[0].record;
+  if (record.failure == failure && (board->answer.failing || !board->answer.given)) best.result = result_of(record);
   return best;
 }
 

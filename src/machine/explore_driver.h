@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Runs schedules of a scenario, one child process each: a schedule cannot spoil the next one, memory is laid out the
-// same each time, and a crash is a result like another. Strategies live in the parent and learn from each RunRecord.
+// Runs schedules of a scenario: looks for one that fails, repeats one, makes one smaller. In child processes
+// (explore_server.h): no schedule can spoil the next one, memory is the same at the beginning of each, and a crash is a
+// result like another.
 //
 // Threading: one thread in the process, which must not have others. A function of its arguments: the same seed gives
 // the same schedules.
@@ -17,7 +18,8 @@
 
 namespace uscx::machine {
 
-// Builds everything anew, constructs an Explorer for the interesting part, and runs to its end.
+// Builds everything anew, constructs an Explorer for the interesting part, and runs to its end. What it does before the
+// first choice is run once, what comes after for each schedule (ExploreRun::begin()).
 using ScenarioFn = std::function<void(ExploreRun &run)>;
 
 // The choices that differ from the default, by the number of the point.
@@ -39,13 +41,13 @@ struct ExploreOptions {
   u64 max_schedules = 1000;
   u64 seed = 1;
   ExploreLimits limits;
-  std::function<void(u64 done)> progress;
+  u32 nr_lanes = 0;  // So many schedules are run at the same time; 0: one for each CPU of the host.
 };
 
 struct ExploreResult {
   u64 schedules = 0;   // Run, the failing one included.
   u64 equivalent = 0;  // Exhaustive: of them, cut off because another one is equivalent.
-  bool all = false;    // Exhaustive: there are no more within the bound.
+  bool all = false;    // There are no more (exhaustive: within the bound).
   u64 steps = 0;
   ScheduleResult failing;  // With failure kNone if there is none.
   // Races in programs' own memory, in the order in which they were found, and in how many schedules.

@@ -36,10 +36,7 @@ void PctStrategy::begin(u64 number) {
   for (u32 i = 1; i < depth_; i++) change_at_.push_back(rng_.below(std::max<u64>(points_, 1)));
 }
 
-bool PctStrategy::learn(const RunRecord &record) {
-  points_ = std::max(points_, record.nr_points);
-  return true;
-}
+void PctStrategy::learn(const ScheduleOutcome &outcome) { points_ = std::max(points_, outcome.nr_points); }
 
 u32 PctStrategy::choose(const ChoicePoint &point) {
   for (const Candidate &candidate : point.candidates)
@@ -126,7 +123,7 @@ void ExhaustiveStrategy::step_done(u32 cpu, const Footprint &footprint) {
 }
 
 // Appends what was new in this schedule to the path, and goes back to the last choice with an alternative.
-bool ExhaustiveStrategy::learn(const RunRecord &record) {
+bool ExhaustiveStrategy::learn_choices(const RunRecord &record) {
   auto footprint_of = [&](u32 i) {
     const u32 begin = i ? record.choices[i - 1].footprint_end : 0;
     return Footprint(record.footprints + begin, record.footprints + record.choices[i].footprint_end);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The strategies: how the next schedule is chosen. choose() runs in the child, begin() and learn() in the parent.
+// The strategies: how the next schedule is chosen. Schedules are run in rounds: the server (explore_server.h) learns
+// from all of one in order of their numbers, then forks lanes that begin() and run those of the next, in any order.
 #ifndef USCX_MACHINE_EXPLORE_STRATEGY_H_
 #define USCX_MACHINE_EXPLORE_STRATEGY_H_
 
@@ -8,10 +9,21 @@
 
 namespace uscx::machine {
 
+constexpr u64 kMaxRound = 1024;
+
+// What the server keeps of each schedule of a round.
+struct ScheduleOutcome {
+  u64 nr_points, nr_steps;
+  u32 nr_races;
+};
+
 class SearchStrategy : public Strategy {
  public:
-  virtual void begin(u64 number) { (void)number; }                            // Before schedule `number`, from 0.
-  virtual bool learn(const RunRecord &record) { return (void)record, true; }  // False: there is no further schedule.
+  virtual u64 round() const { return kMaxRound; }   // How many schedules the next round has at most.
+  virtual void begin(u64 number) { (void)number; }  // Before schedule `number`, from 0.
+  virtual void learn(const ScheduleOutcome &outcome) { (void)outcome; }
+  // After a round of one that kept its choices. False: there is no further schedule.
+  virtual bool learn_choices(const RunRecord &record) { return (void)record, true; }
   virtual bool keep_choices() const { return false; }
   virtual bool last_was_equivalent() const { return false; }
 };
@@ -35,15 +47,16 @@ class RandomStrategy final : public SearchStrategy {
 class PctStrategy final : public SearchStrategy {
  public:
   PctStrategy(u64 seed, u32 depth) : seed_(seed), depth_(depth), rng_(seed, "explore.pct") {}
+  u64 round() const override { return points_ ? kMaxRound : 1; }
   void begin(u64 number) override;
   u32 choose(const ChoicePoint &point) override;
-  bool learn(const RunRecord &record) override;
+  void learn(const ScheduleOutcome &outcome) override;
 
  private:
   u64 seed_;
   u32 depth_;
   Rng rng_;
-  u64 points_ = 0;  // The longest schedule so far.
+  u64 points_ = 0;  // The longest schedule of earlier rounds.
   std::vector<u64> priority_;
   std::vector<u64> change_at_;
   u32 last_ = ~0u;
@@ -55,10 +68,11 @@ class PctStrategy final : public SearchStrategy {
 class ExhaustiveStrategy final : public SearchStrategy {
  public:
   explicit ExhaustiveStrategy(u32 bound) : bound_(bound) {}
+  u64 round() const override { return 1; }
   void begin(u64) override;
   u32 choose(const ChoicePoint &point) override;
   void step_done(u32 cpu, const Footprint &footprint) override;
-  bool learn(const RunRecord &record) override;
+  bool learn_choices(const RunRecord &record) override;
   bool keep_choices() const override { return true; }
   bool last_was_equivalent() const override { return equivalent_; }
 
@@ -86,7 +100,7 @@ class ExhaustiveStrategy final : public SearchStrategy {
   u32 bound_;
   std::vector<Node> path_;  // Choices to repeat; the last one is new.
   bool equivalent_ = false;
-  // In the child.
+  // In a lane.
   size_t depth_ = 0;  // Steps so far, forced ones included.
   u32 preemptions_ = 0;
   std::vector<Asleep> sleep_;

@@ -240,5 +240,79 @@ TEST(Explore, TheSameSeedGivesTheSameSchedules) {
   EXPECT_EQ(a.steps, b.steps);
 }
 
+// How many lanes there are cannot be seen in what comes of it: neither in what fails first, though others after it fail
+// sooner, nor in sums over schedules.
+TEST(Explore, LanesDoNotChangeTheAnswer) {
+  const ScenarioFn scenario = [](ExploreRun &run) {
+    Shared<u32> count{0}, other{0};
+    auto add = [&] {
+      for (int i = 0; i < 10; i++) other.fetch_add(1);
+      program_access({.address = 0x1000, .size = 8, .write = true});
+      const u32 old = count.load();
+      program_access({.address = 0x2000 + old * 8, .size = 8, .write = true});
+      count.store(old + 1);
+    };
+    on_cpus(run, {add, add, add});
+    if (count.load() == 1) run.fail(Failure::kScheduler, "two increments were lost");
+  };
+  for (auto kind : {ExploreOptions::Kind::kRandom, ExploreOptions::Kind::kPct}) {
+    for (u64 seed = 1; seed <= 5; seed++) {
+      ExploreOptions options{.kind = kind, .max_schedules = 3000, .seed = seed, .nr_lanes = 1};
+      const ExploreResult one = explore(scenario, options);
+      options.nr_lanes = 5;
+      const ExploreResult five = explore(scenario, options);
+      EXPECT_EQ(one.schedules, five.schedules);
+      EXPECT_EQ(one.steps, five.steps);
+      EXPECT_EQ(one.failing.failure, five.failing.failure);
+      EXPECT_EQ(one.failing.schedule.size(), five.failing.schedule.size());
+      ASSERT_EQ(one.races.size(), five.races.size());
+      for (size_t i = 0; i < one.races.size(); i++) {
+        EXPECT_EQ(one.races[i].text, five.races[i].text);
+        EXPECT_EQ(one.races[i].schedules, five.races[i].schedules);
+      }
+    }
+  }
+}
+
+// Most processes run many schedules, and none sees what another one left.
+TEST(Explore, EachScheduleFindsWhatWasBuiltOnce) {
+  bool begin_early = false;
+  const ScenarioFn scenario = [&begin_early](ExploreRun &run) {
+    u32 built = 0;
+    std::vector<u32> on_heap(10000, 1);
+    built++;
+    if (begin_early) run.begin();
+    on_cpus(run, {[&] { on_heap.assign(20000, 2); }, [&] { built++; }});
+    static u32 ends = 0;
+    if (built != 2 || on_heap.size() != 20000 || ends++ != 0) run.fail(Failure::kScheduler, "an earlier one was seen");
+  };
+  const ExploreResult result = random(scenario, 3000);
+  EXPECT_EQ(result.failing.failure, Failure::kNone) << result.failing.text;
+  EXPECT_EQ(result.schedules, 3000u);
+  // Now each maps stacks, so that no process can go back.
+  begin_early = true;
+  const ExploreResult early = random(scenario, 100);
+  EXPECT_EQ(early.failing.failure, Failure::kNone) << early.failing.text;
+  EXPECT_EQ(early.schedules, 100u);
+}
+
+// Late, so that a process has run many schedules before.
+TEST(Explore, ACrashOfOneScheduleIsFoundAndReplays) {
+  const ScenarioFn scenario = [](ExploreRun &run) {
+    Shared<u32> at[4];
+    u32 order = 0;
+    auto go = [&](u32 cpu) {
+      for (int i = 0; i < 3; i++) at[cpu].fetch_add(1);
+      order = order * 4 + cpu;
+    };
+    on_cpus(run, {[&] { go(0); }, [&] { go(1); }, [&] { go(2); }, [&] { go(3); }});
+    if (order == ((3 * 4 + 1) * 4 + 0) * 4 + 2) __builtin_trap();
+  };
+  const ExploreResult result = random(scenario, 5000);
+  ASSERT_EQ(result.failing.failure, Failure::kCrash);
+  EXPECT_GT(result.schedules, 1u);
+  EXPECT_EQ(replay(scenario, result.failing.schedule).failure, Failure::kCrash);
+}
+
 }  // namespace
 }  // namespace uscx::machine

@@ -176,6 +176,8 @@ void Fiber::suspend() {
 
 bool Fiber::done() const { return impl_->done; }
 
+const void *Fiber::stack_bottom() const { return impl_->stack.top - kStackBytes; }
+
 Fiber *Fiber::current() { return current_fiber; }
 
 Fiber::~Fiber() {

@@ -37,6 +37,7 @@ class Fiber {
   // From inside: back to the resumer, until the next resume().
   void suspend();
   bool done() const;
+  const void *stack_bottom() const;  // kStackBytes from there up.
   // The fiber whose body is running on this thread, or null.
   static Fiber *current();
 

@@ -161,7 +161,12 @@ void run_second_load(machine::ExploreRun &run) {
   sched::TestScheduler first("first"), second("second");
   stage.load(first);
   stage.hog();
-  const int error = stage.attach(second.ready());
+  int error = 0;
+  {
+    machine::Explorer explorer(stage.machine, run);
+    explorer.set_quiet_check([&stage] { stage.kernel.verify_all(); });
+    error = stage.attach(second.ready());
+  }
   if (error != -EBUSY)
     run.fail(machine::Failure::kScheduler, fmt::format("a second scheduler's load ends with {}", error));
   stage.explore(first, 100000);

@@ -2,7 +2,7 @@
 // Scenarios of explore mode: small machines with native schedulers, each made to bring one part of the core into every
 // order of events. One block a scenario in the files of this folder, and one line in the table of scenario.cc.
 //
-// Threading: a scenario runs in a child process of its own (machine/explore_driver.h).
+// Threading: a scenario runs in child processes (machine/explore_driver.h).
 #ifndef USCX_SCENARIO_SCENARIO_H_
 #define USCX_SCENARIO_SCENARIO_H_
 
