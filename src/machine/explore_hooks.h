@@ -7,6 +7,8 @@
 #ifndef USCX_MACHINE_EXPLORE_HOOKS_H_
 #define USCX_MACHINE_EXPLORE_HOOKS_H_
 
+#include <utility>
+
 #include "machine/machine.h"
 
 namespace uscx::machine {
@@ -81,22 +83,28 @@ inline void note_freed(const void *memory, size_t size, const char *what) {
 // the middle of what is waited for: `what` is then a bug. Threads let the host run something else for a while.
 void spin_wait(const char *what);
 
-// A plain field that several CPUs use under a lock or another order. An access that nothing orders is reported as a
-// data race in explore mode. racy() is for reads that are hints or are checked again under the lock.
+// A value or a container that several CPUs use under a lock or another order. An access that nothing orders is reported
+// as a data race in explore mode, by the name that says what it is.
 template <typename T>
 class Plain {
  public:
-  constexpr Plain(const char *name, T value = T()) : value_(value), name_(name) {}
-  operator T() const {
+  constexpr explicit Plain(const char *name, T value = T()) : value_(std::move(value)), name_(name) {}
+  const T &read() const {
     plain_read(this, name_);
     return value_;
   }
-  Plain &operator=(T value) {
-    plain_write(this, name_);
-    value_ = value;
-    return *this;
+  // Not const, because what a container of pointers or of hooks leads to is not its own.
+  T &read() {
+    plain_read(this, name_);
+    return value_;
   }
-  T racy() const { return value_; }
+  T &write() {
+    plain_write(this, name_);
+    return value_;
+  }
+  // For what is a hint or is looked at again under the lock, and for checks that are no part of the protocol.
+  T &racy() { return value_; }
+  const T &racy() const { return value_; }
   Plain(const Plain &) = delete;
   Plain &operator=(const Plain &) = delete;
 

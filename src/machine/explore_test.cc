@@ -15,9 +15,9 @@ void counters(ExploreRun &run, bool locked) {
   SpinLock lock;
   auto add = [&] {
     if (locked) lock.lock();
-    const u32 old = count;
+    const u32 old = count.read();
     explore_point();
-    count = old + 1;
+    count.write() = old + 1;
     if (locked) lock.unlock();
   };
   on_cpus(run, {add, add});

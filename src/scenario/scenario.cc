@@ -58,6 +58,7 @@ const std::vector<History> &histories() {
       {"lost_wakeup", Mutation::lost_wakeup, "ping-pong", Kind::kRandom, 2000},
       {"no_on_cpu_wait", Mutation::no_on_cpu_wait, "ping-pong", Kind::kRandom, 2000},
       {"no_dsq_lock", Mutation::no_dsq_lock, "affinity", Kind::kRandom, 2000},
+      {"no_stopper_lock", Mutation::no_stopper_lock, "affinity", Kind::kRandom, 2000},
       {"no_requeue_check", Mutation::no_requeue_check, "spread", Kind::kRandom, 2000},
       {"no_deferred_irq", Mutation::no_deferred_irq, "direct", Kind::kRandom, 100},
       {"watchdog_once", Mutation::watchdog_once, "watchdog", Kind::kRandom, 10},
@@ -91,7 +92,7 @@ void Stage::explore(sched::TestScheduler &scheduler, u64 ns, u64 patience_ns) {
     if (kernel.rq(cpu).curr == kernel.rq(cpu).idle) idle += fmt::format("{}{}", idle.empty() ? "; idle: " : ", ", cpu);
   const u64 now = machine.loop_now_ns() / machine.tick_ns();
   for (u32 cpu = 0; cpu < machine.nr_cpus(); cpu++)
-    for (sched::Task &p : kernel.rq(cpu).ext.runnable_list)
+    for (sched::Task &p : kernel.rq(cpu).ext.runnable_list.racy())
       if ((now - p.ts.scx.runnable_at) * machine.tick_ns() > patience_ns)
         run.fail(Failure::kScheduler, fmt::format("{} [{}] waits on CPU {} since jiffy {}, it is {}{}", p.comm(),
                                                   p.pid(), cpu, p.ts.scx.runnable_at, now, idle));

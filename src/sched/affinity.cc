@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "sched/kernel.h"
+#include "sched/mutation.h"
 
 namespace uscx::sched {
 
@@ -74,11 +75,11 @@ Rq &Kernel::move_queued_task(Rq &rq, Task &p, u32 cpu) {
 
 void Kernel::cpu_stop(u32 cpu, StopWork &work) {
   Rq &rq = *rqs_[cpu];
-  {
-    RqGuard guard(rq);
-    CHECK(!work.node.is_linked());
-    rq.stop_works.push_back(work);
-  }
+  const bool locks = !mutated(Mutation::no_stopper_lock);
+  if (locks) rq_lock(rq);
+  CHECK(!work.node.is_linked());
+  rq.stop_works.write().push_back(work);
+  if (locks) rq_unlock(rq);
   wake(*rq.stop);
 }
 

@@ -75,7 +75,7 @@ Cgroup *CgroupTree::alloc(Cgroup *parent, std::string_view name) {
   by_id_[made.id()] = &made;
   if (!parent) return &made;
   get(*parent);
-  parent->children.push_back(&made);
+  parent->children.write().push_back(&made);
   return &made;
 }
 
@@ -104,7 +104,7 @@ void CgroupTree::put(Cgroup &cgroup) {
   CHECK(cgroup.dead, "the last reference of cgroup {} is dropped while it is there", cgroup.id());
   {
     SpinGuard guard(tree_lock_);
-    std::erase(cgroup.parent->children, &cgroup);
+    std::erase(cgroup.parent->children.write(), &cgroup);
   }
   kernel_.rcu().call([this, &cgroup] {
     {
@@ -134,8 +134,9 @@ Cgroup *CgroupTree::find(std::string_view path) {
     path.remove_prefix(std::min(slash + 1, path.size()));
     if (name.empty()) continue;
     const auto is_it = [&](const Cgroup *child) { return !child->dead && child->name == name; };
-    const auto it = std::find_if(at->children.begin(), at->children.end(), is_it);
-    at = it == at->children.end() ? nullptr : *it;
+    const std::vector<Cgroup *> &children = at->children.read();
+    const auto it = std::find_if(children.begin(), children.end(), is_it);
+    at = it == children.end() ? nullptr : *it;
   }
   return at;
 }
@@ -149,8 +150,9 @@ std::string CgroupTree::path(const Cgroup &cgroup) const {
 
 std::vector<Cgroup *> CgroupTree::children_of(Cgroup &cgroup) {
   SpinGuard guard(tree_lock_);
+  const std::vector<Cgroup *> &children = cgroup.children.read();
   std::vector<Cgroup *> live;
-  std::copy_if(cgroup.children.begin(), cgroup.children.end(), std::back_inserter(live),
+  std::copy_if(children.begin(), children.end(), std::back_inserter(live),
                [](const Cgroup *child) { return !child->dead; });
   return live;
 }
@@ -158,8 +160,9 @@ std::vector<Cgroup *> CgroupTree::children_of(Cgroup &cgroup) {
 // By number rather than by place, so that a walk goes on where a group has left the list.
 Cgroup *CgroupTree::next_child(Cgroup &parent, const Cgroup *after) {
   const auto later = [&](const Cgroup *child) { return !after || child->serial > after->serial; };
-  const auto it = std::find_if(parent.children.begin(), parent.children.end(), later);
-  return it == parent.children.end() ? nullptr : *it;
+  const std::vector<Cgroup *> &children = parent.children.read();
+  const auto it = std::find_if(children.begin(), children.end(), later);
+  return it == children.end() ? nullptr : *it;
 }
 
 Cgroup *CgroupTree::first_leaf(Cgroup &cgroup) {

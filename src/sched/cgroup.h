@@ -74,7 +74,8 @@ struct Cgroup {
   machine::Published<TaskGroup *> own_group;  // this one: null without the controller.
 
   // CgroupTree's leaf lock.
-  std::vector<Cgroup *> children;  // By serial; dead ones too, until nobody refers to them.
+  // By serial; dead ones too, until nobody refers to them.
+  machine::Plain<std::vector<Cgroup *>> children{"a cgroup's children"};
   ListHook node;
 
   u64 id() const { return kn.id; }

@@ -114,13 +114,13 @@ void FairClass::place(Rq &rq, Task &p, u64 flags) {
 void FairClass::insert(Rq &rq, Task &p) {
   rq.fair.tree_key_sum += static_cast<__int128>(key(rq, p)) * static_cast<s64>(p.fair.weight);
   rq.fair.tree_load += p.fair.weight;
-  const bool inserted = rq.fair.tree.insert(p).second;
+  const bool inserted = rq.fair.tree.write().insert(p).second;
   CHECK(inserted);
   set_overloaded(rq);
 }
 
 void FairClass::erase(Rq &rq, Task &p) {
-  rq.fair.tree.erase(rq.fair.tree.iterator_to(p));
+  rq.fair.tree.write().erase(rq.fair.tree.racy().iterator_to(p));
   rq.fair.tree_key_sum -= static_cast<__int128>(key(rq, p)) * static_cast<s64>(p.fair.weight);
   rq.fair.tree_load -= p.fair.weight;
   set_overloaded(rq);
@@ -132,7 +132,7 @@ Task *FairClass::pick(Rq &rq) {
   if (curr && !eligible(rq, *curr)) curr = nullptr;
   if (curr && is_protected(*curr)) return curr;
   Task *best = nullptr;
-  for (Task &p : rq.fair.tree) {
+  for (Task &p : rq.fair.tree.read()) {
     if (!eligible(rq, p)) continue;
     best = &p;
     break;
@@ -140,7 +140,7 @@ Task *FairClass::pick(Rq &rq) {
   if (best && curr) return FairByDeadline()(*best, *curr) ? best : curr;
   if (best || curr) return best ? best : curr;
   // Somebody is always at or behind the average.
-  CHECK(rq.fair.tree.empty(), "CPU {}: no fair task is eligible", rq.cpu);
+  CHECK(rq.fair.tree.racy().empty(), "CPU {}: no fair task is eligible", rq.cpu);
   return queued_curr(rq);
 }
 

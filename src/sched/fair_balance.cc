@@ -20,7 +20,7 @@ constexpr u32 kMaxScannedTasks = 32;          // Tasks of a queue that are tried
 }  // namespace
 
 void FairClass::set_overloaded(Rq &rq) {
-  const bool waiting = !rq.fair.tree.empty();
+  const bool waiting = !rq.fair.tree.read().empty();
   if (waiting == waiting_.test(rq.cpu)) return;
   waiting_.set_shared(rq.cpu, waiting);
   nr_waiting_cpus_.add(waiting ? 1 : ~0u);
@@ -78,7 +78,7 @@ u32 FairClass::select_task_rq(Task &p, u32 prev_cpu, u64 wake_flags) {
 // A waiting task of `from` that may run on to's CPU and weighs less than max_weight.
 Task *FairClass::movable_task(Rq &from, const Rq &to, u64 max_weight) const {
   u32 scanned = 0;
-  for (Task &p : from.fair.tree) {
+  for (Task &p : from.fair.tree.read()) {
     if (scanned++ == kMaxScannedTasks) break;
     if (p.fair.weight < max_weight && p.allowed_on(to.cpu)) return &p;
   }
@@ -154,7 +154,7 @@ void FairClass::balance_at_tick(Rq &rq) {
 
 void FairClass::kick_idle_cpu_for_waiters(Rq &rq) {
   u32 scanned = 0;
-  for (const Task &p : rq.fair.tree) {
+  for (const Task &p : rq.fair.tree.read()) {
     if (scanned++ == kMaxScannedTasks) return;
     if (p.migration_disabled()) continue;
     const u32 cpu = find_idle_cpu(p, rq.cpu);

@@ -145,7 +145,7 @@ int Kernel::register_task(Task &p, const TaskSpec &spec) {
     return error;
   }
   join_process(p);
-  tasks_.push_back(p);
+  tasks_.write().push_back(p);
   nr_tasks_++;
   task_of(p.ts.real_parent)->nr_children++;
   {
@@ -228,7 +228,7 @@ void Kernel::finish_dead(Task &p) {
   ext_->task_dead(p);
   leave_process(p);
   cgroups_->task_dead(p);
-  tasks_.erase(tasks_.iterator_to(p));
+  tasks_.write().erase(tasks_.racy().iterator_to(p));
   task_of(p.ts.real_parent)->nr_children--;
   if (p.nr_children) adopt_children(p);
   {
@@ -243,7 +243,7 @@ void Kernel::finish_dead(Task &p) {
 }
 
 void Kernel::adopt_children(Task &dead) {
-  for (Task &child : tasks_) {
+  for (Task &child : tasks_.read()) {
     if (child.ts.real_parent != &dead.ts) continue;
     child.ts.real_parent = &init_->ts;
     init_->nr_children++;

@@ -120,7 +120,7 @@ Kernel::~Kernel() {
   CHECK(!exec().on_cpu);
   shutting_down_ = true;
   // Behaviours first: fibers are unwound, and their frames may refer to anything below.
-  for (Task &p : tasks_) {
+  for (Task &p : tasks_.racy()) {
     machine_.cancel_timer(p.sleep_timer);
     p.behavior.reset();
   }
@@ -139,15 +139,15 @@ Kernel::~Kernel() {
   ext_.reset();
   rcu_.drain();
   for (auto &rq : rqs_) {
-    rq->fair.tree.clear();
-    rq->rt.queue.clear();
-    rq->stop_works.clear_and_dispose([](StopWork *work) { work->drop(); });
-    rq->ext.runnable_list.clear();
-    rq->ext.ddsp_deferred_locals.clear();
-    rq->ext.local_dsq.list.clear();
+    rq->fair.tree.racy().clear();
+    rq->rt.queue.racy().clear();
+    rq->stop_works.racy().clear_and_dispose([](StopWork *work) { work->drop(); });
+    rq->ext.runnable_list.racy().clear();
+    rq->ext.ddsp_deferred_locals.racy().clear();
+    rq->ext.local_dsq.list.racy().clear();
     rq->ext.local_dsq.priq.clear();
   }
-  tasks_.clear_and_dispose([this](Task *p) { free_task(*p); });
+  tasks_.racy().clear_and_dispose([this](Task *p) { free_task(*p); });
   zombies_.clear_and_dispose([this](Task *p) { free_task(*p); });
   for (auto &rq : rqs_) {
     free_task(*rq->idle);
@@ -195,7 +195,7 @@ void Kernel::on_tick() {
 
 bool Kernel::can_stop_tick(const Rq &rq) const {
   if (rq.nr_running_servers) return false;
-  if (!rq.rt.queue.empty()) return true;  // SCHED_FIFO has no slices.
+  if (!rq.rt.queue.read().empty()) return true;  // SCHED_FIFO has no slices.
   return ext_->can_stop_tick(rq) && rq.fair.nr_queued <= 1;
 }
 

@@ -86,7 +86,7 @@ class Kernel final : public machine::MachineClient {
   Task &kthreadd() { return *kthreadd_; }
   template <typename Fn>
   void for_each_task(Fn fn) {  // Creation order, without idle tasks; fn may not create or free tasks.
-    for (Task &p : tasks_) fn(p);
+    for (Task &p : tasks_.read()) fn(p);
   }
   u32 nr_tasks() const { return nr_tasks_; }
   void get_task(Task &p) { p.refs.fetch_add(1, std::memory_order_relaxed); }
@@ -294,7 +294,7 @@ class Kernel final : public machine::MachineClient {
   std::unique_ptr<WorkQueues> works_;
   std::unique_ptr<CpuHotplug> hotplug_;
   std::unique_ptr<CgroupTree> cgroups_;
-  bi::list<Task, bi::member_hook<Task, ListHook, &Task::tasks_node>> tasks_;
+  machine::Plain<bi::list<Task, bi::member_hook<Task, ListHook, &Task::tasks_node>>> tasks_{"the list of all tasks"};
   std::map<int, Task *> by_pid_;  // Changes with the fork lock held, too.
   machine::Racy<u32> nr_tasks_;
   int next_pid_ = 1;

@@ -36,10 +36,11 @@ struct FairMember {
 // the weighted average vruntime. `base` follows that average, so that keys stay small. Sums are over the tree alone:
 // the current task's vruntime moves on without them.
 struct FairRq {
-  bi::set<Task, bi::function_hook<FairMember>, bi::compare<FairByDeadline>, bi::constant_time_size<false>>
-      tree;                      // Not curr.
-  machine::Racy<u64> nr_queued;  // With curr.
-  machine::Racy<u64> load;       // Sum of weights, with curr.
+  machine::Plain<
+      bi::set<Task, bi::function_hook<FairMember>, bi::compare<FairByDeadline>, bi::constant_time_size<false>>>
+      tree{"the fair class's queue"};  // Not curr.
+  machine::Racy<u64> nr_queued;        // With curr.
+  machine::Racy<u64> load;             // Sum of weights, with curr.
   u64 base_vruntime_ns = 0;
   __int128 tree_key_sum = 0;
   u64 tree_load = 0;
@@ -48,8 +49,8 @@ struct FairRq {
 };
 
 struct RtRq {
-  bi::list<Task, bi::member_hook<Task, ListHook, &Task::rt_node>, bi::constant_time_size<true>>
-      queue;  // By priority, FIFO.
+  machine::Plain<bi::list<Task, bi::member_hook<Task, ListHook, &Task::rt_node>, bi::constant_time_size<true>>> queue{
+      "the realtime class's queue"};  // By priority, FIFO.
 };
 
 // Work for migration/N. It may delete itself in fn; drop() is called instead if it never runs.
@@ -95,7 +96,8 @@ struct Rq {
   bool isolated = false;
   bool nohz_full = false;
   std::unique_ptr<StopWork> push_work;  // Moves the current task away, while the CPU goes down.
-  bi::list<StopWork, bi::member_hook<StopWork, ListHook, &StopWork::node>> stop_works;
+  machine::Plain<bi::list<StopWork, bi::member_hook<StopWork, ListHook, &StopWork::node>>> stop_works{
+      "a stopper's works"};
   // shared->scx.flags, which others read without the lock.
   u32 scx_flags() const { return machine::racy_load(shared->scx.flags); }
   void set_scx_flags(u32 bits) { machine::racy_store(shared->scx.flags, shared->scx.flags | bits); }

@@ -16,7 +16,9 @@ class RtClass final : public SchedClass {
   void dequeue_task(Rq &rq, Task &p, u64 flags) override;
   void yield_task(Rq &rq) override;
   void wakeup_preempt(Rq &rq, Task &p, u64 flags) override;
-  Task *pick_task(Rq &rq, Task *, bool *) override { return rq.rt.queue.empty() ? nullptr : &rq.rt.queue.front(); }
+  Task *pick_task(Rq &rq, Task *, bool *) override {
+    return rq.rt.queue.read().empty() ? nullptr : &rq.rt.queue.racy().front();
+  }
   void put_prev_task(Rq &rq, Task &, Task *) override { update_curr(rq); }
   void set_next_task(Rq &rq, Task &p, bool) override { p.ts.se.exec_start = rq.clock_ns; }
   u32 select_task_rq(Task &p, u32 prev_cpu, u64 wake_flags) override;
@@ -33,9 +35,10 @@ class RtClass final : public SchedClass {
 };
 
 void RtClass::insert(Rq &rq, Task &p, bool head) {
-  auto it = rq.rt.queue.begin();
-  while (it != rq.rt.queue.end() && (head ? it->rt_priority > p.rt_priority : it->rt_priority >= p.rt_priority)) ++it;
-  rq.rt.queue.insert(it, p);
+  auto &queue = rq.rt.queue.write();
+  auto it = queue.begin();
+  while (it != queue.end() && (head ? it->rt_priority > p.rt_priority : it->rt_priority >= p.rt_priority)) ++it;
+  queue.insert(it, p);
 }
 
 void RtClass::enqueue_task(Rq &rq, Task &p, u64 flags) {
@@ -45,13 +48,13 @@ void RtClass::enqueue_task(Rq &rq, Task &p, u64 flags) {
 
 void RtClass::dequeue_task(Rq &rq, Task &p, u64) {
   if (rq.curr == &p) update_curr(rq);
-  rq.rt.queue.erase(rq.rt.queue.iterator_to(p));
+  rq.rt.queue.write().erase(rq.rt.queue.racy().iterator_to(p));
   kernel_.sub_nr_running(rq, 1);
 }
 
 void RtClass::yield_task(Rq &rq) {
   Task &p = *rq.curr;
-  rq.rt.queue.erase(rq.rt.queue.iterator_to(p));
+  rq.rt.queue.write().erase(rq.rt.queue.racy().iterator_to(p));
   insert(rq, p, false);
 }
 

@@ -29,9 +29,9 @@ class StopBehavior final : public Behavior {
     StopWork *work = nullptr;
     {
       RqGuard guard(rq);
-      if (rq.stop_works.empty()) return Step::block();
-      work = &rq.stop_works.front();
-      rq.stop_works.pop_front();
+      if (rq.stop_works.read().empty()) return Step::block();
+      work = &rq.stop_works.racy().front();
+      rq.stop_works.write().pop_front();
     }
     work->fn(kernel, *work);
     return Step::run(0);

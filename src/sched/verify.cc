@@ -34,7 +34,7 @@ void Kernel::verify_rq(Rq &rq) {
   CHECK(rq.next_class, "CPU {}", rq.cpu);
   // A CPU is idle while work waits on it only if it has been told.
   CHECK(
-      rq.curr != rq.idle || rq.need_resched || (rq.fair.nr_queued == 0 && rq.rt.queue.empty()) || ext_->switched_all(),
+      rq.curr != rq.idle || rq.need_resched || (rq.fair.nr_queued == 0 && rq.rt.queue.racy().empty()) || ext_->switched_all(),
       "CPU {} is idle with {} tasks", rq.cpu, rq.nr_running);
   const bool idle = rq.curr == rq.idle && rq.nr_running == 0;
   CHECK(idle_cpus_.test(rq.cpu) == (idle && attracts(rq)), "CPU {}", rq.cpu);
@@ -44,7 +44,7 @@ void Kernel::verify_rq(Rq &rq) {
         "CPU {} runs {} without a tick", rq.cpu, rq.curr->comm());
   u64 load = 0;
   __int128 key_sum = 0;
-  for (const Task &p : rq.fair.tree) {
+  for (const Task &p : rq.fair.tree.racy()) {
     CHECK(p.cpu == rq.cpu && p.fair.queued, "{} [{}]", p.comm(), p.pid());
     load += p.fair.weight;
     key_sum += static_cast<__int128>(static_cast<s64>(p.fair.vruntime_ns - rq.fair.base_vruntime_ns)) *
@@ -59,7 +59,7 @@ void Kernel::verify_rq(Rq &rq) {
 
 void Kernel::verify_all() {
   std::vector<u32> nr_running(nr_cpus());
-  for (Task &p : tasks_) {
+  for (Task &p : tasks_.racy()) {
     verify_task(p);
     if (p.on_rq()) nr_running[p.cpu]++;
   }

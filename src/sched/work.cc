@@ -23,7 +23,7 @@ struct KthreadWorker::State {
   Kernel *kernel = nullptr;
   Task *task = nullptr;
   mutable machine::SpinLock lock{machine::SpinLock::Kind::kPrivate, "worker"};
-  std::deque<Work *> queue;
+  machine::Plain<std::deque<Work *>> queue{"a worker's queue"};
   Work *current = nullptr;
   bool stopping = false;
 
@@ -31,9 +31,9 @@ struct KthreadWorker::State {
   // Takes the next work. It may be queued again from here on.
   [[gnu::noinline]] Next take(std::function<void(KthreadApi &)> *fn, u64 *cost_ns) {
     SpinGuard guard(lock);
-    if (queue.empty()) return stopping ? Next::kStop : Next::kNothing;
-    current = queue.front();
-    queue.pop_front();
+    if (queue.read().empty()) return stopping ? Next::kStop : Next::kNothing;
+    current = queue.racy().front();
+    queue.write().pop_front();
     *fn = current->fn;
     *cost_ns = current->cost_ns;
     current->pending.store(false);
@@ -87,7 +87,7 @@ KthreadWorker::~KthreadWorker() {
   const std::shared_ptr<State> state = state_;
   {
     SpinGuard guard(state->lock);
-    state->queue.push_back(&work);
+    state->queue.write().push_back(&work);
   }
   state->kernel->wake(*state->task);
 }
@@ -113,7 +113,7 @@ bool KthreadWorker::idle() const { return backlog() == 0; }
 
 [[gnu::noinline]] size_t KthreadWorker::backlog() const {
   SpinGuard guard(state_->lock);
-  return state_->queue.size() + (state_->current ? 1 : 0);
+  return state_->queue.read().size() + (state_->current ? 1 : 0);
 }
 
 bool KthreadWorker::runs(const Work &work) const {

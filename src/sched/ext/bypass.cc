@@ -12,7 +12,7 @@ namespace uscx::sched {
 // because each goes to the list's end.
 void Ext::Impl::cycle_runnable(Rq &rq, const ExtSched *only) {
   std::vector<Task *> waiting;
-  for (Task &p : rq.ext.runnable_list)
+  for (Task &p : rq.ext.runnable_list.read())
     if (!only || p.ext_sched->is_below(*only)) waiting.push_back(&p);
   for (auto it = waiting.rbegin(); it != waiting.rend(); ++it) {
     dequeue_task(rq, **it, DEQUEUE_SAVE | DEQUEUE_MOVE | DEQUEUE_NOCLOCK);

@@ -30,9 +30,9 @@ void Ext::Impl::schedule_deferred(Rq &rq) {
 
 void Ext::Impl::run_deferred(Rq &rq) {
   rq.ext.deferred_pending = false;
-  while (!rq.ext.ddsp_deferred_locals.empty()) {
-    Task &p = rq.ext.ddsp_deferred_locals.front();
-    rq.ext.ddsp_deferred_locals.pop_front();
+  while (!rq.ext.ddsp_deferred_locals.read().empty()) {
+    Task &p = rq.ext.ddsp_deferred_locals.racy().front();
+    rq.ext.ddsp_deferred_locals.write().pop_front();
     u64 enq_flags = p.ts.scx.ddsp_enq_flags;
     Dsq &dsq = find_dsq_for_insert(*p.ext_sched, rq, p.ts.scx.ddsp_dsq_id, p, &enq_flags);
     clear_direct_dispatch(p);
@@ -61,15 +61,16 @@ void Ext::Impl::run_deferred(Rq &rq) {
 bool Ext::Impl::take_reenq_local(Rq &rq, std::vector<ExtSched *> *of) {
   machine::SpinGuard guard(rq.ext.reenq_lock);
   of->clear();
-  of->swap(rq.ext.reenq_local_scheds);
+  of->swap(rq.ext.reenq_local_scheds.write());
   return std::exchange(rq.ext.reenq_local_pending, false);
 }
 
 bool Ext::Impl::take_reenq_user(Rq &rq, UserReenq *request) {
   machine::SpinGuard guard(rq.ext.reenq_lock);
-  if (rq.ext.reenq_users.empty()) return false;
-  *request = rq.ext.reenq_users.front();
-  rq.ext.reenq_users.erase(rq.ext.reenq_users.begin());
+  if (rq.ext.reenq_users.read().empty()) return false;
+  std::vector<UserReenq> &requests = rq.ext.reenq_users.write();
+  *request = requests.front();
+  requests.erase(requests.begin());
   return true;
 }
 
@@ -81,7 +82,7 @@ void Ext::Impl::schedule_reenq_local(Rq &rq) {
 // From anywhere; the deferred work has to follow. Null: only IMMED tasks are meant.
 void Ext::Impl::ask_reenq_local(Rq &rq, ExtSched *of) {
   machine::SpinGuard guard(rq.ext.reenq_lock);
-  std::vector<ExtSched *> &scheds = rq.ext.reenq_local_scheds;
+  std::vector<ExtSched *> &scheds = rq.ext.reenq_local_scheds.write();
   if (of && std::find(scheds.begin(), scheds.end(), of) == scheds.end()) scheds.push_back(of);
   rq.ext.reenq_local_pending = true;
 }
@@ -127,20 +128,21 @@ void Ext::Impl::reenq_user(Rq &rq, const UserReenq &request) {
   const u32 snapshot_seq = dsq->seq;
   DsqNode cursor{{}, true};
   lock_dsq(*dsq);
-  dsq->list.push_front(cursor);
+  dsq->list.write().push_front(cursor);
   unlock_dsq(*dsq);
   Rq *locked = &rq;
   while (!s.bypassing(rq.cpu)) {
     lock_dsq(*dsq);
     Task *p = nullptr;
-    for (auto it = std::next(dsq->list.iterator_to(cursor)); it != dsq->list.end(); ++it) {
+    DsqList &nodes = dsq->list.write();  // The cursor moves.
+    for (auto it = std::next(nodes.iterator_to(cursor)); it != nodes.end(); ++it) {
       if (it->is_cursor || static_cast<s32>(task_of(*it).ts.scx.dsq_seq - snapshot_seq) > 0) continue;
       p = &task_of(*it);
       break;
     }
     if (p) {
-      dsq->list.erase(dsq->list.iterator_to(cursor));
-      dsq->list.insert(std::next(dsq->list.iterator_to(p->dsq_node)), cursor);
+      nodes.erase(nodes.iterator_to(cursor));
+      nodes.insert(std::next(nodes.iterator_to(p->dsq_node)), cursor);
     }
     unlock_dsq(*dsq);
     if (!p) break;
@@ -158,7 +160,7 @@ void Ext::Impl::reenq_user(Rq &rq, const UserReenq &request) {
     p->clear_scx_flags(SCX_TASK_REENQ_REASON_MASK);
   }
   lock_dsq(*dsq);
-  dsq->list.erase(dsq->list.iterator_to(cursor));
+  dsq->list.write().erase(dsq->list.racy().iterator_to(cursor));
   unlock_dsq(*dsq);
   if (locked != &rq) {
     unlock(*locked);

@@ -53,6 +53,7 @@ void Ext::Impl::disable_work(KthreadApi &self, ExtSched &s) {
 }
 
 void Ext::Impl::call_exit(ExtSched &s) {
+  machine::plain_read(s.record.get(), "an exit record");
   s.exit_info->fill(*s.record);
   if (s.ops.has(Op::exit)) call(Op::exit, nullptr, nullptr, [&] { s.ops.exit(s.exit_info->abi()); });
 }
@@ -60,8 +61,8 @@ void Ext::Impl::call_exit(ExtSched &s) {
 // Nothing is enqueued again for s any more.
 void Ext::Impl::forget_requests(Rq &rq, const ExtSched &s) {
   machine::SpinGuard guard(rq.ext.reenq_lock);
-  std::erase_if(rq.ext.reenq_users, [&](const UserReenq &request) { return request.sched == &s; });
-  std::erase(rq.ext.reenq_local_scheds, &s);
+  std::erase_if(rq.ext.reenq_users.write(), [&](const UserReenq &request) { return request.sched == &s; });
+  std::erase(rq.ext.reenq_local_scheds.write(), &s);
 }
 
 // Nothing is called any more; whoever waits for that goes on.
@@ -159,7 +160,7 @@ void Ext::Impl::reap() {
   {
     machine::SpinGuard guard(scheds_lock);
     dead.swap(graveyard);
-    for (ExtSched *s : dead) std::erase(all, s);
+    for (ExtSched *s : dead) std::erase(all.write(), s);
   }
   for (ExtSched *s : dead) {
     for (u32 node = 0; node < machine.topology().nr_nodes(); node++) CHECK(s->global_dsqs[node].nr.load() == 0);

@@ -10,24 +10,25 @@ namespace uscx::sched {
 // faulty program left behind may still stand in it.
 Dsq::~Dsq() {
   priq.clear();
-  list.clear();
+  list.racy().clear();
 }
 
 u64 Dsq::trace_id() const { return rq ? SCX_DSQ_LOCAL_ON | rq->cpu : id.get(); }
 
 Task *Dsq::next(Task &p) {
-  for (auto it = std::next(list.iterator_to(p.dsq_node)); it != list.end(); ++it)
+  DsqList &nodes = list.read();
+  for (auto it = std::next(nodes.iterator_to(p.dsq_node)); it != nodes.end(); ++it)
     if (!it->is_cursor) return &task_of(*it);
   return nullptr;
 }
 
 void Dsq::insert_vtime(Task &p) {
-  machine::plain_write(&list, "a DSQ's list");
+  DsqList &nodes = list.write();
   auto at = priq.insert(p);  // After equal keys.
   if (at == priq.begin())
-    list.push_front(p.dsq_node);
+    nodes.push_front(p.dsq_node);
   else
-    list.insert(std::next(list.iterator_to(std::prev(at)->dsq_node)), p.dsq_node);
+    nodes.insert(std::next(nodes.iterator_to(std::prev(at)->dsq_node)), p.dsq_node);
   p.ts.scx.dsq_flags |= SCX_TASK_DSQ_ON_PRIQ;
   inserted(p, at == priq.begin());
 }

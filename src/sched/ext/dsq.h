@@ -55,7 +55,7 @@ struct Dsq {
   const u64 key;  // Under which it is in the DsqTable, also when it is destroyed.
   machine::Racy<u64> id;
   machine::SpinLock lock;
-  DsqList list;
+  machine::Plain<DsqList> list{"a DSQ's list"};
   bi::multiset<Task, bi::member_hook<Task, SetHook, &Task::dsq_priq_node>, bi::compare<VtimeBefore>,
                bi::constant_time_size<false>>
       priq;
@@ -73,8 +73,7 @@ struct Dsq {
 // What each switch does several times is inlined in its callers, who have a stack frame anyway: with explore mode's
 // hooks in it, a function of its own would save registers for calls that run mode never makes.
 inline Task *Dsq::first() {
-  machine::plain_read(&list, "a DSQ's list");
-  for (DsqNode &node : list)
+  for (DsqNode &node : list.read())
     if (!node.is_cursor) return &task_of(node);
   return nullptr;
 }
@@ -88,23 +87,23 @@ inline Task *Dsq::first() {
 }
 
 [[gnu::always_inline]] inline void Dsq::insert_fifo(Task &p, bool head) {
-  machine::plain_write(&list, "a DSQ's list");
+  DsqList &nodes = list.write();
   if (head)
-    list.push_front(p.dsq_node);
+    nodes.push_front(p.dsq_node);
   else
-    list.push_back(p.dsq_node);
+    nodes.push_back(p.dsq_node);
   inserted(p, head);
 }
 
 [[gnu::always_inline]] inline void Dsq::unlink(Task &p) {
-  machine::plain_write(&list, "a DSQ's list");
+  DsqList &nodes = list.write();
   CHECK(p.dsq == this && nr.racy() > 0);
   // By its node: a program may have changed the vtime of a queued task, so the tree must not be searched.
   if (p.ts.scx.dsq_flags & SCX_TASK_DSQ_ON_PRIQ) {
     priq.erase(priq.iterator_to(p));
     p.ts.scx.dsq_flags &= ~SCX_TASK_DSQ_ON_PRIQ;
   }
-  list.erase(list.iterator_to(p.dsq_node));
+  nodes.erase(nodes.iterator_to(p.dsq_node));
   nr.store(nr.racy() - 1);
   if (first_task.get() == &p) first_task = first();
 }

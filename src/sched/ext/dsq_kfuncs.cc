@@ -181,9 +181,9 @@ void Ext::dsq_reenq(ExtSched &s, u64 dsq_id, u64 flags) {
   if (!s.dsqs.find(dsq_id)) return impl.error(s, fmt::format("non-existent DSQ 0x{:x}", dsq_id));
   {
     machine::SpinGuard guard(this_rq.ext.reenq_lock);
-    for (const UserReenq &pending : this_rq.ext.reenq_users)
+    for (const UserReenq &pending : this_rq.ext.reenq_users.read())
       if (pending.sched == &s && pending.dsq_id == dsq_id) return;
-    this_rq.ext.reenq_users.push_back({&s, dsq_id});
+    this_rq.ext.reenq_users.write().push_back({&s, dsq_id});
   }
   this_rq.ext.deferred_pending = true;
   impl.machine.raise_irq_work(this_rq.cpu);
@@ -255,15 +255,16 @@ Task *Ext::iter_next(void *storage) {
   const bool reverse = iter->flags & SCX_DSQ_ITER_REV;
   impl.lock_dsq(dsq);
   const bool started = iter->in_list;
-  auto it = started ? dsq.list.iterator_to(iter->cursor) : dsq.list.end();
+  DsqList &nodes = dsq.list.write();  // The cursor moves.
+  auto it = started ? nodes.iterator_to(iter->cursor) : nodes.end();
   Task *found = nullptr;
   for (;;) {
     if (reverse) {
-      if (it == dsq.list.begin()) break;
+      if (it == nodes.begin()) break;
       --it;
     } else {
-      it = it == dsq.list.end() ? dsq.list.begin() : std::next(it);
-      if (it == dsq.list.end()) break;
+      it = it == nodes.end() ? nodes.begin() : std::next(it);
+      if (it == nodes.end()) break;
     }
     if (it->is_cursor) continue;
     Task &p = task_of(*it);
@@ -272,9 +273,9 @@ Task *Ext::iter_next(void *storage) {
     break;
   }
   if (found) {
-    if (started) dsq.list.erase(dsq.list.iterator_to(iter->cursor));
-    auto at = dsq.list.iterator_to(found->dsq_node);
-    dsq.list.insert(reverse ? at : std::next(at), iter->cursor);
+    if (started) nodes.erase(nodes.iterator_to(iter->cursor));
+    auto at = nodes.iterator_to(found->dsq_node);
+    nodes.insert(reverse ? at : std::next(at), iter->cursor);
     iter->in_list = true;
   }
   impl.unlock_dsq(dsq);
@@ -290,7 +291,8 @@ void Ext::iter_destroy(void *storage) {
   if (!iter) return;
   if (std::exchange(iter->in_list, false)) {
     impl.lock_dsq(*iter->dsq);
-    iter->dsq->list.erase(iter->dsq->list.iterator_to(iter->cursor));
+    DsqList &nodes = iter->dsq->list.write();
+    nodes.erase(nodes.iterator_to(iter->cursor));
     impl.unlock_dsq(*iter->dsq);
   }
   machine::SpinGuard guard(impl.iters_lock);

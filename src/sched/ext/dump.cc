@@ -100,7 +100,7 @@ void Ext::Impl::dump_cpu_fields(DumpState &d, Rq &rq) {
 
 void Ext::Impl::dump_cpu(DumpState &d, ExtSched &s, Rq &rq) {
   RqGuard guard(rq);
-  const bool is_idle = rq.ext.runnable_list.empty() && rq.curr == rq.idle;
+  const bool is_idle = rq.ext.runnable_list.read().empty() && rq.curr == rq.idle;
   if (is_idle && !s.has(Op::dump_cpu)) return;
   const size_t before = d.out.size();
   dump_cpu_fields(d, rq);
@@ -112,7 +112,7 @@ void Ext::Impl::dump_cpu(DumpState &d, ExtSched &s, Rq &rq) {
   }
   // A sub-scheduler's end concerns its own tasks and those of its children.
   if (in_ext(rq.curr) && rq.curr->ext_sched->is_below(s)) dump_task(d, s, rq, *rq.curr, '*');
-  for (Task &p : rq.ext.runnable_list)
+  for (Task &p : rq.ext.runnable_list.read())
     if (p.ext_sched->is_below(s)) dump_task(d, s, rq, p, ' ');
 }
 

@@ -153,7 +153,7 @@ ExtSched *Ext::Impl::alloc_for_load(ExtOps &ops) {
   };
   ops.sched_ = s.get();
   machine::SpinGuard guard(scheds_lock);
-  all.push_back(s.get());
+  all.write().push_back(s.get());
   return s.release();
 }
 

@@ -22,12 +22,12 @@ void Ext::Impl::set_runnable(Rq &rq, Task &p) {
     p.ts.scx.runnable_at = kernel.jiffies();
     p.clear_scx_flags(SCX_TASK_RESET_RUNNABLE_AT);
   }
-  rq.ext.runnable_list.push_back(p);
+  rq.ext.runnable_list.write().push_back(p);
 }
 
 void Ext::Impl::clear_runnable(Task &p, bool reset_runnable_at) {
   if (p.runnable_node.is_linked()) {
-    auto &list = kernel.task_rq(p).ext.runnable_list;
+    auto &list = kernel.task_rq(p).ext.runnable_list.write();
     list.erase(list.iterator_to(p));
   }
   if (reset_runnable_at) p.set_scx_flags(SCX_TASK_RESET_RUNNABLE_AT);
@@ -226,7 +226,7 @@ void Ext::Impl::direct_dispatch(ExtSched &s, Rq &rq, Task &p, u64 enq_flags) {
   if (dsq.is_local() && dsq.rq != &rq) {
     // p's rq is locked, and the other cannot be taken now: park p until the deferred work runs.
     opss::store_release(p, SCX_OPSS_NONE);
-    rq.ext.ddsp_deferred_locals.push_back(p);
+    rq.ext.ddsp_deferred_locals.write().push_back(p);
     schedule_deferred(rq);
     return;
   }
@@ -267,7 +267,10 @@ void Ext::Impl::unlink_from_dsq(Dsq &dsq, Task &p) {
 void Ext::Impl::dsq_dequeue(Rq &rq, Task &p) {
   Dsq *dsq = p.dsq;
   if (!dsq) {
-    if (p.ddsp_deferred_node.is_linked()) rq.ext.ddsp_deferred_locals.erase(rq.ext.ddsp_deferred_locals.iterator_to(p));
+    if (p.ddsp_deferred_node.is_linked()) {
+      auto &deferred = rq.ext.ddsp_deferred_locals.write();
+      deferred.erase(deferred.iterator_to(p));
+    }
     clear_direct_dispatch(p);  // A verdict that was not carried out is void now.
     // A dispatcher has taken p and waits for this rq's lock: without the mark it will give up.
     p.set_holding_cpu(-1);

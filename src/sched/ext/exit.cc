@@ -28,6 +28,7 @@ bool Ext::Impl::claim_exit(ExtSched &s, u32 kind, s64 code, const std::string &m
   }
   s.aborting = true;
   ExitRecord &record = *s.record;
+  machine::plain_write(&record, "an exit record");
   record.kind = kind;
   record.exit_code = code;
   record.exit_cpu = cpu;

@@ -196,7 +196,7 @@ Ext::Impl::~Impl() {
   machine.cancel_timer(check_in_timer);
   machine.cancel_timer(bypass_lb.timer);
   // The machine is taken down with a scheduler loaded: what it holds goes with it, and the threads with the kernel.
-  for (ExtSched *s : all) delete s;
+  for (ExtSched *s : all.racy()) delete s;
   for (PerCpu &cpu : cpus)
     if (cpu.args) kernel.objects().free(ObjectType::kOther, cpu.args, sizeof(ArgScratch));
 }
@@ -274,7 +274,7 @@ u64 Ext::kick_syncs_bytes() const { return impl_->kick_syncs.live_bytes(); }
 
 u64 Ext::live_bytes() const {
   u64 bytes = impl_->kick_syncs.live_bytes() + impl_->kernel.objects().live_bytes();
-  for (const ExtSched *s : impl_->all) bytes += s->live_bytes();
+  for (const ExtSched *s : impl_->all.racy()) bytes += s->live_bytes();
   // Scratch space comes with a CPU's first need and stays.
   for (const Impl::PerCpu &cpu : impl_->cpus) bytes -= cpu.args ? sizeof(ArgScratch) : 0;
   return bytes;
@@ -382,7 +382,7 @@ void Ext::verify(Rq &rq) {
   Impl &impl = *impl_;
   if (!impl.rqs_ready) return;
   u32 nr_runnable = 0, nr_local = 0, nr_immed = 0;
-  for (Task &p : rq.ext.runnable_list) {
+  for (Task &p : rq.ext.runnable_list.read()) {
     nr_runnable++;
     CHECK(&impl.kernel.task_rq(p) == &rq && impl.queued(p) && impl.in_ext(&p) && &p != rq.curr, "{}", task_label(p));
     const u64 state = opss::state(opss::load(p));

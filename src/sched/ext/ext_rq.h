@@ -21,17 +21,18 @@ struct UserReenq {
 
 struct ExtRq {
   Dsq local_dsq{SCX_DSQ_LOCAL, machine::SpinLock::Kind::kPrivate};
-  bi::list<Task, bi::member_hook<Task, ListHook, &Task::runnable_node>> runnable_list;
-  bi::list<Task, bi::member_hook<Task, ListHook, &Task::ddsp_deferred_node>> ddsp_deferred_locals;
+  machine::Plain<bi::list<Task, bi::member_hook<Task, ListHook, &Task::runnable_node>>> runnable_list{"runnable_list"};
+  machine::Plain<bi::list<Task, bi::member_hook<Task, ListHook, &Task::ddsp_deferred_node>>> ddsp_deferred_locals{
+      "ddsp_deferred_locals"};
   u64 extra_enq_flags = 0;
   u32 nr_immed = 0;  // Tasks on the local DSQ that have SCX_TASK_IMMED.
   // What other CPUs ask for without the rq lock; a leaf lock. deferred_pending and an irq_work follow.
   machine::SpinLock reenq_lock{machine::SpinLock::Kind::kPrivate, "reenq"};
   // The pending local re-enqueue takes all tasks of these and their children, and IMMED ones that cannot run at once.
-  std::vector<ExtSched *> reenq_local_scheds;
+  machine::Plain<std::vector<ExtSched *>> reenq_local_scheds{"the schedulers to re-enqueue"};
   bool reenq_local_pending = false;
   bool in_reenq_local = false;
-  std::vector<UserReenq> reenq_users;
+  machine::Plain<std::vector<UserReenq>> reenq_users{"the DSQs to re-enqueue"};
   machine::Racy<bool> deferred_pending;  // run_deferred is owed by a balance callback or irq_work.
   bool kick_irq_pending = false;
   bool kick_sync_pending = false;           // The next pick is to queue the balance callback that waits.

@@ -83,7 +83,7 @@ struct ExtSched {
   scx_sched *handle = nullptr;  // What p->scx.sched shows to programs: an address without meaning.
 
   // The tree of schedulers (sub.cc). Impl::scheds_lock guards children, linked and drain_waiter.
-  std::vector<ExtSched *> children;
+  machine::Plain<std::vector<ExtSched *>> children{"a scheduler's children"};
   bool linked = false;
   Task *drain_waiter = nullptr;  // A kernel thread that waits until there are none.
   machine::Racy<bool> open;      // It has its group's tasks. Changes with the fork lock held.

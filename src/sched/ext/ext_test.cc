@@ -200,7 +200,7 @@ TEST(Ext, ReleasedSchedulersAreFreedAndALoadedOneGoesWithTheMachine) {
   left.ready();
   ExtMachine m(2);
   m.hog();
-  const auto &live = ExtInternal::impl(m.ext()).all;
+  const auto &live = ExtInternal::impl(m.ext()).all.racy();
   for (int i = 0; i < 3; i++) {
     ASSERT_EQ(m.attach(s), 0);
     EXPECT_EQ(live.size(), 1u);

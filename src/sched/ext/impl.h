@@ -357,7 +357,7 @@ struct Ext::Impl {
   // A leaf: who is in the tree, all, graveyard and last_*.
   machine::SpinLock scheds_lock{machine::SpinLock::Kind::kPrivate, "scheds"};
   machine::Racy<u32> nr_subs;         // Sub-schedulers in the tree.
-  std::vector<ExtSched *> all;        // Every scheduler that is not freed yet, oldest first.
+  machine::Plain<std::vector<ExtSched *>> all{"the list of schedulers"};  // Those not freed yet, oldest first.
   std::vector<ExtSched *> graveyard;  // Released, grace period over; reap_work frees them.
   Work reap_work;
   const ExtOps *last_ops = nullptr;

@@ -22,7 +22,7 @@ struct Footing {
     m.run_for(kQuietNs);
     live_bytes = m.ext().live_bytes();
     nr_tasks = m.kernel.nr_tasks();
-    nr_schedulers = ExtInternal::impl(m.ext()).all.size();
+    nr_schedulers = ExtInternal::impl(m.ext()).all.racy().size();
   }
   u64 live_bytes;
   u32 nr_tasks;

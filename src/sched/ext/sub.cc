@@ -22,17 +22,20 @@ std::vector<ExtSched *> Ext::Impl::subtree(ExtSched &s) {
   std::vector<ExtSched *> found{&s};
   if (!nr_subs) return found;
   machine::SpinGuard guard(scheds_lock);
-  for (size_t i = 0; i < found.size(); i++)
-    found.insert(found.end(), found[i]->children.begin(), found[i]->children.end());
+  for (size_t i = 0; i < found.size(); i++) {
+    const std::vector<ExtSched *> &children = found[i]->children.read();
+    found.insert(found.end(), children.begin(), children.end());
+  }
   return found;
 }
 
 ExtSched *Ext::Impl::find_sub(u64 cgroup_id) {
   if (!nr_subs) return nullptr;
   machine::SpinGuard guard(scheds_lock);
+  const std::vector<ExtSched *> &scheds = all.read();
   const auto it =
-      std::find_if(all.begin(), all.end(), [&](ExtSched *s) { return s->linked && s->cgroup_id == cgroup_id; });
-  return it == all.end() || !(*it)->parent ? nullptr : *it;
+      std::find_if(scheds.begin(), scheds.end(), [&](ExtSched *s) { return s->linked && s->cgroup_id == cgroup_id; });
+  return it == scheds.end() || !(*it)->parent ? nullptr : *it;
 }
 
 // Whose the tasks of a group are: the lowest one's that is loaded at it or above. With `open_only`, as long as a task
@@ -42,10 +45,11 @@ ExtSched &Ext::Impl::sched_for(const Cgroup &cgroup, bool open_only) {
   if (!nr_subs) return *s;
   machine::SpinGuard guard(scheds_lock);
   for (;;) {
-    const auto it = std::find_if(s->children.begin(), s->children.end(), [&](ExtSched *child) {
+    const std::vector<ExtSched *> &children = s->children.read();
+    const auto it = std::find_if(children.begin(), children.end(), [&](ExtSched *child) {
       return (child->open || !open_only) && cgroup.is_below(*child->cgroup);
     });
-    if (it == s->children.end()) return *s;
+    if (it == children.end()) return *s;
     s = *it;
   }
 }
@@ -58,7 +62,7 @@ void Ext::Impl::link_sub(ExtSched &s) {
   if (depth) s.slice_dfl = slice_bypass_ns;
   for (u32 cpu = 0; cpu < kernel.nr_cpus(); cpu++) s.cpus[cpu].bypassing = depth > 0;
   machine::SpinGuard guard(scheds_lock);
-  s.parent->children.push_back(&s);
+  s.parent->children.write().push_back(&s);
   s.linked = true;
   nr_subs++;
 }
@@ -67,17 +71,17 @@ void Ext::Impl::unlink_sub(ExtSched &s) {
   Task *waiter = nullptr;
   {
     machine::SpinGuard guard(scheds_lock);
-    std::erase(s.parent->children, &s);
+    std::erase(s.parent->children.write(), &s);
     s.linked = false;
     nr_subs--;
-    if (s.parent->children.empty()) waiter = std::exchange(s.parent->drain_waiter, nullptr);
+    if (s.parent->children.read().empty()) waiter = std::exchange(s.parent->drain_waiter, nullptr);
   }
   if (waiter) kernel.wake(*waiter);
 }
 
 [[gnu::noinline]] bool Ext::Impl::is_drained(ExtSched &s, Task *waiter) {
   machine::SpinGuard guard(scheds_lock);
-  const bool done = s.children.empty();
+  const bool done = s.children.read().empty();
   s.drain_waiter = done ? nullptr : waiter;
   return done;
 }

@@ -59,7 +59,7 @@ void Ext::Impl::watchdog_work() {
 bool Ext::Impl::check_runnable(Rq &rq) {
   RqGuard guard(rq);
   const u64 now = kernel.jiffies();
-  for (Task &p : rq.ext.runnable_list) {
+  for (Task &p : rq.ext.runnable_list.read()) {
     const u64 since = p.ts.scx.runnable_at;
     ExtSched &s = *p.ext_sched;
     if (now <= since + s.timeout_jiffies || s.exiting()) continue;
