@@ -50,7 +50,7 @@ std::string find_waiting(bridge::Host &host, u64 longer_than_ns) {
   sched::Kernel &kernel = host.kernel();
   const u64 tick_ns = host.machine().tick_ns(), now = host.machine().loop_now_ns() / tick_ns;
   for (u32 cpu = 0; cpu < kernel.nr_cpus(); cpu++) {
-    for (const sched::Task &p : kernel.rq(cpu).ext.runnable_list) {
+    for (const sched::Task &p : kernel.rq(cpu).ext.runnable_list.racy()) {
       const u64 waited_ns = (now - p.ts.scx.runnable_at) * tick_ns;
       if (waited_ns > longer_than_ns)
         return fmt::format("{} [{}] has waited for {}{}", p.comm(), p.pid(), format_duration(waited_ns),

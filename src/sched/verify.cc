@@ -33,9 +33,9 @@ void Kernel::verify_rq(Rq &rq) {
   CHECK(rq.curr->cpu == rq.cpu && rq.shared->curr == &rq.curr->ts, "CPU {}", rq.cpu);
   CHECK(rq.next_class, "CPU {}", rq.cpu);
   // A CPU is idle while work waits on it only if it has been told.
-  CHECK(
-      rq.curr != rq.idle || rq.need_resched || (rq.fair.nr_queued == 0 && rq.rt.queue.racy().empty()) || ext_->switched_all(),
-      "CPU {} is idle with {} tasks", rq.cpu, rq.nr_running);
+  CHECK(rq.curr != rq.idle || rq.need_resched || (rq.fair.nr_queued == 0 && rq.rt.queue.racy().empty()) ||
+            ext_->switched_all(),
+        "CPU {} is idle with {} tasks", rq.cpu, rq.nr_running);
   const bool idle = rq.curr == rq.idle && rq.nr_running == 0;
   CHECK(idle_cpus_.test(rq.cpu) == (idle && attracts(rq)), "CPU {}", rq.cpu);
   CHECK(online_.test(rq.cpu) || (rq.nr_running == 0 && !rq.active && !rq.online), "CPU {} is offline", rq.cpu);

@@ -25,14 +25,6 @@ void Ext::Impl::set_runnable(Rq &rq, Task &p) {
   rq.ext.runnable_list.write().push_back(p);
 }
 
-void Ext::Impl::clear_runnable(Task &p, bool reset_runnable_at) {
-  if (p.runnable_node.is_linked()) {
-    auto &list = kernel.task_rq(p).ext.runnable_list.write();
-    list.erase(list.iterator_to(p));
-  }
-  if (reset_runnable_at) p.set_scx_flags(SCX_TASK_RESET_RUNNABLE_AT);
-}
-
 void Ext::Impl::refill_slice(ExtSched &s, Task &p) {
   p.set_slice(s.slice_dfl);
   count(s, &scx_event_stats::SCX_EV_REFILL_SLICE_DFL);
@@ -237,7 +229,7 @@ void Ext::Impl::direct_dispatch(ExtSched &s, Rq &rq, Task &p, u64 enq_flags) {
 
 // Takes p away from the scheduler, if it owns it.
 void Ext::Impl::ops_dequeue(Rq &rq, Task &p, u64 deq_flags) {
-  clear_runnable(p, false);
+  clear_runnable(rq, p);
   ExtSched &s = *p.ext_sched;
   for (;;) {
     const u64 word = opss::load(p);

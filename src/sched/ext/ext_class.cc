@@ -116,7 +116,8 @@ void Ext::Impl::set_next(Rq &rq, Task &p) {
   }
   p.ts.se.exec_start = rq.clock_ns;
   if (queued(p) && s.has(Op::running)) call(Op::running, &rq, &p, [&] { s.ops.running(&p.ts); });
-  clear_runnable(p, true);
+  clear_runnable(rq, p);
+  p.set_scx_flags(SCX_TASK_RESET_RUNNABLE_AT);
   if (p.slice() == SCX_SLICE_INF)
     rq.set_scx_flags(SCX_RQ_CAN_STOP_TICK);
   else
@@ -208,7 +209,9 @@ class ExtClass final : public SchedClass {
   u32 select_task_rq(Task &p, u32 prev_cpu, u64 wake_flags) override {
     return impl().select_task_rq(p, prev_cpu, wake_flags);
   }
-  void task_woken(Rq &rq, Task &) override { impl().run_deferred(rq); }
+  void task_woken(Rq &rq, Task &) override {
+    if (rq.ext.deferred_pending) impl().run_deferred(rq);
+  }
   void task_tick(Rq &rq, Task &p) override { impl().tick(rq, p); }
   void update_curr(Rq &rq) override { impl().update_curr(rq); }
   void switching_to(Rq &rq, Task &p) override {

@@ -164,7 +164,11 @@ struct Ext::Impl {
   void dsq_dequeue(Rq &rq, Task &p);
   void unlink_from_dsq(Dsq &dsq, Task &p);
   void set_runnable(Rq &rq, Task &p);
-  void clear_runnable(Task &p, bool reset_runnable_at);
+  static void clear_runnable(Rq &rq, Task &p) {
+    if (!p.runnable_node.is_linked()) return;
+    auto &list = rq.ext.runnable_list.write();
+    list.erase(list.iterator_to(p));
+  }
 
   // --- dispatching: dispatch.cc ---
   u32 dispatch_pick(Rq &rq, Task *prev);
