@@ -24,7 +24,7 @@ constexpr size_t kContextStackBytes = 256 * 1024;
 
 struct LocalValue {
   void *(*address)();
-  size_t size;
+  size_t words;
 };
 std::vector<LocalValue> &local_values() {
   static std::vector<LocalValue> values;
@@ -68,7 +68,10 @@ const char *failure_name(Failure failure) {
   return kNames[static_cast<u32>(failure)];
 }
 
-ContextLocal::ContextLocal(void *(*address)(), size_t size) { local_values().push_back({address, size}); }
+ContextLocal::ContextLocal(void *(*address)(), size_t size) {
+  CHECK(size % sizeof(u64) == 0, "a CPU's values are words");
+  local_values().push_back({address, size / sizeof(u64)});
+}
 
 // --- moving between the loop and the CPUs' fibers ---
 
@@ -120,14 +123,14 @@ Explorer::Explorer(Machine &machine, ExploreRun &run) : machine_(SimMachine::of(
   host_clock_.assign(nr_clocks, 0);
   host_clock_[machine.nr_cpus()] = 1;
   event_clocks_.assign(machine.nr_cpus(), Clock(nr_clocks, 0));
-  size_t local_bytes = 0;
-  for (const LocalValue &local : local_values()) local_bytes += local.size;
+  for (const LocalValue &local : local_values())
+    for (size_t i = 0; i < local.words; i++) locals_.push_back(static_cast<u64 *>(local.address()) + i);
   for (u32 cpu = 0; cpu < machine.nr_cpus(); cpu++) {
     auto c = std::make_unique<Context>();
     c->cpu = cpu;
     c->clock.assign(nr_clocks, 0);
     c->clock[cpu] = 1;
-    c->locals.assign(local_bytes, 0);
+    c->locals.assign(locals_.size(), 0);
     const ctx::stack_context stack = take_stack();
     c->mapped = stack;
     c->stack = {static_cast<char *>(stack.sp) - stack.size, stack.size};
@@ -162,18 +165,24 @@ void Explorer::begin_segment(Context &c) { machine_.segment(*c.event, c.event_ti
 void Explorer::drive(const std::function<bool()> &go_on, u64 end_ns) {
   CHECK(!exec_context.on_cpu);
   run_.begin();
+  go_on_ = &go_on;
+  end_ns_ = end_ns;
   for (auto &c : contexts_) join(c->clock, host_clock_);
-  for (;;) {
-    if (!collect(end_ns, go_on())) {
-      if (nr_active_ == 0) break;
-      // What the open segments wait for is in events that are still to come.
-      if (!collect(~u64{0}, true)) stuck();
-    }
-    pick_and_step();
+  while (next_cpu_ != kNobody || offer()) {
+    run(next_cpu_ != kNobody ? std::exchange(next_cpu_, kNobody) : choose());
     if (nr_active_ == 0 && quiet_check_) quiet_check_();
   }
   for (auto &c : contexts_) join(host_clock_, c->clock);
   host_clock_[machine_.nr_cpus()]++;
+}
+
+// In host context. False: nobody is to go on, and no segment is open.
+bool Explorer::offer() {
+  if (collect(end_ns_, (*go_on_)())) return true;
+  if (nr_active_ == 0) return false;
+  // What the open segments wait for is in events that are still to come.
+  if (!collect(~u64{0}, true)) stuck();
+  return true;
 }
 
 SimEvent *Explorer::next_event(u32 cpu, u64 *time_ns) {
@@ -220,13 +229,13 @@ u32 Explorer::default_choice(bool *goes_on) const {
   return first->cpu;
 }
 
-void Explorer::pick_and_step() {
+// Of candidates_; counts as a step, which must follow.
+u32 Explorer::choose() {
   RunRecord &record = *run_.record;
   bool goes_on;
   const u32 default_cpu = default_choice(&goes_on);
   u32 chosen = default_cpu;
-  const bool choice = candidates_.size() > 1;
-  if (choice) {
+  if (candidates_.size() > 1) {
     Context &by_default = *contexts_[default_cpu];
     const ChoicePoint point{record.nr_points++, candidates_,        default_cpu, goes_on,
                             by_default.steps,   by_default.visits++};
@@ -242,22 +251,33 @@ void Explorer::pick_and_step() {
   CHECK(enabled >> chosen & 1, "the schedule wants CPU {}, which cannot go on", chosen);
   if (++record.nr_steps > run_.limits.max_steps)
     fail(Failure::kNoProgress, fmt::format("not done after {} steps; {}", run_.limits.max_steps, whereabouts()));
-  step(chosen);
-  run_.strategy->step_done(chosen, footprint_);
+  choice_ = {enabled, chosen, default_cpu, goes_on};
+  return chosen;
+}
+
+void Explorer::begin_step(Context &c) {
+  footprint_.clear();
+  c.steps++;
+  c.visits = 0;
+}
+
+void Explorer::end_step(Context &c) {
+  c.clock[c.cpu]++;
+  run_.strategy->step_done(c.cpu, footprint_);
+  RunRecord &record = *run_.record;
   if (!record.keep_choices) return;
   const u32 begin = record.nr_choices ? record.choices[record.nr_choices - 1].footprint_end : 0;
   if (record.nr_choices == RunRecord::kMaxChoices || begin + footprint_.size() > RunRecord::kMaxFootprint)
     fail(Failure::kNoProgress, "the schedule is too long for exhaustive exploration");
   std::copy(footprint_.begin(), footprint_.end(), record.footprints + begin);
-  record.choices[record.nr_choices++] = {enabled, chosen, default_cpu, goes_on,
-                                         begin + static_cast<u32>(footprint_.size())};
+  choice_.footprint_end = begin + static_cast<u32>(footprint_.size());
+  record.choices[record.nr_choices++] = choice_;
 }
 
-void Explorer::step(u32 cpu) {
+// Until its segment ends, or another CPU is to go on.
+void Explorer::run(u32 cpu) {
   Context &c = *contexts_[cpu];
-  footprint_.clear();
-  c.steps++;
-  c.visits = 0;
+  begin_step(c);
   if (!c.active) {
     c.event = next_event(cpu, &c.event_time_ns);
     machine_.queue_.cancel(*c.event);
@@ -274,27 +294,34 @@ void Explorer::step(u32 cpu) {
   swap_locals(c);
   ExploreSwitch::enter(c);
   swap_locals(c);
+  if (c.active) return;
   c.exec = exec_context;
   machine_.enter_host_context();
-  c.clock[cpu]++;
-  if (c.active) return;
   nr_active_--;
   progress_++;
   if (!c.held.empty())
     fail(Failure::kCheck, fmt::format("CPU {} ends a segment with lock {} held", cpu, c.held.back()->name()));
+  end_step(c);
+}
+
+// A yield point. Whoever is chosen again stays on its stack: most steps are not worth a switch.
+void Explorer::leave() {
+  Context &c = current();
+  c.exec = exec_context;
+  machine_.enter_host_context();
+  end_step(c);
+  CHECK(offer());
+  next_cpu_ = choose();
+  if (next_cpu_ != c.cpu) return ExploreSwitch::leave(c);
+  next_cpu_ = kNobody;
+  begin_step(c);
+  exec_context = c.exec;
 }
 
 // The thread's values and those kept for this CPU change places.
 void Explorer::swap_locals(Context &c) {
-  char *kept = c.locals.data();
-  for (const LocalValue &local : local_values()) {
-    char *here = static_cast<char *>(local.address());
-    std::swap_ranges(here, here + local.size, kept);
-    kept += local.size;
-  }
+  for (size_t i = 0; i < locals_.size(); i++) std::swap(*locals_[i], c.locals[i]);
 }
-
-void Explorer::leave() { ExploreSwitch::leave(current()); }
 
 // --- endings ---
 

@@ -188,10 +188,13 @@ class Explorer {
 
   bool collect(u64 end_ns, bool starts);
   SimEvent *next_event(u32 cpu, u64 *time_ns);
-  void pick_and_step();
-  void step(u32 cpu);
+  bool offer();
+  u32 choose();
+  void begin_step(Context &c);
+  void end_step(Context &c);
+  void run(u32 cpu);
   void begin_segment(Context &c);
-  void leave();  // From a CPU's code to the loop, until chosen again.
+  void leave();  // From a CPU's code, until chosen again.
   u32 default_choice(bool *goes_on) const;
   void touch(const void *object, bool write);
   void check_program_word(u64 word, u8 bytes, const ProgramAccess &access);
@@ -207,8 +210,15 @@ class Explorer {
   SimMachine &machine_;
   ExploreRun &run_;
   std::vector<std::unique_ptr<Context>> contexts_;
+  std::vector<u64 *> locals_;  // The thread's.
+  // Of the present drive().
+  const std::function<bool()> *go_on_ = nullptr;
+  u64 end_ns_ = 0;
   std::vector<Candidate> candidates_;
-  u32 current_cpu_ = ~0u;
+  RunRecord::Choice choice_ = {};  // The latest.
+  static constexpr u32 kNobody = ~0u;
+  u32 next_cpu_ = kNobody;  // Was chosen by the CPU that went before.
+  u32 current_cpu_ = kNobody;
   u32 nr_active_ = 0;
   u64 progress_ = 0;
   Footprint footprint_;

@@ -86,7 +86,7 @@ struct Explorer::Context {
   u64 steps = 0;
   u32 visits = 0;  // Points since the last step at which it was the default.
   ExecContext exec;
-  std::vector<char> locals;
+  std::vector<u64> locals;
   boost::context::fiber fiber;  // While it does not run: its innermost code, which may be a kernel thread's.
   boost::context::stack_context mapped;
   StackView stack;

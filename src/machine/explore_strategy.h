@@ -9,7 +9,7 @@
 
 namespace uscx::machine {
 
-constexpr u64 kMaxRound = 1024;
+constexpr u64 kMaxRound = 8192;
 
 // What the server keeps of each schedule of a round.
 struct ScheduleOutcome {
@@ -47,7 +47,7 @@ class RandomStrategy final : public SearchStrategy {
 class PctStrategy final : public SearchStrategy {
  public:
   PctStrategy(u64 seed, u32 depth) : seed_(seed), depth_(depth), rng_(seed, "explore.pct") {}
-  u64 round() const override { return points_ ? kMaxRound : 1; }
+  u64 round() const override { return points_ ? 1024 : 1; }
   void begin(u64 number) override;
   u32 choose(const ChoicePoint &point) override;
   void learn(const ScheduleOutcome &outcome) override;
