@@ -174,6 +174,7 @@ TEST(Layout, Records) {
   EXPECT_AT(trace_event_raw_sched_wakeup_template, target_cpu, 32);
   EXPECT_AT(trace_event_raw_sched_migrate_task, pid, 12);
   EXPECT_AT(trace_event_raw_task_newtask, clone_flags, 32);
+  EXPECT_AT(trace_event_raw_task_rename, newcomm, 28);
   EXPECT_AT(pt_regs, di, 112);
   EXPECT_EQ(sizeof(pt_regs), 168u);
 }

@@ -80,6 +80,14 @@ struct trace_event_raw_task_newtask {
   short oom_score_adj;
 };
 
+struct trace_event_raw_task_rename {
+  struct trace_entry ent;
+  pid_t pid;
+  char oldcomm[TASK_COMM_LEN];
+  char newcomm[TASK_COMM_LEN];
+  short oom_score_adj;
+};
+
 // Paths and names are behind these, as above.
 struct trace_event_raw_cgroup {
   struct trace_entry ent;

@@ -148,6 +148,7 @@ DESCRIBE(struct trace_event_raw_sched_wakeup_template);
 DESCRIBE(struct trace_event_raw_sched_migrate_task);
 DESCRIBE(struct trace_event_raw_sched_process_exit);
 DESCRIBE(struct trace_event_raw_task_newtask);
+DESCRIBE(struct trace_event_raw_task_rename);
 DESCRIBE(struct trace_event_raw_cgroup);
 DESCRIBE(struct trace_event_raw_cgroup_migrate);
 DESCRIBE(struct trace_event_raw_sys_enter);

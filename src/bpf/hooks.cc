@@ -16,7 +16,6 @@ namespace uscx::bpf {
 namespace {
 
 constexpr const char *kNoUser = "tasks make no system calls";
-constexpr const char *kNoRename = "tasks keep their names";
 
 constexpr Hook kHooks[] = {
     {HookKind::kTracepoint, "sched/sched_switch", "void",
@@ -27,7 +26,7 @@ constexpr Hook kHooks[] = {
     {HookKind::kTracepoint, "sched/sched_migrate_task", "void", "(struct task_struct *p, int dest_cpu)", nullptr},
     {HookKind::kTracepoint, "sched/sched_process_exit", "void", "(struct task_struct *p, bool group_dead)", nullptr},
     {HookKind::kTracepoint, "task/task_newtask", "void", "(struct task_struct *task, u64 clone_flags)", nullptr},
-    {HookKind::kTracepoint, "task/task_rename", "void", "(struct task_struct *task, const char *comm)", kNoRename},
+    {HookKind::kTracepoint, "task/task_rename", "void", "(struct task_struct *task, const char *comm)", nullptr},
     {HookKind::kTracepoint, "sched/sched_process_fork", "void",
      "(struct task_struct *parent, struct task_struct *child)", "tasks are made by the workload, not by tasks"},
     {HookKind::kTracepoint, "sched/sched_process_exec", "void",

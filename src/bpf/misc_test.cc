@@ -72,6 +72,7 @@ TEST_P(MiscTest, CountersFollowVirtualTime) {
   EXPECT_EQ(signed_variable("read_err"), 0);
   EXPECT_EQ(variable("counter"), 5000u);
   EXPECT_EQ(variable("running"), 5000u);
+  EXPECT_EQ(system_->get<PerfEvent>(fd)->words(), std::vector<u64>({5000}));
   EXPECT_EQ(system_->perf_event_ioctl(fd, PERF_EVENT_IOC_DISABLE), 0);
   env_.clock_ns += 5000;
   run_syscall("perf", &ctx, sizeof(ctx));

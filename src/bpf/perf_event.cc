@@ -49,6 +49,11 @@ int PerfEvent::create(BpfSystem &system, const perf_event_attr &attr, int pid, i
     system.log("bpf: perf_event_open: events of tasks and sampling are not implemented");
     return -EOPNOTSUPP;
   }
+  constexpr u64 kReadFormats = PERF_FORMAT_TOTAL_TIME_ENABLED | PERF_FORMAT_TOTAL_TIME_RUNNING | PERF_FORMAT_ID;
+  if (attr.read_format & ~kReadFormats) {
+    system.log(fmt::format("bpf: perf_event_open: read format {:#x} is not implemented", u64{attr.read_format}));
+    return -EOPNOTSUPP;
+  }
   *out = std::make_shared<PerfEvent>(system, attr, cpu);
   (*out)->is_probe_ = is_probe;
   (*out)->probe_ = probe;
@@ -59,6 +64,7 @@ PerfEvent::PerfEvent(BpfSystem &system, const perf_event_attr &attr, int cpu)
     : Object(system, ObjectKind::kPerfEvent, ""),
       type_(attr.type),
       config_(attr.config),
+      read_format_(attr.read_format),
       cpu_(cpu),
       inherits_(attr.inherit),
       enabled_(!attr.disabled) {
@@ -99,6 +105,15 @@ void PerfEvent::reset() {
 PerfEvent::Reading PerfEvent::read() const {
   const u64 ns = enabled_ns_ + (enabled_ ? system().env().now_ns() - since_ns_ : 0);
   return {counted_ + (enabled_ ? now() - since_ : 0), ns, ns};
+}
+
+std::vector<u64> PerfEvent::words() const {
+  const Reading reading = read();
+  std::vector<u64> words = {reading.counter};
+  if (read_format_ & PERF_FORMAT_TOTAL_TIME_ENABLED) words.push_back(reading.enabled);
+  if (read_format_ & PERF_FORMAT_TOTAL_TIME_RUNNING) words.push_back(reading.running);
+  if (read_format_ & PERF_FORMAT_ID) words.push_back(id());
+  return words;
 }
 
 int PerfEvent::check_mmap(u64 size, u64 offset) {

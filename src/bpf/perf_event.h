@@ -42,6 +42,8 @@ class PerfEvent final : public Object {
     u64 counter, enabled, running;
   };
   Reading read() const;
+  // What read(2) gives of a counter, as attr.read_format asked for it.
+  std::vector<u64> words() const;
 
   // Appends a sample; counted as lost where the buffer is full or was never mapped.
   void output(const void *data, u32 size);
@@ -60,6 +62,7 @@ class PerfEvent final : public Object {
   Probe probe_;
   const u32 type_;
   const u64 config_;
+  const u64 read_format_;
   const int cpu_;
   const bool inherits_;
   bool enabled_;

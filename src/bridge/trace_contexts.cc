@@ -72,6 +72,16 @@ u64 record_new_task(CallFrame &frame, const trace_entry &ent, std::span<const u6
   return frame.copy(&record);
 }
 
+u64 record_rename(CallFrame &frame, const trace_entry &ent, std::span<const u64> args) {
+  const task_struct &task = task_at(args[0]);
+  trace_event_raw_task_rename record{};
+  record.ent = ent;
+  record.pid = task.pid;
+  copy_comm(record.oldcomm, task);
+  std::strncpy(record.newcomm, reinterpret_cast<const char *>(args[1]), sizeof(record.newcomm) - 1);
+  return frame.copy(&record);
+}
+
 // A record with its texts behind it, cut to what there is room for.
 template <typename Head>
 struct TextRecord {
@@ -131,8 +141,9 @@ constexpr Recorder kRecorders[] = {
     {"sched/sched_switch", record_switch},          {"sched/sched_waking", record_wakeup},
     {"sched/sched_wakeup", record_wakeup},          {"sched/sched_wakeup_new", record_wakeup},
     {"sched/sched_migrate_task", record_migration}, {"sched/sched_process_exit", record_exit},
-    {"task/task_newtask", record_new_task},         {"cgroup/cgroup_mkdir", record_cgroup},
-    {"cgroup/cgroup_rmdir", record_cgroup},         {"cgroup/cgroup_attach_task", record_move},
+    {"task/task_newtask", record_new_task},         {"task/task_rename", record_rename},
+    {"cgroup/cgroup_mkdir", record_cgroup},         {"cgroup/cgroup_rmdir", record_cgroup},
+    {"cgroup/cgroup_attach_task", record_move},
 };
 
 u64 record_of(CallFrame &frame, const bpf::Hook &hook, std::span<const u64> args, int pid) {

@@ -36,6 +36,7 @@ Place place_of(TracePoint point) {
                                     {bpf::HookKind::kTracepoint, "sched_migrate_task", false},
                                     {bpf::HookKind::kTracepoint, "sched_process_exit", false},
                                     {bpf::HookKind::kTracepoint, "task_newtask", false},
+                                    {bpf::HookKind::kTracepoint, "task_rename", false},
                                     {bpf::HookKind::kTracepoint, "cgroup_mkdir", false},
                                     {bpf::HookKind::kTracepoint, "cgroup_rmdir", false},
                                     {bpf::HookKind::kTracepoint, "cgroup_attach_task", false},

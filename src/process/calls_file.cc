@@ -15,6 +15,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "bpf/perf_event.h"
 #include "process/calls.h"
 #include "process/supervisor.h"
 #include "process/system_files.h"
@@ -34,17 +35,36 @@ struct Target {
   bool directory = false;
 };
 
+// What /proc/self and /proc/thread-self mean if it is ours. The host's knows the process by another number.
+std::string without_self(const Thread &t, std::string path) {
+  constexpr std::string_view kSelf = "/proc/self", kThreadSelf = "/proc/thread-self";
+  const std::string on_host = fmt::format("/proc/{}", t.process->remote.host_pid());
+  for (const std::string_view start : {kSelf, kThreadSelf, std::string_view(on_host)}) {
+    if (!path.starts_with(start) || (path.size() > start.size() && path[start.size()] != '/')) continue;
+    const std::string rest = path.substr(start.size());
+    if (!TaskFiles::has(rest)) return start == on_host ? std::string(kSelf) + rest : path;
+    const std::string process = fmt::format("/proc/{}", t.process->pid);
+    return start == kThreadSelf ? fmt::format("{}/task/{}{}", process, t.tid, rest) : process + rest;
+  }
+  return path;
+}
+
 // 0, or -errno if the path cannot be read.
 int resolve(Supervisor &s, Thread &t, u64 dir_fd, u64 address, Target *target) {
   std::string path;
   const Remote &remote = t.process->remote;
   if (int error = remote.get_string(&path, address, kMaxPath); error != 0) return error;
   if (path.empty()) return 0;
-  if (path[0] != '/') {
+  const bool relative = path[0] != '/';
+  if (relative) {
     const int fd = static_cast<int>(dir_fd);
     path = (fd == AT_FDCWD ? remote.cwd() : remote.link_of_fd(fd)) + "/" + path;
   }
-  const std::string full = target->path = s.system_files().normalize(path);
+  std::string full = s.system_files().normalize(path);
+  // A number that the program has written is a simulated pid.
+  if (relative || full.starts_with("/proc/self") || full.starts_with("/proc/thread-self"))
+    full = without_self(t, std::move(full));
+  target->path = full;
   target->kind = s.system_files().kind(full);
   target->directory = target->kind != Kind::kOurs && s.system_files().is_directory(full);
   if (target->directory) target->kind = Kind::kOurs;
@@ -199,6 +219,44 @@ Outcome do_unlinkat(Supervisor &s, Thread &t) {
   return remove_name(s, t, t.call.args[0], t.call.args[1], (t.call.args[2] & AT_REMOVEDIR) != 0);
 }
 
+// --- the working directory ---
+
+// One of ours is a real directory in a temporary place, into which the thread is led.
+Outcome do_chdir(Supervisor &s, Thread &t) {
+  Target target;
+  if (int error = resolve(s, t, kHere, t.call.args[0], &target); error != 0) return Outcome::answer(error);
+  if (target.kind == Kind::kHost || target.path == "/proc") return Outcome::let_through();
+  if (!target.directory) return Outcome::answer(target.kind == Kind::kAbsent ? -ENOENT : -ENOTDIR);
+  if (t.interrupted || t.traced) return Outcome::answer(-kErestartNoIntr);
+  const int fd = s.system_files().open_directory(target.ours);
+  if (fd < 0) return Outcome::answer(fd);
+  const int given = t.process->notifier->add_fd(t.call, fd, true);
+  ::close(fd);
+  if (given < 0) return Outcome::answer(given);
+  const bool alive = make_calls(*t.process->notifier, t.call, [given](const CallMaker &make) {
+    const s64 result = make(SYS_fchdir, {static_cast<u64>(given)});
+    make(SYS_close, {static_cast<u64>(given)});
+    return result;
+  });
+  if (!alive)
+    s.host_process_ends(*t.process);
+  else
+    t.place = Place::kUser;
+  return Outcome::gone();
+}
+
+Outcome do_getcwd(Supervisor &s, Thread &t) {
+  const std::string there = t.process->remote.cwd();
+  const std::string path = s.system_files().normalize(there);
+  if (path == there) return Outcome::let_through();
+  if (t.call.args[1] <= path.size()) return Outcome::answer(-ERANGE);
+  const int error = t.process->remote.write(t.call.args[0], path.c_str(), path.size() + 1);
+  return Outcome::answer(error != 0 ? error : static_cast<s64>(path.size() + 1));
+}
+
+// It is here because chdir() is carried out with it.
+Outcome do_fchdir(Supervisor &, Thread &) { return Outcome::let_through(); }
+
 // --- reading and writing ---
 
 // Waits until the host would not make the call wait; files and what is shared with the outside never do here.
@@ -218,7 +276,29 @@ Outcome when_ready(Supervisor &s, Thread &t, short events) {
   return Outcome::wait();
 }
 
-Outcome do_read(Supervisor &s, Thread &t) { return when_ready(s, t, POLLIN); }
+// Of the objects of bpf(2), only counters and what iterators have written can be read, not what the others are made of.
+Outcome read_object(Supervisor &s, Thread &t, const bpf::Object &object) {
+  if (object.kind() == bpf::ObjectKind::kIterator) return Outcome::let_through();
+  const auto *event = dynamic_cast<const bpf::PerfEvent *>(&object);
+  if (!event) return Outcome::answer(-EINVAL);
+  if (event->probe()) {
+    s.note(fmt::format("{}: read() of a tracepoint's or kprobe's count is not implemented", t.process->name));
+    return Outcome::answer(-EOPNOTSUPP);
+  }
+  const std::vector<u64> words = event->words();
+  const u64 bytes = words.size() * sizeof(u64);
+  if (t.call.args[2] < bytes) return Outcome::answer(-ENOSPC);
+  const int error = t.process->remote.write(t.call.args[1], words.data(), bytes);
+  return Outcome::answer(error != 0 ? error : static_cast<s64>(bytes));
+}
+
+Outcome do_wait_to_read(Supervisor &s, Thread &t) { return when_ready(s, t, POLLIN); }
+Outcome do_read(Supervisor &s, Thread &t) {
+  if (s.holds_any())
+    if (const auto object = s.host().system().object_of_fd(static_cast<int>(t.call.args[0])))
+      return read_object(s, t, *object);
+  return when_ready(s, t, POLLIN);
+}
 Outcome do_send(Supervisor &s, Thread &t) { return when_ready(s, t, POLLOUT); }
 
 // What is written to a file of the simulated kernel.
@@ -375,12 +455,15 @@ constexpr CallEntry kTable[] = {
     {SYS_rmdir, "rmdir", 3000, do_rmdir},
     {SYS_unlink, "unlink", 3000, do_unlink},
     {SYS_unlinkat, "unlinkat", 3000, do_unlinkat},
+    {SYS_chdir, "chdir", 1000, do_chdir},
+    {SYS_fchdir, "fchdir", 500, do_fchdir},
+    {SYS_getcwd, "getcwd", 500, do_getcwd},
     {SYS_read, "read", 500, do_read},
-    {SYS_readv, "readv", 500, do_read},
-    {SYS_recvfrom, "recvfrom", 800, do_read},
-    {SYS_recvmsg, "recvmsg", 800, do_read},
-    {SYS_accept, "accept", 1500, do_read},
-    {SYS_accept4, "accept4", 1500, do_read},
+    {SYS_readv, "readv", 500, do_wait_to_read},
+    {SYS_recvfrom, "recvfrom", 800, do_wait_to_read},
+    {SYS_recvmsg, "recvmsg", 800, do_wait_to_read},
+    {SYS_accept, "accept", 1500, do_wait_to_read},
+    {SYS_accept4, "accept4", 1500, do_wait_to_read},
     {SYS_write, "write", 800, do_write},
     {SYS_writev, "writev", 800, do_send},
     {SYS_sendto, "sendto", 1000, do_send},

@@ -149,38 +149,56 @@ int read_sets(const Thread &t, FdSets *out) {
   return 0;
 }
 
-bool any_ready(const Remote &remote, const FdSets &fds) {
-  constexpr short kEvents[] = {POLLIN, POLLOUT, POLLPRI};
-  for (size_t i = 0; i < 3; i++)
-    for (int fd = 0; fd < fds.nr_fds; fd++) {
-      if (!fds.has(i, fd)) continue;
-      const short events = poll_fd(remote, fd, kEvents[i]);
-      // select() takes an error for readiness, but only to read and to write.
-      if (events & (kEvents[i] | POLLNVAL) || (i < 2 && events & (POLLERR | POLLHUP))) return true;
+// The sets as poll() would have them: an entry for each descriptor of each set.
+struct SelectSet {
+  FdSets given;
+  PollSet polled;
+  std::vector<size_t> sets;  // Of each entry.
+
+  bool is_ready(const Remote &remote, size_t i) const {
+    const short events = polled.events(remote, i);
+    // select() takes an error for readiness, but only to read and to write.
+    const short errors = sets[i] < 2 ? POLLERR | POLLHUP : 0;
+    return (events & (polled.fds[i].events | POLLNVAL | errors)) != 0;
+  }
+  bool any_ready(const Remote &remote) const {
+    for (size_t i = 0; i < sets.size(); i++)
+      if (is_ready(remote, i)) return true;
+    return false;
+  }
+  // Writes what is ready, or nothing; the number of it, or -errno.
+  s64 write(Thread &t, bool nothing) {
+    s64 count = 0;
+    for (auto &set : given.sets) std::fill(set.begin(), set.end(), 0);
+    for (size_t i = 0; i < sets.size() && !nothing; i++) {
+      if (!is_ready(t.process->remote, i)) continue;
+      const u32 fd = static_cast<u32>(polled.fds[i].fd);
+      given.sets[sets[i]][fd / 64] |= 1ull << (fd % 64);
+      count++;
     }
-  return false;
-}
+    for (size_t set = 0; set < 3; set++)
+      if (t.process->remote.write(t.call.args[1 + set], given.sets[set].data(), given.sets[set].size() * sizeof(u64)))
+        return -EFAULT;
+    return count;
+  }
+};
 
 Outcome select_fds(Supervisor &s, Thread &t) {
-  FdSets fds;
-  if (int error = read_sets(t, &fds); error != 0) return Outcome::answer(error);
+  constexpr short kEvents[] = {POLLIN, POLLOUT, POLLPRI};
+  SelectSet set;
+  if (int error = read_sets(t, &set.given); error != 0) return Outcome::answer(error);
+  for (size_t i = 0; i < 3; i++)
+    for (int fd = 0; fd < set.given.nr_fds; fd++) {
+      if (!set.given.has(i, fd)) continue;
+      set.polled.fds.push_back({fd, kEvents[i], 0});
+      set.sets.push_back(i);
+    }
+  set.polled.proxies = proxies_of(s, set.polled.fds, [](const pollfd &fd) { return fd.fd; });
+  const bool ours = !set.polled.proxies.empty();
   const Remote &remote = t.process->remote;
-  for (int fd = 0; s.holds_any() && fd < fds.nr_fds; fd++) {
-    if (!(fds.has(0, fd) || fds.has(1, fd) || fds.has(2, fd)) || !s.host().system().object_of_fd(fd)) continue;
-    s.note(
-        fmt::format("{}: select() on an object of bpf(2) is not implemented; poll() and epoll are", t.process->name));
-    return Outcome::answer(-EINVAL);
-  }
   return wait_for(
-      s, t, [&remote, fds] { return any_ready(remote, fds); },
-      [&t, &remote, fds]() mutable -> s64 {
-        for (size_t i = 0; i < 3; i++) {
-          std::fill(fds.sets[i].begin(), fds.sets[i].end(), 0);
-          if (remote.write(t.call.args[1 + i], fds.sets[i].data(), fds.sets[i].size() * sizeof(u64)) != 0)
-            return -EFAULT;
-        }
-        return 0;
-      });
+      s, t, [&remote, set] { return set.any_ready(remote); }, [&t, set]() mutable { return set.write(t, true); },
+      ours ? [&t, set]() mutable { return set.write(t, false); } : std::function<s64()>());
 }
 
 Outcome do_select(Supervisor &s, Thread &t) {

@@ -222,15 +222,16 @@ Outcome do_set_tid_address(Supervisor &, Thread &t) {
   return Outcome::answer(t.tid);
 }
 
-Outcome do_prctl(Supervisor &, Thread &t) {
+// The name is the task's: the host's thread may have another one, as when another thread has set it.
+Outcome do_prctl(Supervisor &s, Thread &t) {
   if (t.call.args[0] == PR_SET_NAME) {
-    char comm[TASK_COMM_LEN] = {};
     std::string name;
     const int error = t.process->remote.get_string(&name, t.call.args[1], TASK_COMM_LEN);
     if (error != 0 && error != -ENAMETOOLONG) return Outcome::answer(error);
-    std::memcpy(comm, name.data(), std::min<size_t>(name.size(), TASK_COMM_LEN - 1));
-    std::memcpy(t.task->ts.comm, comm, sizeof comm);
+    s.kernel().rename(*t.task, name);
   }
+  if (t.call.args[0] == PR_GET_NAME)
+    return Outcome::answer(t.process->remote.write(t.call.args[1], t.task->ts.comm, TASK_COMM_LEN));
   if (t.call.args[0] == PR_SCHED_CORE) return Outcome::answer(-EINVAL);  // FIDELITY: no-core-sched.
   return Outcome::let_through();
 }

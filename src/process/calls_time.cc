@@ -10,6 +10,7 @@
 
 #include "process/calls.h"
 #include "process/supervisor.h"
+#include "process/system_files.h"
 
 namespace uscx::process {
 namespace {
@@ -209,7 +210,6 @@ Outcome do_getrusage(Supervisor &, Thread &t) {
 }
 
 Outcome do_sysinfo(Supervisor &s, Thread &t) {
-  constexpr u64 kMemoryBytes = 16ull << 30;
   struct sysinfo info {};
   info.uptime = static_cast<long>(s.now_ns() / kNsPerSec);
   info.totalram = kMemoryBytes;

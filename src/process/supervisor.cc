@@ -31,7 +31,7 @@ Supervisor::Supervisor(bridge::Host &host, SupervisorOptions options)
       options_(std::move(options)),
       system_scope_(host.system()),
       random_(host.machine().seed(), "getrandom"),
-      system_files_(std::make_unique<SystemFiles>(host)),
+      system_files_(std::make_unique<SystemFiles>(host, [this](int pid) { return command_line(pid); })),
       timer_fds_(host.machine(), [this] { check_probes(); }),
       poll_proxies_(host, [this] { check_probes(); }) {}
 
@@ -47,6 +47,11 @@ void Supervisor::note(const std::string &line) {
   if (std::find(notes_.begin(), notes_.end(), line) != notes_.end()) return;
   notes_.push_back(line);
   if (options_.say) options_.say(line);
+}
+
+std::string Supervisor::command_line(int pid) const {
+  const Process *process = find_process(pid);
+  return process ? read_host_file(fmt::format("/proc/{}/cmdline", process->remote.host_pid())) : "";
 }
 
 // --- births ---

@@ -123,6 +123,7 @@ class Supervisor {
   enum class Arrived : u8 { kCall, kDead, kBudget };
   using ObjectKey = std::pair<bpf::ObjectKind, u32>;
 
+  std::string command_line(int pid) const;  // Of a program's process, as /proc has it.
   Process *new_process(pid_t host_pid, Notifier &notifier);
   Thread *new_thread(Process &process, pid_t host_tid, sched::TaskSpec spec, int *error);
   sched::TaskSpec inherit(const Thread &creator, const std::string &comm) const;

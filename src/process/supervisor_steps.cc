@@ -142,7 +142,7 @@ void Supervisor::enter_image(Thread &t) {
   if (!fresh) return;
   process.name = process.remote.comm(t.host_tid);
   process.space = next_space_++;
-  std::snprintf(t.task->ts.comm, sizeof t.task->ts.comm, "%s", process.name.c_str());
+  kernel().rename(*t.task, process.name);
   release_vfork(process);
   // Descriptors that close on exec have gone.
   if (holds_any())

@@ -9,12 +9,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <charconv>
 #include <cstdlib>
 #include <filesystem>
 #include <optional>
 
 #include "base/units.h"
+#include "process/supervisor.h"
 #include "sched/current.h"
 #include "sched/ext/ext.h"
 #include "sched/ext/ext_sched.h"
@@ -26,7 +26,6 @@ namespace {
 constexpr const char *kCpuDir = "/sys/devices/system/cpu";
 constexpr const char *kNodeDir = "/sys/devices/system/node";
 constexpr const char *kScxDir = "/sys/kernel/sched_ext";
-constexpr u64 kUserHz = 100;  // What /proc counts time in.
 
 std::string number_line(u64 value) { return fmt::format("{}\n", value); }
 
@@ -54,27 +53,10 @@ const char *state_name(u32 state) {
   }
 }
 
-// The line of /proc/PID/stat. What the machine has no idea of is 0.
-std::string task_stat(sched::Kernel &kernel, const sched::Task &task) {
-  constexpr u64 kTickNs = kNsPerSec / kUserHz;
-  const char state = task.ts.__state == TASK_RUNNING ? 'R' : task.ts.__state == TASK_UNINTERRUPTIBLE ? 'D' : 'S';
-  u64 run_ns = 0, nr_threads = 0;
-  kernel.for_each_task([&](const sched::Task &thread) {
-    if (thread.ts.tgid != task.ts.tgid) return;
-    run_ns += thread.ts.se.sum_exec_runtime;
-    nr_threads++;
-  });
-  const int ppid = task.ts.real_parent ? task.ts.real_parent->pid : 0;
-  return fmt::format(
-      "{} ({}) {} {} {} {} 0 -1 {} 0 0 0 0 {} 0 0 0 {} {} {} 0 {} 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 17 {} {} {} 0 0 0 "
-      "0 0 0 0 0 0 0 0\n",
-      task.pid(), task.comm(), state, ppid, task.pid(), task.pid(), task.ts.flags, run_ns / kTickNs, 20 + task.nice(),
-      task.nice(), nr_threads, task.ts.start_time / kTickNs, task.cpu, task.rt_priority, task.ts.policy);
-}
-
 }  // namespace
 
-SystemFiles::SystemFiles(bridge::Host &host) : host_(host), cgroups_(host.kernel()) {
+SystemFiles::SystemFiles(bridge::Host &host, TaskFiles::CommandLine command_line)
+    : host_(host), cgroups_(host.kernel()), tasks_(host.kernel(), std::move(command_line)) {
   for (const char *prefix : {"/sys/devices/system/cpu/", "/sys/devices/system/node/"}) files_.hide(prefix);
   names_.insert("/sys/fs/cgroup/cgroup.procs");  // So that /sys/fs has its directory.
   for (const char *name : {"/sys/kernel/btf/vmlinux", "/sys/kernel/sched_ext/hotplug_seq",
@@ -247,7 +229,14 @@ void SystemFiles::add_nodes() {
     add(dir + name, nodes);
   for (u32 node = 0; node < topology.nr_nodes(); node++) {
     const std::string here = fmt::format("{}/node{}", dir, node);
+    for (u32 cpu = 0; cpu < topology.nr_cpus(); cpu++)
+      if (topology.node_of(cpu) == node) names_.insert(fmt::format("{}/cpu{}/", here, cpu));
     add(here + "/cpulist", [&topology, node] { return list_line(topology.node_mask(node)); });
+    add(here + "/meminfo", [this, node] {
+      const u64 total = kMemoryBytes / host_.machine().topology().nr_nodes() / 1024;
+      return fmt::format("Node {0} MemTotal:       {1:8} kB\nNode {0} MemFree:        {2:8} kB\n", node, total,
+                         total / 2);
+    });
     add(here + "/cpumap", [&topology, node] { return topology.node_mask(node).view().to_hex() + "\n"; });
     add(here + "/distance", [&topology, node] {
       std::string text;
@@ -256,6 +245,12 @@ void SystemFiles::add_nodes() {
       return text + "\n";
     });
   }
+}
+
+u32 SystemFiles::nr_running() const {
+  u32 running = 0;
+  for (u32 cpu = 0; cpu < host_.kernel().nr_cpus(); cpu++) running += host_.kernel().rq(cpu).nr_running;
+  return running;
 }
 
 // Ticks of user code and of idleness, as far as they are known: what a CPU has run of its tasks.
@@ -272,9 +267,10 @@ std::string SystemFiles::stat_text() {
     lines += fmt::format("cpu{} {} 0 0 {} 0 0 0 0 0 0\n", cpu, now - idle, idle);
   }
   return fmt::format(
-      "cpu  {} 0 0 {} 0 0 0 0 0 0\n{}intr 0\nctxt {}\nbtime {}\nprocesses {}\nprocs_running 1\n"
+      "cpu  {} 0 0 {} 0 0 0 0 0 0\n{}intr 0\nctxt {}\nbtime {}\nprocesses {}\nprocs_running {}\n"
       "procs_blocked 0\n",
-      busy_sum, now * kernel.nr_cpus() - busy_sum, lines, switches, 0, kernel.nr_tasks());
+      busy_sum, now * kernel.nr_cpus() - busy_sum, lines, switches, Supervisor::kBootRealtimeNs / kNsPerSec,
+      kernel.nr_tasks(), nr_running());
 }
 
 void SystemFiles::add_proc() {
@@ -284,10 +280,17 @@ void SystemFiles::add_proc() {
     const u64 hundredths = machine::now_ns() / (kNsPerSec / 100);
     return fmt::format("{}.{:02} 0.00\n", hundredths / 100, hundredths % 100);
   });
-  add("/proc/loadavg", [&kernel] {
-    u32 running = 0;
-    for (u32 cpu = 0; cpu < kernel.nr_cpus(); cpu++) running += kernel.rq(cpu).nr_running;
-    return fmt::format("0.00 0.00 0.00 {}/{} 0\n", running, kernel.nr_tasks());
+  add("/proc/loadavg",
+      [this, &kernel] { return fmt::format("0.00 0.00 0.00 {}/{} 0\n", nr_running(), kernel.nr_tasks()); });
+  add("/proc/meminfo", [] {
+    constexpr u64 kTotal = kMemoryBytes / 1024;
+    std::string text;
+    for (const auto &[name, value] :
+         {std::pair("MemTotal", kTotal), std::pair("MemFree", kTotal / 2), std::pair("MemAvailable", kTotal / 2),
+          std::pair("Buffers", u64{0}), std::pair("Cached", u64{0}), std::pair("SwapCached", u64{0}),
+          std::pair("SwapTotal", u64{0}), std::pair("SwapFree", u64{0})})
+      text += fmt::format("{:<16}{:8} kB\n", fmt::format("{}:", name), value);
+    return text;
   });
   add("/proc/version", [this] { return fmt::format("Linux version {}\n", host_.system().options().release); });
   add("/proc/sys/kernel/osrelease", [this] { return fmt::format("{}\n", host_.system().options().release); });
@@ -313,6 +316,8 @@ void SystemFiles::add(const std::string &path, Text contents, Writer write) {
 
 bool SystemFiles::is_directory(const std::string &path) {
   sync_schedulers(path);
+  if (path == "/proc") return true;
+  if (TaskFiles::covers(path)) return tasks_.is_directory(path);
   if (CgroupFiles::covers(path)) return cgroups_.is_directory(path);
   if (fs().owns(path)) return fs().kind(path) == bpf::BpfFs::Kind::kDirectory;
   const std::string below = path + "/";
@@ -320,32 +325,9 @@ bool SystemFiles::is_directory(const std::string &path) {
   return it != names_.end() && it->starts_with(below) && kind(below) == Kind::kAbsent;
 }
 
-// A task's process is found by its simulated pid, never by the host's.
-SystemFiles::Text SystemFiles::task_file(std::string_view path) const {
-  constexpr std::string_view kProc = "/proc/";
-  if (!path.starts_with(kProc)) return nullptr;
-  path.remove_prefix(kProc.size());
-  int pid = 0;
-  const auto [end, error] = std::from_chars(path.begin(), path.end(), pid);
-  if (error != std::errc()) return nullptr;
-  const sched::Task *task = host_.kernel().find_task(pid);
-  if (!task) return nullptr;
-  const std::string_view name(end, path.end());
-  if (name == "/comm") return [task] { return std::string(task->comm()) + "\n"; };
-  if (name == "/cgroup") return [this, task] { return CgroupFiles::of_task(host_.kernel(), *task); };
-  if (name == "/stat") return [this, task] { return task_stat(host_.kernel(), *task); };
-  return nullptr;
-}
-
-bool SystemFiles::is_of_a_pid(std::string_view path) {
-  constexpr std::string_view kProc = "/proc/";
-  return path.starts_with(kProc) && path.size() > kProc.size() && path[kProc.size()] >= '1' &&
-         path[kProc.size()] <= '9';
-}
-
 SystemFiles::Kind SystemFiles::kind(const std::string &path) {
   sync_schedulers(path);
-  if (is_of_a_pid(path)) return task_file(path) ? Kind::kOurs : Kind::kAbsent;
+  if (TaskFiles::covers(path)) return tasks_.is_file(path) ? Kind::kOurs : Kind::kAbsent;
   if (CgroupFiles::covers(path)) return cgroups_.is_file(path) ? Kind::kOurs : Kind::kAbsent;
   if (fs().owns(path)) return fs().kind(path) == bpf::BpfFs::Kind::kFile ? Kind::kOurs : Kind::kAbsent;
   const Kind here = files_.kind(path), there = host_.system().files().kind(path);
@@ -356,13 +338,16 @@ SystemFiles::Kind SystemFiles::kind(const std::string &path) {
 const SystemFiles::Writer *SystemFiles::writer(const std::string &path) {
   if (cgroups_.is_writable(path))
     return &(writers_[path] = [this, path](std::string_view text) { return cgroups_.write(path, text); });
+  if (tasks_.is_writable(path))
+    return &(writers_[path] = [this, path](std::string_view text) { return tasks_.write(path, text); });
+  if (TaskFiles::covers(path)) return nullptr;
   const auto it = writers_.find(path);
   return it == writers_.end() ? nullptr : &it->second;
 }
 
 int SystemFiles::open(const std::string &path) {
   sync_schedulers(path);
-  if (const Text text = task_file(path)) return bpf::VirtualFiles::open_text(text());
+  if (TaskFiles::covers(path)) return bpf::VirtualFiles::open_text(tasks_.contents(path));
   if (CgroupFiles::covers(path)) return bpf::VirtualFiles::open_text(cgroups_.contents(path));
   if (fs().owns(path)) return -EIO;
   return (files_.kind(path) == Kind::kOurs ? files_ : host_.system().files()).open(path);
@@ -383,7 +368,20 @@ std::string SystemFiles::normalize(std::string_view path) const {
   std::string result;
   for (std::string_view part : parts) result.append("/").append(part);
   if (!root_.empty() && result.starts_with(root_)) result.erase(0, root_.size());
-  return result.empty() ? "/" : result;
+  return result.empty() ? "/" : follow_node_link(std::move(result));
+}
+
+// A node's directory has a link to each of its CPUs.
+std::string SystemFiles::follow_node_link(std::string path) const {
+  const machine::Topology &topology = host_.machine().topology();
+  u32 node = 0, cpu = 0;
+  int length = 0;
+  if (!path.starts_with(kNodeDir) ||
+      std::sscanf(path.c_str(), "/sys/devices/system/node/node%u/cpu%u%n", &node, &cpu, &length) != 2)
+    return path;
+  const std::string rest = path.substr(static_cast<size_t>(length));
+  const bool there = cpu < topology.nr_cpus() && topology.node_of(cpu) == node && (rest.empty() || rest[0] == '/');
+  return there ? fmt::format("{}/cpu{}{}", kCpuDir, cpu, rest) : path;
 }
 
 std::set<std::string> SystemFiles::list(const std::string &path) const {
@@ -391,7 +389,13 @@ std::set<std::string> SystemFiles::list(const std::string &path) const {
     const std::vector<std::string> names = cgroups_.list(path);
     return {names.begin(), names.end()};
   }
+  if (TaskFiles::covers(path)) {
+    const std::vector<std::string> names = tasks_.list(path);
+    return {names.begin(), names.end()};
+  }
   std::set<std::string> names;
+  if (path == "/proc")
+    for (std::string &name : tasks_.list_processes()) names.insert(std::move(name));
   if (fs().owns(path))
     for (const std::string &one : fs().paths_in(path))
       names.insert(one.substr(path.size() + 1) + (fs().kind(one) == bpf::BpfFs::Kind::kDirectory ? "/" : ""));

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // The files by which programs learn about the simulated machine: sysfs on CPUs, nodes, caches and sched_ext, the parts
-// of procfs that describe CPUs and load, control groups (cgroup_files.h). They are added to the BpfSystem's files. A
-// directory that a program opens is made as a real one in a temporary place, with an empty file for each of ours.
+// of procfs that describe CPUs, load and memory, tasks (task_files.h), control groups (cgroup_files.h). They are added
+// to the BpfSystem's files. A directory that a program opens is made as a real one in a temporary place, with an empty
+// file for each of ours.
 //
 // Threading: the simulation's thread.
 #ifndef USCX_PROCESS_SYSTEM_FILES_H_
@@ -18,12 +19,15 @@
 
 #include "bridge/host.h"
 #include "process/cgroup_files.h"
+#include "process/task_files.h"
 
 namespace uscx::process {
 
+inline constexpr u64 kMemoryBytes = 16ull << 30;  // Of the machine; half of it is free.
+
 class SystemFiles {
  public:
-  explicit SystemFiles(bridge::Host &host);
+  SystemFiles(bridge::Host &host, TaskFiles::CommandLine command_line);
   ~SystemFiles();
 
   using Kind = bpf::VirtualFiles::Kind;
@@ -64,9 +68,8 @@ class SystemFiles {
   void add_debug();  // system_files_debug.cc
   std::string debug_text();
   void add_dl_server(const std::string &dir, u32 cpu, bool ext);
-  static bool is_of_a_pid(std::string_view path);
-  // The contents of a file of a task's, /proc/PID/NAME; null if it is none.
-  Text task_file(std::string_view path) const;
+  u32 nr_running() const;
+  std::string follow_node_link(std::string path) const;
   std::string events_text(const std::string &where);
 
   // What is directly in a directory of ours; names of directories end in a slash.
@@ -76,6 +79,7 @@ class SystemFiles {
 
   bridge::Host &host_;
   CgroupFiles cgroups_;
+  TaskFiles tasks_;
   void add(const std::string &path, Text contents, Writer write = nullptr);
 
   // Brings the files of the schedulers that are loaded up to date, before a path of theirs is looked at.

@@ -271,16 +271,13 @@ Cgroup *CgroupTree::make_path(std::string_view path, int *error) {
   return *error ? nullptr : at;
 }
 
-// Tells tracing programs, which see the path as memory of the kernel.
+// Tells tracing programs.
 void CgroupTree::fire(TracePoint point, const Cgroup &cgroup, Task *task) {
   if (!kernel_.trace_hooks()) return;
-  const std::string text = path(cgroup);
-  char *shown = static_cast<char *>(kernel_.objects().alloc(ObjectType::kOther, text.size() + 1));
-  std::memcpy(shown, text.c_str(), text.size() + 1);
+  const KernelText text(kernel_.objects(), path(cgroup));
   constexpr u64 kWholeProcess = 1;
-  trace_point(kernel_, point, reinterpret_cast<u64>(cgroup.abi), reinterpret_cast<u64>(shown),
-              task ? task_arg(*task) : 0, task ? kWholeProcess : 0);
-  kernel_.objects().free(ObjectType::kOther, shown, text.size() + 1);
+  trace_point(kernel_, point, reinterpret_cast<u64>(cgroup.abi), text.arg(), task ? task_arg(*task) : 0,
+              task ? kWholeProcess : 0);
 }
 
 }  // namespace uscx::sched

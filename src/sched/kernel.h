@@ -96,6 +96,7 @@ class Kernel final : public machine::MachineClient {
   // --- wakeups and changes; they take the locks themselves ---
   bool wake(Task &p, u64 wake_flags = 0);  // try_to_wake_up; true if it was asleep.
   void set_user_nice(Task &p, int nice);
+  void rename(Task &p, std::string_view comm);                        // By itself, or by a thread of its process.
   int set_scheduler(Task &p, int policy, u32 rt_priority, int nice);  // sched_setscheduler(2): 0 or -errno.
   int set_cpus_allowed(Task &p, const machine::CpuMask &cpus);        // sched_setaffinity(2): 0 or -EINVAL.
   void migrate_disable(Task &p);

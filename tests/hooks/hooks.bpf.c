@@ -11,7 +11,7 @@ struct count {
 };
 struct count on_switch, on_waking, on_wakeup, on_wakeup_new, on_migrate, on_exit, on_new, on_tick, on_tick_exit, on_reg,
     on_reg_exit, on_unreg, on_raw_switch, on_futex, on_rename, on_mkdir, on_rmdir, on_attach, on_record, on_move_record,
-    on_probe, on_probe_exit, on_kick_probe, on_futex_record;
+    on_probe, on_probe_exit, on_kick_probe, on_futex_record, on_rename_record;
 u32 groups_seen;
 u64 last_next_pid, tick_cpus, tick_kicks, nested;
 u32 llc_of[64], preempt_count, rq_cpu[64];
@@ -176,7 +176,17 @@ int BPF_PROG(see_futex, u32 *uaddr, unsigned int flags, int nr_wake, u32 bitset,
 
 SEC("tp_btf/task_rename")
 int BPF_PROG(see_rename, struct task_struct *task, const char *comm) {
-  COUNT(on_rename, false);
+  char name[16] = {}, old[16] = {};
+  bpf_probe_read_kernel_str(name, sizeof(name), comm);
+  bpf_probe_read_kernel_str(old, sizeof(old), task->comm);
+  COUNT(on_rename, !bpf_strncmp(name, sizeof(name), "a new name, qui") && !bpf_strncmp(old, sizeof(old), "hog"));
+  return 0;
+}
+
+SEC("tracepoint/task/task_rename")
+int see_rename_record(struct trace_event_raw_task_rename *ctx) {
+  COUNT(on_rename_record, ctx->pid > 0 && !bpf_strncmp(ctx->oldcomm, sizeof(ctx->oldcomm), "hog") &&
+                              !bpf_strncmp(ctx->newcomm, sizeof(ctx->newcomm), "a new name, qui"));
   return 0;
 }
 

@@ -142,9 +142,7 @@ TEST_F(HooksTest, WhatIsNotThereLoadsAttachesAndSaysThatItNeverFires) {
   start(true);
   run();
   EXPECT_EQ(calls("on_futex"), 0u);
-  EXPECT_EQ(calls("on_rename"), 0u);
   EXPECT_NE(log_.find("see_futex is attached and never fires: tasks make no system calls"), std::string::npos) << log_;
-  EXPECT_NE(log_.find("see_rename is attached and never fires"), std::string::npos) << log_;
   EXPECT_EQ(log_.find("see_switch"), std::string::npos);
 }
 
@@ -169,6 +167,23 @@ TEST_F(HooksTest, ControlGroups) {
     EXPECT_EQ(object_->variable(std::string(name) + ".wrong"), 0) << name;
   // Its own, its task group's and init's: programs have given back theirs.
   EXPECT_EQ(host_->kernel().cgroups().find("/a/b")->refs, 3u);
+}
+
+TEST_F(HooksTest, NamesThatTasksGet) {
+  start(true);
+  run();
+  EXPECT_EQ(calls("on_rename"), 0u);
+  host_->machine().run_on(0, [&] {
+    sched::Kernel &kernel = host_->kernel();
+    sched::Task &p = hog(host_->machine().topology().all());
+    kernel.rename(p, "a new name, quite long");
+    EXPECT_EQ(p.comm(), "a new name, qui");
+  });
+  EXPECT_EQ(calls("on_rename"), 1u);
+  EXPECT_EQ(calls("on_rename_record"), 1u);
+  for (const char *name : {"on_rename", "on_rename_record"})
+    EXPECT_EQ(object_->variable(std::string(name) + ".wrong"), 0) << name;
+  EXPECT_EQ(log_.find("see_rename"), std::string::npos) << log_;
 }
 
 TEST_F(HooksTest, RecordsAndRegistersSayWhatTheArgumentsSay) {

@@ -123,6 +123,21 @@ class Files(Case):
             "setaffinity 0", "on CPU 5", "CPUs 1", "SCHED_EXT 0, policy 7", "nice 5"])
 
 
+class Tasks(Case):
+    def test_proc_and_directories(self):
+        lines, _ = self.run_twice("tasks", "an argument", options=["--topology", "2n:1l:2c:1t"])
+        path = os.path.join(PROGRAMS, "tasks")
+        self.assertEqual(lines, [
+            "Name:\ttasks", "Kthread:\t0", "Threads:\t1", "Cpus_allowed_list:\t0-3", "Mems_allowed_list:\t0-1",
+            f"{path}|an argument|", "stat 1 1 1", "listed 1, self's threads 1", "kthreadd", "Kthread:\t1",
+            "/proc/99999/stat: No such file or directory", "relative 6 tasks", "MemTotal:       16777216 kB",
+            "SwapFree:              0 kB", "btime 1767225600",
+            "first of two", "threads 2, set 0", "second", "first of two", "the other is second",
+            "mkdir 0, chdir 0, in /sys/fs/cgroup/here", "mkdir 0, here 1, above 1", "100", "moved 1", "0::/here",
+            "chdir 0, in /sys/fs/cgroup/here/below", "file Not a directory, nothing No such file or directory",
+            "back 0, in /tmp", "1", "node 1 has CPU 2 1, CPU 0 0, -1"])
+
+
 class Tuning(Case):
     def test_writes(self):
         lines, _ = self.run_twice("tuning", cpus="4", options=["--nohz-full", "2-3"])
@@ -197,8 +212,10 @@ class Events(Case):
         lines, _ = self.run_twice("events", os.path.join(PROGRAMS, "..", "events.bpf.o"))
         self.assertEqual(lines, ["epoll: 5 records, 5 wakeups, 500 ms", "poll of epoll: 5 records, 5 wakeups, 500 ms",
                                  "poll: 5 records, 5 wakeups, 500 ms",
+                                 "select: 5 records, 5 wakeups, 500 ms",
                                  "same process 1, own pid 1, leader 1, parent 1, threads 2, events-2",
-                                 "perf buffer: 5 records, 5 wakeups, 500 ms", "arena mapped 1"])
+                                 "perf buffer: 5 records, 5 wakeups, 500 ms", "arena mapped 1",
+                                 "counter 16 advanced, short -28, map -22"])
 
 
 class Examples(Case):

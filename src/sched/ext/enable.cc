@@ -281,6 +281,7 @@ void Ext::Impl::switch_tasks(ExtSched &s) {
   const bool partial = s.flag(SCX_OPS_SWITCH_PARTIAL);
   switched_all = !partial;
   if (!partial) attach_dl_servers(false, true);
+  // FIDELITY: no-uevents.
   kernel.log(fmt::format("sched_ext: BPF scheduler \"{}\" enabled{}", s.name, partial ? " (partial)" : ""));
   enable_seq++;
   return true;

@@ -2,11 +2,15 @@
 // Waits for the records of events.bpf.o in every way there is.
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <errno.h>
+#include <linux/perf_event.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/select.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -83,6 +87,35 @@ static int wait_map(void *ring) {
   return ready;
 }
 
+static int wait_select(void *ring) {
+  fd_set set, room;
+  FD_ZERO(&set);
+  FD_ZERO(&room);
+  FD_SET(map_fd, &set);
+  FD_SET(map_fd, &room);
+  struct timeval limit = {2, 0};
+  const int ready = select(map_fd + 1, &set, &room, NULL, &limit);
+  if (ready != FD_ISSET(map_fd, &set) || FD_ISSET(map_fd, &room)) printf("select %d\n", ready);
+  ring_buffer__consume(ring);
+  return ready;
+}
+
+// Counters are read as their format says, maps not at all.
+static void read_counter(void) {
+  struct perf_event_attr attr = {.type = PERF_TYPE_SOFTWARE, .size = sizeof attr, .config = PERF_COUNT_SW_CPU_CLOCK};
+  attr.read_format = PERF_FORMAT_TOTAL_TIME_ENABLED;
+  const int fd = (int)syscall(SYS_perf_event_open, &attr, -1, 1, -1, 0);
+  unsigned long long first[2] = {0}, second[2] = {0};
+  if (fd < 0 || read(fd, first, sizeof first) != sizeof first) printf("no counter %d\n", fd);
+  usleep(1000);
+  const ssize_t bytes = read(fd, second, sizeof second);
+  const int advanced = second[0] > first[0] + 1000000 - 1 && second[0] == second[1];
+  const int too_short = read(fd, first, 8) < 0 ? -errno : 0;
+  printf("counter %zd%s, short %d, map %d\n", bytes, advanced ? " advanced" : "", too_short,
+         read(map_fd, first, 8) < 0 ? -errno : 0);
+  close(fd);
+}
+
 int main(int argc, char **argv) {
   if (argc != 2) return 2;
   setvbuf(stdout, NULL, _IOLBF, 0);
@@ -96,6 +129,7 @@ int main(int argc, char **argv) {
   count("epoll", wait_ring, ring);
   count("poll of epoll", wait_poll, ring);
   count("poll", wait_map, ring);
+  count("select", wait_select, ring);
   printf("same process %d, own pid %d, leader %d, parent %d, threads %u, %s\n", last.tgid == (unsigned)getpid(),
          last.pid != last.tgid, last.leader == last.tgid, last.parent == (unsigned)getppid(), last.threads, last.comm);
   const int perf_map = bpf_object__find_map_fd_by_name(object, "perf");
@@ -104,6 +138,7 @@ int main(int argc, char **argv) {
   count("perf buffer", wait_perf, perf);
   size_t size;
   printf("arena mapped %d\n", bpf_map__initial_value(bpf_object__find_map_by_name(object, "arena"), &size) != NULL);
+  read_counter();
   perf_buffer__free(perf);
   ring_buffer__free(ring);
   bpf_link__destroy(link);
