@@ -21,7 +21,7 @@ void run_toy(machine::ExploreRun &run) {
   auto add = [&] {
     for (int i = 0; i < 5; i++) {
       machine::SpinGuard guard(lock);
-      count = count + 1;
+      count.write() = count.read() + 1;
     }
   };
   machine::on_cpus(run, {add, add, add, add});

@@ -11,12 +11,14 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <vector>
 
 namespace uscx::machine {
 namespace {
 
-// Of the heap, ready for schedules to use.
+// What schedules find ready, so that they need no new mappings.
 constexpr size_t kHeapReserveBytes = 8 << 20;
+constexpr u32 kReservedFibers = 32;
 
 u32 nr_host_cpus() {
   cpu_set_t set;
@@ -43,8 +45,11 @@ void note_end(RunRecord &record, int status) {
 
 void end_with_parent() { prctl(PR_SET_PDEATHSIG, SIGKILL); }
 
-// Schedules find room in the heap, and leave its size as it was.
-void settle_heap() {
+void make_room() {
+  // Their stacks stay in the pool.
+  std::vector<std::unique_ptr<Fiber>> fibers;
+  for (u32 i = 0; i < kReservedFibers; i++) fibers.push_back(std::make_unique<Fiber>([](Fiber &) {}));
+  // The heap's size stays as it is.
   mallopt(M_MMAP_MAX, 0);
   mallopt(M_TRIM_THRESHOLD, -1);
   // Volatile: the compiler knows that nobody looks.
@@ -87,7 +92,7 @@ void ScheduleServer::serve(const ScenarioFn &scenario) {
 
 void ScheduleServer::begin(bool alone) {
   alone_ = alone;
-  settle_heap();
+  make_room();
   fiber_ = std::make_unique<Fiber>([this](Fiber &) {
     body_(*this);
     board_.answer.given = true;
