@@ -14,6 +14,7 @@
 
 #include "bench/timing.h"
 #include "bpf/exec.h"
+#include "bpf/jit.h"
 #include "bpf/program.h"
 #include "bpf/region.h"
 
@@ -24,6 +25,7 @@ using Code = std::vector<bpf_insn>;
 constexpr u32 kRuns = 200000;
 constexpr u32 kInterpreterRuns = 2000;
 constexpr int kRepeats = 7;
+constexpr int kTranslations = 200;
 
 bpf_insn insn(u8 code, u8 dst, u8 src, s16 off, s32 imm) {
   return bpf_insn{.code = code, .dst_reg = dst, .src_reg = src, .off = off, .imm = imm};
@@ -104,6 +106,18 @@ double time_ours(const bpf::Program &program, bpf::ExecMode mode) {
   });
   asm volatile("" ::"r"(sum));
   return took / runs * 1e9;
+}
+
+// Nanoseconds an instruction, of translating alone.
+double time_translation(const Code &code) {
+  const std::unique_ptr<bpf::Program> program = prepare(code);
+  Least least;
+  for (int i = 0; i < kTranslations; i++) {
+    Result<std::unique_ptr<bpf::JitCode>> jit = Status::error("not translated");
+    least.add(seconds([&] { jit = bpf::JitCode::translate(*program); }));
+    CHECK(jit.ok(), "{}", jit.message());
+  }
+  return least.value() / static_cast<double>(code.size()) * 1e9;
 }
 
 // The host's kernel.
@@ -190,6 +204,9 @@ void run() {
   }
   if (nr_ratios > 0)
     std::printf("%-18s %10s %10s %8.2f\n", "geometric mean", "", "", std::pow(product, 1.0 / nr_ratios));
+  std::printf("Translation, nanoseconds an instruction:");
+  for (const auto &program : kPrograms) std::printf(" %.1f (%s)", time_translation(program.code), program.name);
+  std::printf("\n");
 }
 
 }  // namespace

@@ -21,7 +21,6 @@ namespace uscx::bpf {
 namespace {
 
 constexpr size_t kStackBytes = kMaxCallDepth * kFrameBytes;
-constexpr ExecEnv kNoEnv;
 ExecMode g_default_mode = ExecMode::kJit;
 
 // BPF stacks of one host thread (in explore mode, of one CPU), reused last in, first out: the same nesting gives the
@@ -111,14 +110,7 @@ const char *abort_reason_name(AbortReason reason) {
 ExecMode default_exec_mode() { return g_default_mode; }
 void set_default_exec_mode(ExecMode mode) { g_default_mode = mode; }
 
-Invocation::Invocation(const ExecEnv *env, s64 budget) : initial_budget_(budget) {
-  state_.env = env ? env : &kNoEnv;
-  state_.budget = budget;
-  state_.owner = this;
-}
-
-bool Invocation::release_holdings() {
-  if (!holdings_.any()) return false;
+bool Invocation::let_go() {
   bool left = holdings_.lock != nullptr || holdings_.rcu_depth != 0 || holdings_.preempt_depth != 0;
   if (holdings_.lock != nullptr) value_unlock(holdings_.lock);
   if (const Holdings::Rare *rare = holdings_.rare.get()) {
@@ -131,8 +123,6 @@ bool Invocation::release_holdings() {
   holdings_ = {};
   return left;
 }
-
-Invocation::~Invocation() { CHECK(nesting_ == 0, "an invocation ends while it runs"); }
 
 void Invocation::raise(AbortReason reason, u32 insn, u64 address, std::string detail) {
   if (state_.aborted) return;

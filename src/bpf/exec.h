@@ -28,6 +28,7 @@
 #include <string>
 #include <vector>
 
+#include "base/check.h"
 #include "base/types.h"
 #include "bpf/program.h"
 
@@ -129,8 +130,13 @@ class Invocation {
   // Enough for any loop of a real scheduler, and some tenths of a second of host time for an endless one.
   static constexpr s64 kDefaultBudget = 1ll << 26;
 
-  explicit Invocation(const ExecEnv *env = nullptr, s64 budget = kDefaultBudget);
-  ~Invocation();
+  explicit Invocation(const ExecEnv *env = nullptr, s64 budget = kDefaultBudget) : initial_budget_(budget) {
+    static constexpr ExecEnv kNoEnv;
+    state_.env = env ? env : &kNoEnv;
+    state_.budget = budget;
+    state_.owner = this;
+  }
+  ~Invocation() { CHECK(nesting_ == 0, "an invocation ends while it runs"); }
   Invocation(const Invocation &) = delete;
   Invocation &operator=(const Invocation &) = delete;
 
@@ -155,7 +161,7 @@ class Invocation {
 
   Holdings &holdings() { return holdings_; }
   // Lets go of what is still held; whoever ran the invocation calls it afterwards. True if something was left.
-  bool release_holdings();
+  bool release_holdings() { return holdings_.any() && let_go(); }
 
   const Abort &abort() const { return abort_; }
   bool aborted() const { return state_.aborted != 0; }
@@ -186,6 +192,7 @@ class Invocation {
  private:
   friend struct ExecAccess;
 
+  bool let_go();
   void raise(AbortReason reason, u32 insn, u64 address, std::string detail);
   void report_arena_skips();
   RunResult catch_exception(const Program &program, ExecMode mode);

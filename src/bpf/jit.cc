@@ -128,9 +128,6 @@ class CodeArena {
   JitStubs stubs_;
 };
 
-// Arguments in the order of the C ABI; the stub moves them to where translated code has them.
-using EnterFn = u64 (*)(ExecState *state, const u64 *args, u64 code, u64 frame_pointer);
-
 }  // namespace
 
 bool reachable_from_code(u64 address) {
@@ -158,11 +155,6 @@ Result<std::unique_ptr<JitCode>> JitCode::translate(const Program &program) {
 
 JitCode::~JitCode() {
   if (base_ != 0) CodeArena::get().release(base_, reserved_);
-}
-
-u64 JitCode::run(u32 subprog, const u64 args[5], u64 frame_pointer, ExecState *state) const {
-  const auto enter = reinterpret_cast<EnterFn>(CodeArena::get().stubs().enter);
-  return enter(state, args, base_ + entries_[subprog], frame_pointer);
 }
 
 void JitCode::unwind(u64 entry_rsp) {

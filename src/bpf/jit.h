@@ -52,7 +52,7 @@ struct Translation {
 
 // Addresses of code that all programs share.
 struct JitStubs {
-  u64 enter = 0;        // see EnterFn
+  u64 enter = 0;        // JitCode::EnterFn
   u64 unwind = 0;       // void(u64 entry_rsp), does not return: leaves run_jit() with 0
   u64 slow_store = 0;   // reached from failing store checks
   u64 deopt = 0;        // goes on in the interpreter until the function returns
@@ -71,7 +71,9 @@ class JitCode {
   JitCode &operator=(const JitCode &) = delete;
 
   // Runs a subprogram; `state` is set up by the caller. Returns r0, or 0 after an abort (state->aborted).
-  u64 run(u32 subprog, const u64 args[5], u64 frame_pointer, ExecState *state) const;
+  u64 run(u32 subprog, const u64 args[5], u64 frame_pointer, ExecState *state) const {
+    return enter_(state, args, base_ + entries_[subprog], frame_pointer);
+  }
   size_t code_bytes() const { return bytes_; }
   std::span<const u8> code() const { return {reinterpret_cast<const u8 *>(base_), bytes_}; }
 
@@ -84,6 +86,9 @@ class JitCode {
  private:
   JitCode() = default;
 
+  // The stub's arguments are in the order of the C ABI; it moves them to where translated code has them.
+  using EnterFn = u64 (*)(ExecState *state, const u64 *args, u64 code, u64 frame_pointer);
+  const EnterFn enter_ = reinterpret_cast<EnterFn>(stubs().enter);
   const Program *program_ = nullptr;
   u64 base_ = 0;
   size_t bytes_ = 0;

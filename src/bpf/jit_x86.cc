@@ -53,7 +53,7 @@ class Translator {
     for (const Fixup &call : subprog_calls_) e_.patch(call.at, out_->entries[call.target]);
     std::sort(out_->faults.begin(), out_->faults.end(), [](const auto &a, const auto &b) { return a.pc < b.pc; });
     for (const auto &external : e_.externals()) out_->externals.push_back({external.at, external.target});
-    out_->code = e_.code();
+    out_->code = e_.take_code();
     return {};
   }
 
@@ -780,7 +780,7 @@ void build_stubs(Translation *out, JitStubs *offsets) {
   offsets->abort_budget = build_abort(e, AbortReason::kBudget, leave);
   offsets->abort_depth = build_abort(e, AbortReason::kCallDepth, leave);
   offsets->abort_trap = build_abort(e, AbortReason::kTrap, leave);
-  out->code = e.code();
+  out->code = e.take_code();
 }
 
 }  // namespace uscx::bpf

@@ -42,9 +42,15 @@ inline Cc inverse(Cc cc) { return Cc(cc ^ 1); }
 
 class Emitter {
  public:
-  void reserve(size_t bytes) { code_.reserve(bytes); }
-  u32 pos() const { return u32(code_.size()); }
-  const std::vector<u8> &code() const { return code_; }
+  void reserve(size_t bytes) {
+    if (bytes > code_.size()) code_.resize(bytes);
+  }
+  u32 pos() const { return pos_; }
+  // What has been emitted; nothing can be added afterwards.
+  std::vector<u8> take_code() {
+    code_.resize(pos_);
+    return std::move(code_);
+  }
 
   void mov(bool w, Reg dst, Reg src) { rr(w, 0x89, src, dst); }
   void mov_imm32(Reg dst, u32 imm) { opt_rex(false, 0, dst, false), byte(0xb8 | (dst & 7)), word32(imm); }
@@ -215,12 +221,19 @@ class Emitter {
   const std::vector<External> &externals() const { return externals_; }
 
  private:
-  void byte(u8 b) { code_.push_back(b); }
-  void word32(u32 v) {
-    const size_t at = code_.size();
-    code_.resize(at + 4);
-    std::memcpy(&code_[at], &v, 4);
+  // The buffer is longer than what is in it, so that a byte costs a comparison and a store.
+  void byte(u8 b) {
+    if (pos_ == code_.size()) [[unlikely]]
+      grow();
+    code_[pos_++] = b;
   }
+  void word32(u32 v) {
+    if (pos_ + 4 > code_.size()) [[unlikely]]
+      grow();
+    std::memcpy(&code_[pos_], &v, 4);
+    pos_ += 4;
+  }
+  [[gnu::noinline]] void grow() { code_.resize(code_.size() * 2 + 64); }
   void opt_rex(bool w, u8 reg, u8 rm, bool force) {
     const u8 rex = u8(0x40 | (w ? 8 : 0) | (reg & 8 ? 4 : 0) | (rm & 8 ? 1 : 0));
     if (rex != 0x40 || force) byte(rex);
@@ -241,6 +254,7 @@ class Emitter {
   }
 
   std::vector<u8> code_;
+  u32 pos_ = 0;
   std::vector<External> externals_;
 };
 

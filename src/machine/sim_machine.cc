@@ -51,14 +51,17 @@ void SimMachine::raise_irq_work(u32 cpu) {
 void SimMachine::start_run(u64 run_ns) {
   CHECK(exec_context.on_cpu && exec_context.machine == this);
   Cpu &c = cpus_[exec_context.cpu];
-  queue_.cancel(c.run);
   c.run_requested = true;
   c.run_ns = run_ns;
 }
 
 void SimMachine::cancel_run(u32 cpu) {
-  queue_.cancel(cpus_[cpu].run);
-  cpus_[cpu].run_requested = false;
+  Cpu &c = cpus_[cpu];
+  c.run_requested = false;
+  if (exec_context.on_cpu && cpu == exec_context.cpu)
+    c.run_cancelled = true;
+  else
+    queue_.cancel(c.run);
 }
 
 void SimMachine::take_offline(u32 cpu, u32 heir) {
@@ -108,10 +111,11 @@ void SimMachine::segment(SimEvent &event, u64 time_ns) {
   } while (cpu.self_irq_work || cpu.self_resched);
   CHECK(exec_context.on_cpu && exec_context.cpu == cpu_id && exec_context.now_ns > time_ns);
   cpu.busy_until_ns = exec_context.now_ns;
-  if (cpu.run_requested) {
-    cpu.run_requested = false;
+  if (cpu.run_requested)
     queue_.schedule(cpu.run, cpu.busy_until_ns + cpu.run_ns);
-  }
+  else if (cpu.run_cancelled)
+    queue_.cancel(cpu.run);
+  cpu.run_requested = cpu.run_cancelled = false;
   nr_events_++;
   enter_host_context();
 }

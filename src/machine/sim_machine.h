@@ -53,6 +53,7 @@ class SimMachine final : public Machine {
  private:
   struct Cpu : CpuEvents {
     u64 busy_until_ns = 0;
+    bool run_cancelled = false;  // In the present segment, at whose end `run` leaves the queue or is moved in it.
     bool idle = false;
     bool offline = false;
   };

@@ -192,8 +192,8 @@ void Ext::Impl::dispatch_to_local(ExtSched &s, Rq &rq, Dsq &dst_dsq, Task &p, u6
 }
 
 // Takes the first task of dsq that may run on rq to rq's local DSQ. Tasks that may not are skipped and stay.
-bool Ext::Impl::consume(ExtSched &s, Rq &rq, Dsq &dsq, u64 enq_flags) {
-  while (dsq.nr.load()) {
+bool Ext::Impl::consume_some(ExtSched &s, Rq &rq, Dsq &dsq, u64 enq_flags) {
+  do {
     lock_dsq(dsq);
     Task *p = nullptr;
     if (!s.aborting || dsq.id == SCX_DSQ_BYPASS)
@@ -223,7 +223,7 @@ bool Ext::Impl::consume(ExtSched &s, Rq &rq, Dsq &dsq, u64 enq_flags) {
     }
     unlock(src);
     lock(rq);
-  }
+  } while (dsq.nr.load());
   return false;
 }
 

@@ -33,7 +33,7 @@ struct ExtRq {
   bool reenq_local_pending = false;
   bool in_reenq_local = false;
   machine::Plain<std::vector<UserReenq>> reenq_users{"the DSQs to re-enqueue"};
-  machine::Racy<bool> deferred_pending;  // run_deferred is owed by a balance callback or irq_work.
+  machine::Racy<bool> deferred_pending;  // run_deferred is owed: by a wakeup, a balance callback or an irq_work.
   bool kick_irq_pending = false;
   bool kick_sync_pending = false;           // The next pick is to queue the balance callback that waits.
   std::atomic<bool> sync_spinning = false;  // In that callback's wait: schedule() has not ended on this CPU.

@@ -177,7 +177,10 @@ struct Ext::Impl {
   void flush_dispatch_buffer(ExtSched &s, Rq &rq);
   void finish_dispatch(ExtSched &s, Rq &rq, const DispatchEntry &entry);
   void dispatch_to_local(ExtSched &s, Rq &rq, Dsq &dst, Task &p, u64 enq_flags);
-  bool consume(ExtSched &s, Rq &rq, Dsq &dsq, u64 enq_flags = 0);
+  bool consume(ExtSched &s, Rq &rq, Dsq &dsq, u64 enq_flags = 0) {
+    return dsq.nr.load() && consume_some(s, rq, dsq, enq_flags);  // Most queues that are looked at are empty.
+  }
+  bool consume_some(ExtSched &s, Rq &rq, Dsq &dsq, u64 enq_flags);
   bool can_run_on(ExtSched &s, Task &p, Rq &rq, bool enforce);
   void move_local(ExtSched &s, Rq &rq, Dsq &src, Task &p, u64 enq_flags);
   void move_remote(Rq &src, Rq &dst, Task &p, u64 enq_flags);
