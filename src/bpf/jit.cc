@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Memory, entry and faults of translated code (see jit.h).
 #include "bpf/jit.h"
+#include "base/host.h"
 
 #include <sys/mman.h>
 #include <ucontext.h>
@@ -70,10 +71,10 @@ class CodeArena {
  private:
   CodeArena() {
     const int fd = ::memfd_create("uscx-code", MFD_CLOEXEC);
-    CHECK(fd >= 0 && ::ftruncate(fd, kArenaBytes) == 0, "no memory for translated code (errno {})", errno);
+    NEED(fd >= 0 && ::ftruncate(fd, kArenaBytes) == 0, "no memory for translated code (errno {})", errno);
     exec_ = map_near_text(fd);
     void *writable = ::mmap(nullptr, kArenaBytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    CHECK(writable != MAP_FAILED, "mmap: errno {}", errno);
+    NEED(writable != MAP_FAILED, "no addresses for translated code (errno {})", errno);
     write_ = static_cast<char *>(writable);
     ::close(fd);
     Translation code;

@@ -2,14 +2,10 @@
 // `uscx explore`, `uscx replay`, `uscx minimize`: interleavings of the core on small scenarios, and of schedulers in
 // BPF with it (docs/EXPLORE.md). A schedule that fails is a JSON file with what was run and the choices that differ
 // from the default.
-#include <nlohmann/json.hpp>
-
-#include <fstream>
-
 #include "cli/command.h"
 #include "cli/explore_scheduler.h"
 #include "cli/program_scheduler.h"
-#include "cli/run_arguments.h"
+#include "cli/saved_schedule.h"
 #include "cli/scheduler.h"
 #include "scenario/scenario.h"
 #include "schedulers/user_half.h"
@@ -22,21 +18,8 @@ using machine::ExploreResult;
 using machine::Failure;
 using machine::ScenarioFn;
 using machine::ScheduleResult;
-using nlohmann::json;
 using scenario::Scenario;
 using sched::Mutation;
-
-constexpr int kFormatVersion = 2;
-
-// A scheduler that is explored, as text.
-struct SchedulerSubject {
-  std::vector<std::string> command;  // The scheduler and its arguments; empty: a scenario is explored.
-  RunArguments run{.cpus = "4", .duration = "20ms"};
-  std::string patience = "2s";
-  bool with_load = false;
-  // Of a saved schedule, to be the same again.
-  u64 input_hash = 0, start_hash = 0;
-};
 
 struct ExploreArgs {
   std::string subject, strategy = "random", mutation = "none", save, races = "report";
@@ -45,145 +28,11 @@ struct ExploreArgs {
   SchedulerSubject scheduler;
 };
 
-struct Saved {
-  const Scenario *scenario = nullptr;  // Null: `scheduler` says what.
-  SchedulerSubject scheduler;
-  Mutation mutation = Mutation::none;
-  Failure failure = Failure::kNone;
-  machine::ExploreLimits limits;
-  machine::Schedule schedule;
-};
-
 // A CHECK is our own bug, unless a bug was put in on purpose; the rest is the scheduler's, or of the order of locks.
 int status_of(Failure failure) {
   if (failure == Failure::kNone) return kExitOk;
   const bool of_scheduler = failure == Failure::kScheduler || failure == Failure::kProgramRace;
   return of_scheduler ? static_cast<int>(kExitSchedulerError) : kExitOurBug;
-}
-
-// --- files ---
-
-json to_json(const SchedulerSubject &subject) {
-  return {{"command", subject.command},
-          {"set", subject.run.sets},
-          {"ops", subject.run.ops},
-          {"recipe", subject.run.recipe},
-          {"workload", subject.run.workloads},
-          {"cpus", subject.run.cpus},
-          {"topology", subject.run.topology},
-          {"hz", subject.run.hz},
-          {"seed", subject.run.seed},
-          {"duration", subject.run.duration},
-          {"patience", subject.patience},
-          {"interp", subject.run.interpreter},
-          {"with_load", subject.with_load},
-          {"input_hash", subject.input_hash},
-          {"start_hash", subject.start_hash}};
-}
-
-Status from_json(const json &tree, SchedulerSubject *subject) {
-  struct Text {
-    const char *key;
-    std::string *value;
-  };
-  struct Texts {
-    const char *key;
-    std::vector<std::string> *value;
-  };
-  RunArguments &run = subject->run;
-  auto is_text = [](const json &value) { return value.is_string(); };
-  for (const Texts &texts :
-       {Texts{"command", &subject->command}, {"set", &run.sets}, {"ops", &run.ops}, {"workload", &run.workloads}}) {
-    const json list = tree.value(texts.key, json());
-    if (!list.is_array() || !std::all_of(list.begin(), list.end(), is_text))
-      return Status::error("scheduler: no list of texts '{}'", texts.key);
-    *texts.value = list.get<std::vector<std::string>>();
-  }
-  if (subject->command.empty()) return Status::error("scheduler: no command");
-  for (const Text &text : {Text{"cpus", &run.cpus},
-                           {"topology", &run.topology},
-                           {"hz", &run.hz},
-                           {"seed", &run.seed},
-                           {"duration", &run.duration},
-                           {"patience", &subject->patience},
-                           {"recipe", &run.recipe}}) {
-    const json value = tree.value(text.key, json());
-    if (!value.is_string()) return Status::error("scheduler: no text '{}'", text.key);
-    *text.value = value.get<std::string>();
-  }
-  const json interp = tree.value("interp", json()), with_load = tree.value("with_load", json());
-  const json input = tree.value("input_hash", json()), start = tree.value("start_hash", json());
-  if (!interp.is_boolean() || !with_load.is_boolean() || !input.is_number_unsigned() || !start.is_number_unsigned())
-    return Status::error("scheduler: 'interp', 'with_load', 'input_hash' or 'start_hash' is missing");
-  run.interpreter = interp.get<bool>();
-  subject->with_load = with_load.get<bool>();
-  subject->input_hash = input.get<u64>();
-  subject->start_hash = start.get<u64>();
-  return Status::ok_status();
-}
-
-json to_json(const Saved &saved, const ScheduleResult &result) {
-  json deviations = json::array();
-  for (const auto &d : result.schedule) deviations.push_back({d.default_cpu, d.steps, d.visit, d.cpu});
-  return {{"version", kFormatVersion},
-          {saved.scenario ? "scenario" : "scheduler",
-           saved.scenario ? json(saved.scenario->name) : to_json(saved.scheduler)},
-          {"mutation", sched::mutation_name(saved.mutation)},
-          {"failure", machine::failure_name(result.failure)},
-          {"text", result.text},
-          {"window_ns", saved.limits.window_ns},
-          {"max_steps", saved.limits.max_steps},
-          {"races_fail", saved.limits.races_fail},
-          {"deviations", std::move(deviations)}};
-}
-
-Failure failure_named(const std::string &name) {
-  for (u32 i = 0; i <= static_cast<u32>(Failure::kProgramRace); i++)
-    if (name == machine::failure_name(static_cast<Failure>(i))) return static_cast<Failure>(i);
-  return Failure::kNone;
-}
-
-Result<Saved> load(const std::string &path) {
-  std::ifstream file(path);
-  if (!file) return Status::error("{}: cannot be read", path);
-  const json tree = json::parse(file, nullptr, false);
-  if (!tree.is_object() || tree.value("version", json()) != kFormatVersion)
-    return Status::error("{}: not a schedule of version {}", path, kFormatVersion);
-  Saved saved;
-  for (const char *key : {"mutation", "failure"})
-    if (!tree.contains(key) || !tree[key].is_string()) return Status::error("{}: no text '{}'", path, key);
-  if (tree.contains("scheduler")) {
-    if (Status status = from_json(tree["scheduler"], &saved.scheduler); !status.ok()) return status.at(path);
-  } else {
-    if (!tree.contains("scenario") || !tree["scenario"].is_string())
-      return Status::error("{}: no text 'scenario'", path);
-    saved.scenario = scenario::find_scenario(tree["scenario"].get<std::string>());
-    if (!saved.scenario) return Status::error("{}: there is no scenario {}", path, tree["scenario"].dump());
-  }
-  if (!tree.contains("races_fail") || !tree["races_fail"].is_boolean())
-    return Status::error("{}: 'races_fail' is missing", path);
-  saved.limits.races_fail = tree["races_fail"].get<bool>();
-  saved.mutation = sched::mutation_named(tree["mutation"].get<std::string>());
-  if (saved.mutation == Mutation::count)
-    return Status::error("{}: there is no mutation {}", path, tree["mutation"].dump());
-  saved.failure = failure_named(tree["failure"].get<std::string>());
-  for (const char *key : {"window_ns", "max_steps"})
-    if (!tree.contains(key) || !tree[key].is_number_unsigned()) return Status::error("{}: no number '{}'", path, key);
-  saved.limits.window_ns = tree["window_ns"].get<u64>();
-  saved.limits.max_steps = tree["max_steps"].get<u64>();
-  if (!tree.contains("deviations") || !tree["deviations"].is_array())
-    return Status::error("{}: no list 'deviations'", path);
-  for (const json &entry : tree["deviations"]) {
-    bool good = entry.is_array() && entry.size() == 4;
-    for (size_t i = 0; good && i < 4; i++) good = entry[i].is_number_unsigned();
-    if (!good) return Status::error("{}: a deviation is four numbers, not {}", path, entry.dump());
-    saved.schedule.push_back({entry[0].get<u32>(), entry[1].get<u64>(), entry[2].get<u32>(), entry[3].get<u32>()});
-  }
-  return saved;
-}
-
-Status save(const std::string &path, const Saved &saved, const ScheduleResult &result) {
-  return write_file(path, to_json(saved, result).dump(1) + "\n");
 }
 
 void print_failure(const ScheduleResult &result) {
@@ -209,7 +58,7 @@ Result<SchedulerStage> stage_of(const SchedulerSubject &subject) {
 }
 
 // Calls `use` with what was saved, or is to be. The hashes in *saved must be those of this time, or 0, and are set.
-Status with_subject(Saved *saved, const std::function<void(const ScenarioFn &)> &use) {
+Status with_subject(SavedSchedule *saved, const std::function<void(const ScenarioFn &)> &use) {
   if (saved->scenario) {
     use(saved->scenario->run);
     return Status::ok_status();
@@ -274,8 +123,8 @@ int list() {
 }
 
 // A name of a scenario, or a scheduler as `uscx run` takes it.
-Result<Saved> subject_of(const ExploreArgs &args, const std::vector<std::string> &rest) {
-  Saved saved;
+Result<SavedSchedule> subject_of(const ExploreArgs &args, const std::vector<std::string> &rest) {
+  SavedSchedule saved;
   saved.scenario = scenario::find_scenario(args.subject);
   saved.mutation = sched::mutation_named(args.mutation);
   if (saved.mutation == Mutation::count)
@@ -307,9 +156,9 @@ void print_races(const ExploreResult &result) {
 
 int explore(ExploreArgs args, const std::vector<std::string> &rest) {
   if (args.subject.empty()) return list();
-  Result<Saved> subject = subject_of(args, rest);
+  Result<SavedSchedule> subject = subject_of(args, rest);
   if (!subject.ok()) return bad_input(subject.status());
-  Saved saved = subject.take();
+  SavedSchedule saved = subject.take();
   // The accesses of programs are steps too.
   if (args.steps == 0) args.steps = saved.scenario ? 400000 : 4000000;
   Result<ExploreOptions> options = options_of(args);
@@ -330,14 +179,14 @@ int explore(ExploreArgs args, const std::vector<std::string> &rest) {
   }
   print_failure(result.failing);
   if (!args.save.empty())
-    if (Status written = save(args.save, saved, result.failing); !written.ok()) return bad_input(written);
+    if (Status written = save_schedule(args.save, saved, result.failing); !written.ok()) return bad_input(written);
   return status_of(result.failing.failure);
 }
 
 // --- replay, minimize ---
 
 int replay(const std::string &path, u32 show_events) {
-  Result<Saved> saved = load(path);
+  Result<SavedSchedule> saved = load_schedule(path);
   if (!saved.ok()) return bad_input(saved.status());
   sched::active_mutation = saved->mutation;
   saved->limits.show_events = show_events;
@@ -354,7 +203,7 @@ int replay(const std::string &path, u32 show_events) {
 }
 
 int minimize(const std::string &path, const std::string &to) {
-  Result<Saved> saved = load(path);
+  Result<SavedSchedule> saved = load_schedule(path);
   if (!saved.ok()) return bad_input(saved.status());
   sched::active_mutation = saved->mutation;
   machine::MinimizeResult best;
@@ -366,7 +215,8 @@ int minimize(const std::string &path, const std::string &to) {
     return bad_input(Status::error("{}: the schedule does not fail as it says", path));
   fmt::print("{} choices became {}, in {} runs\n", saved->schedule.size(), best.result.schedule.size(), best.runs);
   print_failure(best.result);
-  if (Status written = save(to.empty() ? path : to, *saved, best.result); !written.ok()) return bad_input(written);
+  if (Status written = save_schedule(to.empty() ? path : to, *saved, best.result); !written.ok())
+    return bad_input(written);
   return kExitOk;
 }
 

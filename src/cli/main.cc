@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // The `uscx` command: parses, and hands over to the subcommand. Exit statuses are in docs/ARCHITECTURE.md.
-#include <cstdio>
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
 
+#include <cstdio>
+#include <system_error>
+
+#include "base/host.h"
 #include "cli/command.h"
 #include "cli/run.h"
 
@@ -13,9 +19,25 @@ constexpr const char *kFooter =
     "\n"
     "`uscx COMMAND --help` says more about a command.";
 
-}  // namespace
+// Files of ours must not get the numbers of standard descriptors that are closed: they would be written to. In their
+// place stand some that cannot be used either.
+void take_standard_descriptors() {
+  for (int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+    if (::fcntl(fd, F_GETFD) < 0)
+      NEED(::open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) == fd, "/dev/null cannot be opened");
+}
 
-int main(int argc, char **argv) {
+// A write that cannot be done is an error of the call, so that what is half done can be undone. Programs that we start
+// have the usual effect of these signals again.
+void let_writes_fail() {
+  struct sigaction action = {};
+  action.sa_handler = [](int) {};
+  sigemptyset(&action.sa_mask);
+  action.sa_flags = SA_RESTART;
+  for (int signal : {SIGPIPE, SIGXFSZ}) ::sigaction(signal, &action, nullptr);
+}
+
+int run_command(int argc, char **argv) {
   CLI::App app("Runs sched_ext schedulers, unmodified, on a simulated machine.", "uscx");
   app.footer(kFooter);
   app.get_formatter()->column_width(26);
@@ -36,4 +58,23 @@ int main(int argc, char **argv) {
     return uscx::cli::bad_input(uscx::Status::error("{} (see uscx --help)", error.what()));
   }
   return action();
+}
+
+}  // namespace
+
+int main(int argc, char **argv) {
+  take_standard_descriptors();
+  let_writes_fail();
+  uscx::end_without_memory();
+  int status = uscx::cli::kExitOk;
+  bool written = true;
+  try {
+    status = run_command(argc, argv);
+  } catch (const std::system_error &) {  // So fmt::print() fails.
+    written = false;
+  }
+  written = std::fflush(stdout) == 0 && !std::ferror(stdout) && written;
+  if (written) return status;
+  const int refused = uscx::cli::bad_input(uscx::Status::error("standard output cannot be written"));
+  return status == uscx::cli::kExitOk ? refused : status;
 }

@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/host.h"
 #include "base/status.h"
 #include "base/units.h"
 #include "machine/alloc_faults.h"
@@ -121,7 +122,7 @@ class SchedulerUnderTest;
 Result<RunResult> run(const RunOptions &options, SchedulerUnderTest &scheduler);
 
 // The command's exit status for a run that took place.
-enum ExitStatus : int { kExitOk = 0, kExitBadInput = 2, kExitSchedulerError = 3, kExitStall = 4 };
+enum ExitStatus : int { kExitOk = 0, kExitBadInput = kExitRefused, kExitSchedulerError = 3, kExitStall = 4 };
 int exit_status(const RunResult &result);
 
 }  // namespace uscx::cli

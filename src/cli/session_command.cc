@@ -57,23 +57,26 @@ Status session_ended(const std::string &name) { return Status::error("session {}
 
 // --- start ---
 
-// What `start` waits for: a line from the process of the session, nothing if all is well.
+// What `start` waits for: a word from the process of the session, and a line if it cannot begin.
 class Readiness {
  public:
   Readiness() { CHECK(::pipe2(fds_, O_CLOEXEC) == 0, "pipe: errno {}", errno); }
   void tell(const std::string &error) {
-    if (!error.empty()) CHECK(::write(fds_[1], error.data(), error.size()) >= 0, "errno {}", errno);
+    const std::string text = error.empty() ? kReady : error;
+    (void)!::write(fds_[1], text.data(), text.size());  // Whoever started it may have gone.
     ::close(fds_[1]);
   }
-  std::string wait() {
+  Status wait() {
     ::close(fds_[1]);
-    std::string error;
+    std::string text;
     char block[512];
-    for (ssize_t got; (got = ::read(fds_[0], block, sizeof block)) > 0;) error.append(block, static_cast<size_t>(got));
-    return error;
+    for (ssize_t got; (got = ::read(fds_[0], block, sizeof block)) > 0;) text.append(block, static_cast<size_t>(got));
+    if (text == kReady) return Status::ok_status();
+    return Status::error("{}", text.empty() ? "the session has died as it began" : text);
   }
 
  private:
+  static constexpr const char *kReady = "ready";
   int fds_[2];
 };
 
@@ -131,8 +134,8 @@ int do_start(const std::string &name, const RunArguments &arguments) {
     ::_exit(status);
   }
   (*claim)->leave();
-  const std::string error = readiness.wait();
-  return error.empty() ? kExitOk : bad_input(Status::error("{}", error));
+  const Status status = readiness.wait();
+  return status.ok() ? static_cast<int>(kExitOk) : bad_input(status);
 }
 
 // --- exec ---

@@ -129,7 +129,7 @@ void SessionServer::exec(Client &client, SessionMessage message) {
   const auto refuse = [&client](const std::string &why) { client.channel.send(Kind::kRefused, {why}); };
   const std::vector<std::string> &strings = message.strings;
   const size_t nr_args = strings.size() < kFixed ? 0 : std::strtoull(strings[4].c_str(), nullptr, 10);
-  if (client.program || message.fds.size() != kStdio || nr_args == 0 || strings.size() < kFixed + nr_args)
+  if (client.program || message.fds.size() != kStdio || nr_args == 0 || nr_args > strings.size() - kFixed)
     return refuse("a request of another version");
   if (client.channel.closed()) return;
   process::ProgramSpec spec;

@@ -5,16 +5,18 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <iterator>
 
 namespace uscx::cli {
 namespace {
 
+constexpr int kInterrupts[] = {SIGINT, SIGTERM, SIGHUP};
 std::atomic<bool> interrupted = false;
-struct sigaction previous_action;
+struct sigaction previous_actions[std::size(kInterrupts)];
 
-void on_interrupt(int) {
-  constexpr int kKilledByInterrupt = 128 + SIGINT;
-  if (interrupted.exchange(true)) _exit(kKilledByInterrupt);
+void on_interrupt(int signal) {
+  constexpr int kKilledBy = 128;
+  if (interrupted.exchange(true)) _exit(kKilledBy + signal);
 }
 
 }  // namespace
@@ -34,9 +36,10 @@ void Terminal::show(const Progress &progress) {
   const u64 percent = static_cast<u64>(static_cast<unsigned __int128>(progress.now_ns) * 100 / progress.end_ns);
   const double events_per_s = static_cast<double>(progress.events) / progress.wall_s;
   // Milliseconds are enough for the eye.
-  fmt::print(stderr, "\r\033[K{} of {} simulated ({}%), {:.1f} million events/s",
-             format_duration(progress.now_ns / kNsPerMs * kNsPerMs), format_duration(progress.end_ns), percent,
-             events_per_s / 1e6);
+  const std::string line = fmt::format("\r\033[K{} of {} simulated ({}%), {:.1f} million events/s",
+                                       format_duration(progress.now_ns / kNsPerMs * kNsPerMs),
+                                       format_duration(progress.end_ns), percent, events_per_s / 1e6);
+  std::fputs(line.c_str(), stderr);
   std::fflush(stderr);
   shown_ = true;
   last_shown_s_ = progress.wall_s;
@@ -53,10 +56,17 @@ InterruptGuard::InterruptGuard() {
   struct sigaction action = {};
   action.sa_handler = on_interrupt;
   sigemptyset(&action.sa_mask);
-  sigaction(SIGINT, &action, &previous_action);
+  for (size_t i = 0; i < std::size(kInterrupts); i++) {
+    sigaction(kInterrupts[i], &action, &previous_actions[i]);
+    // As nohup wants it.
+    if (kInterrupts[i] != SIGINT && previous_actions[i].sa_handler == SIG_IGN)
+      sigaction(kInterrupts[i], &previous_actions[i], nullptr);
+  }
 }
 
-InterruptGuard::~InterruptGuard() { sigaction(SIGINT, &previous_action, nullptr); }
+InterruptGuard::~InterruptGuard() {
+  for (size_t i = 0; i < std::size(kInterrupts); i++) sigaction(kInterrupts[i], &previous_actions[i], nullptr);
+}
 
 const std::atomic<bool> *InterruptGuard::stop() const { return &interrupted; }
 

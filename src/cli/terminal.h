@@ -27,7 +27,7 @@ class Terminal {
   double last_shown_s_ = 0;
 };
 
-// While it lives, SIGINT sets stop(), and a second one ends the process at once. One at a time.
+// While it lives, SIGINT, SIGTERM and SIGHUP set stop(), and a second one ends the process at once. One at a time.
 class InterruptGuard {
  public:
   InterruptGuard();

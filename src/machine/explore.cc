@@ -209,7 +209,7 @@ bool Explorer::collect(u64 end_ns, bool starts) {
     }
   }
   std::erase_if(candidates_, [&](const Candidate &candidate) {
-    return candidate.start && candidate.time_ns > earliest_ns + run_.limits.window_ns;
+    return candidate.start && candidate.time_ns - earliest_ns > run_.limits.window_ns;
   });
   if (!candidates_.empty() && earliest_ns != ~u64{0})
     machine_.loop_now_ns_ = std::max(machine_.loop_now_ns_, earliest_ns);

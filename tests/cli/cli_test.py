@@ -320,6 +320,15 @@ class Streams(Case):
         self.assertEqual(self.files(), ["t.pftrace"])
         self.assertGreater(os.path.getsize(os.path.join(self.folder.name, "t.pftrace")), 1000)
 
+    def test_other_ends_are_in_good_order_too(self):
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            with subprocess.Popen([USCX, "run", "--duration", "3000s", "--trace", "t", "scx_simple"],
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=self.folder.name) as process:
+                self.wait_until_caught(process, number)
+                process.send_signal(number)
+                process.communicate(timeout=TIMEOUT_S)
+            self.assertEqual((process.returncode, self.files()), (0, ["t"]))
+
     def test_interrupt_ends_the_run_with_a_report(self):
         process = subprocess.Popen([USCX, "run", "--report", "json", "--duration", "100000s", "fair"],
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -328,6 +337,50 @@ class Streams(Case):
         out, errors = process.communicate(timeout=TIMEOUT_S)
         self.assertEqual(process.returncode, 0, errors)
         self.assertLess(json.loads(out)["duration_ns"], 100_000 * 10**9)
+
+
+class Host(Case):
+    """What the host does not give, or gives without end, is an error in one line, and nothing half done is left."""
+
+    def shell(self, text, error):
+        result = subprocess.run(["bash", "-c", text.replace("USCX", USCX)], capture_output=True, text=True,
+                                cwd=self.folder.name, timeout=TIMEOUT_S)
+        self.assertEqual(result.returncode, 2, result.stderr)
+        self.assertRegex(result.stderr, error)
+
+    def test_standard_streams(self):
+        for command in ("list schedulers", f"inspect {REFUSED}", "run --help", "explore fifo --schedules 2",
+                        "run --duration 1ms fair"):
+            for to in (">/dev/full", ">&-"):
+                with self.subTest(command=command, to=to):
+                    self.shell(f"USCX {command} {to}", r"uscx: standard output cannot be written\n\Z")
+        self.shell("USCX run --duration 1ms scx_simple <&- >&- 2>&-", r"\A\Z")
+
+    def test_files_that_cannot_be_written(self):
+        explore = "USCX explore fifo --mutation lock_order --schedules 9 --save"
+        self.shell(f"{explore} /dev/full", "uscx: /dev/full: it exists and is not a regular file")
+        self.shell(f"ulimit -f 0; {explore} saved 2>&1 >/dev/null | cat >&2; exit ${{PIPESTATUS[0]}}", "File too large")
+        self.shell("ulimit -f 4; USCX run --duration 100ms --trace t fair", "uscx: trace file t: File too large")
+        self.assertEqual(self.files(), [])
+
+    def test_files_without_end(self):
+        for command in ("run /dev/zero", "inspect /dev/zero", "replay /dev/zero"):
+            self.shell(f"USCX {command}", "uscx: /dev/zero: longer than")
+
+    def test_schedules_that_are_none(self):
+        saved = {"version": 2, "mutation": "none", "failure": "none", "scenario": "fifo", "races_fail": False,
+                 "window_ns": 2**64 - 1, "max_steps": 10**6, "deviations": [[0, 1, 1, 2**32 - 1]]}
+        self.write("far.json", json.dumps(saved))
+        self.assertEqual(self.uscx("replay", "far.json").returncode, 0, "the CPU is not there, and not chosen")
+        self.write("deep.json", json.dumps(saved | {"deviations": 0}).replace("0}", "[" * 10**6 + "]" * 10**6 + "}"))
+        self.shell("USCX replay deep.json", "deviation 1 is not four numbers")
+        self.write("other.json", json.dumps(saved | {"scheduler": 5}))
+        self.shell("USCX replay other.json", "'scheduler' is no object")
+        self.shell("USCX replay .", "Is a directory")
+
+    def test_limits(self):
+        self.shell("ulimit -n 12; USCX run scx_simple", r"\(errno 24\)")
+        self.shell("ulimit -v 1000000; USCX run scx_simple", r"is an address space limit \(ulimit -v\) set")
 
 
 class Outcomes(Case):

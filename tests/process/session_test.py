@@ -7,6 +7,7 @@ Usage: session_test.py USCX PROGRAMS BUILD [unittest's arguments]
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -75,6 +76,36 @@ class Case(unittest.TestCase):
 
     def status(self):
         return self.uscx("status").stdout
+
+
+class Messages(Case):
+    """What comes over the socket is anybody's: it is refused, and the session goes on."""
+
+    @staticmethod
+    def message(kind, *strings):
+        body = b"".join(len(text).to_bytes(4, "little") + text for text in strings)
+        return len(body).to_bytes(4, "little") + bytes([kind]) + body
+
+    def test_any_bytes(self):
+        self.start()
+        execute, status, unknown = 0, 2, 99
+        endless = self.message(execute, b"f", b"/", b"0", b"0", str(2**64 - 1).encode())
+        for sent in (endless, self.message(execute), self.message(unknown), self.message(status)):
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(TIMEOUT_S)
+                connection.connect(self.directory.name + "/uscx/default.sock")
+                if sent == endless:
+                    null = os.open(os.devnull, os.O_RDWR)
+                    socket.send_fds(connection, [sent], [null, null, null])
+                    os.close(null)
+                else:
+                    connection.sendall(sent)
+                self.assertTrue(connection.recv(4096))
+        for sent in (b"\xff" * 9, endless[:7]):
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.connect(self.directory.name + "/uscx/default.sock")
+                connection.sendall(sent)
+        self.assertIn("session default", self.uscx("status").stdout)
 
 
 class Session(Case):

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// What we need of the host and may not get: memory, addresses, descriptors. It is not our bug, and seldom worth a way
+// back: the process ends with one line and the exit status for what cannot be done.
+#ifndef USCX_BASE_HOST_H_
+#define USCX_BASE_HOST_H_
+
+#include <fmt/format.h>
+
+#include <string>
+
+namespace uscx {
+
+// Exit status of the command for bad input, and for what the host refuses.
+inline constexpr int kExitRefused = 2;
+
+[[noreturn]] void host_refuses(const std::string &what);
+
+// Those who cannot have memory end by host_refuses() too, instead of an exception that nobody catches.
+void end_without_memory();
+
+}  // namespace uscx
+
+#define NEED(cond, ...)                                                                    \
+  do {                                                                                     \
+    if (__builtin_expect(!(cond), 0)) ::uscx::host_refuses(::fmt::format("" __VA_ARGS__)); \
+  } while (0)
+
+#endif  // USCX_BASE_HOST_H_
