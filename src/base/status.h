@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Status and Result<T>: how set-up code (command line, files, loading) reports what a user can mend. The message says
-// what is wrong, where, and what to do. Scheduling paths use neither: they use errno values as the kernel does.
+// what is wrong, where, and what to do, in one line, whatever names and files put into it. Scheduling paths use
+// neither: they use errno values as the kernel does.
 #ifndef USCX_BASE_STATUS_H_
 #define USCX_BASE_STATUS_H_
 
@@ -22,6 +23,8 @@ class [[nodiscard]] Status {
   static Status error(fmt::format_string<Args...> format, Args &&...args) {
     Status status;
     status.message_ = fmt::format(format, std::forward<Args>(args)...);
+    for (char &c : *status.message_)
+      if (c == '\n' || c == '\r' || c == '\x1b') c = ' ';
     return status;
   }
   bool ok() const { return !message_.has_value(); }

@@ -2,7 +2,6 @@
 #include "cli/command.h"
 
 #include <sys/stat.h>
-#include <algorithm>
 
 #include <cerrno>
 #include <cstdio>
@@ -13,9 +12,7 @@
 namespace uscx::cli {
 
 int bad_input(const Status &status) {
-  std::string line = status.message();
-  std::replace(line.begin(), line.end(), '\n', ' ');
-  std::fputs(fmt::format("uscx: {}\n", line).c_str(), stderr);  // Unlike fmt::print() it may fail.
+  std::fputs(fmt::format("uscx: {}\n", status.message()).c_str(), stderr);  // Unlike fmt::print() it may fail.
   return kExitBadInput;
 }
 

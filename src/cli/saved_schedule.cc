@@ -114,6 +114,7 @@ Status read_limits(const json &tree, machine::ExploreLimits *limits) {
     if (!tree.contains(key) || !tree[key].is_number_unsigned()) return Status::error("no number '{}'", key);
   limits->window_ns = tree["window_ns"].get<u64>();
   limits->max_steps = tree["max_steps"].get<u64>();
+  if (limits->max_steps == 0) return Status::error("'max_steps' is 0");
   return Status::ok_status();
 }
 

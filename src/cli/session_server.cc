@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -112,6 +113,9 @@ void SessionServer::take_requests(int timeout_ms) {
   });
   if (polls[0].revents & POLLIN) {
     Fd fd(::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC));
+    // One that does not read is not waited for for ever.
+    constexpr timeval kPatience{5, 0};
+    if (fd.get() >= 0) ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &kPatience, sizeof kPatience);
     if (fd.get() >= 0) clients_.push_back(std::make_unique<Client>(std::move(fd)));
   }
 }

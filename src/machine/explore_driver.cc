@@ -4,8 +4,10 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 
+#include "base/host.h"
 #include "machine/explore_server.h"
 
 namespace uscx::machine {
@@ -16,7 +18,8 @@ class SharedBoard {
   SharedBoard() {
     void *mapping =
         mmap(nullptr, sizeof(ScheduleBoard), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    CHECK(mapping != MAP_FAILED, "no memory for the records of schedules");
+    NEED(mapping != MAP_FAILED, "no addresses for the records of schedules (errno {}); is a limit (ulimit -v) set?",
+         errno);
     board_ = static_cast<ScheduleBoard *>(mapping);
   }
   ~SharedBoard() { munmap(board_, sizeof(ScheduleBoard)); }
