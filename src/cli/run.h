@@ -3,7 +3,8 @@
 // tests and the benchmarks all run through here.
 //
 // Invariants: the result's report and trace_hash are a function of the options (hooks and trace file apart), but for
-// wall_s; the trace file exists only if the run succeeded.
+// wall_s, and for addresses that a program prints (%p), which are the same only in runs that are a process's first; the
+// trace file exists only if the run succeeded.
 #ifndef USCX_CLI_RUN_H_
 #define USCX_CLI_RUN_H_
 
