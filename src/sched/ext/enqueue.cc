@@ -38,8 +38,7 @@ void Ext::Impl::clear_direct_dispatch(Task &p) {
 Dsq &Ext::Impl::global_dsq_of(ExtSched &s, const Task &p) { return s.global_dsq(machine.topology().node_of(p.cpu)); }
 
 // Fires ops.dequeue if the scheduler answers for p. locked_rq is the rq whose lock is held, not necessarily p's.
-void Ext::Impl::leave_custody(ExtSched &s, Rq *locked_rq, Task &p, u64 deq_flags) {
-  if (!(p.scx_flags() & SCX_TASK_IN_CUSTODY)) return;
+void Ext::Impl::end_custody(ExtSched &s, Rq *locked_rq, Task &p, u64 deq_flags) {
   p.clear_scx_flags(SCX_TASK_IN_CUSTODY);
   if (s.has(Op::dequeue)) call(Op::dequeue, locked_rq, &p, [&] { s.ops.dequeue(&p.ts, deq_flags); });
 }

@@ -159,7 +159,11 @@ struct Ext::Impl {
   void insert(ExtSched &s, Dsq &dsq, Task &p, u64 enq_flags);
   void check_insert_order(ExtSched &s, const Dsq &dsq, u64 *enq_flags);
   void after_local_insert(ExtSched &s, Rq &rq, Task &p, u64 enq_flags);
-  void leave_custody(ExtSched &s, Rq *locked_rq, Task &p, u64 deq_flags);
+  // The scheduler hands p on, if it has it.
+  void leave_custody(ExtSched &s, Rq *locked_rq, Task &p, u64 deq_flags) {
+    if (p.scx_flags() & SCX_TASK_IN_CUSTODY) end_custody(s, locked_rq, p, deq_flags);
+  }
+  void end_custody(ExtSched &s, Rq *locked_rq, Task &p, u64 deq_flags);
   void ops_dequeue(Rq &rq, Task &p, u64 deq_flags);
   void dsq_dequeue(Rq &rq, Task &p);
   void unlink_from_dsq(Dsq &dsq, Task &p);
