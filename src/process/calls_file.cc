@@ -219,6 +219,16 @@ Outcome do_unlinkat(Supervisor &s, Thread &t) {
   return remove_name(s, t, t.call.args[0], t.call.args[1], (t.call.args[2] & AT_REMOVEDIR) != 0);
 }
 
+// The thread makes other calls in place of this one, and goes on with what the body returns. Signals and tracing come
+// first, so that whoever calls looks at them before.
+Outcome answer_by_calls(Supervisor &s, Thread &t, const std::function<s64(const CallMaker &make)> &body) {
+  if (make_calls(*t.process->notifier, t.call, body))
+    t.place = Place::kUser;
+  else
+    s.host_process_ends(*t.process);
+  return Outcome::gone();
+}
+
 // --- the working directory ---
 
 // One of ours is a real directory in a temporary place, into which the thread is led.
@@ -233,16 +243,11 @@ Outcome do_chdir(Supervisor &s, Thread &t) {
   const int given = t.process->notifier->add_fd(t.call, fd, true);
   ::close(fd);
   if (given < 0) return Outcome::answer(given);
-  const bool alive = make_calls(*t.process->notifier, t.call, [given](const CallMaker &make) {
+  return answer_by_calls(s, t, [given](const CallMaker &make) {
     const s64 result = make(SYS_fchdir, {static_cast<u64>(given)});
     make(SYS_close, {static_cast<u64>(given)});
     return result;
   });
-  if (!alive)
-    s.host_process_ends(*t.process);
-  else
-    t.place = Place::kUser;
-  return Outcome::gone();
 }
 
 Outcome do_getcwd(Supervisor &s, Thread &t) {
@@ -419,13 +424,7 @@ Outcome do_mmap(Supervisor &s, Thread &t) {
   if (as_it_is) return Outcome::let_through();
   // A signal that is due comes first, and tracing that is about to end too.
   if (t.interrupted || t.traced) return Outcome::answer(-kErestartNoIntr);
-  const bool alive = make_calls(*t.process->notifier, t.call,
-                                [&](const CallMaker &make) { return map_pieces(make, t.call.args, mapping); });
-  if (!alive)
-    s.host_process_ends(*t.process);
-  else
-    t.place = Place::kUser;
-  return Outcome::gone();
+  return answer_by_calls(s, t, [&](const CallMaker &make) { return map_pieces(make, t.call.args, mapping); });
 }
 
 Outcome do_uname(Supervisor &s, Thread &t) {
