@@ -309,7 +309,7 @@ Status read_phase(const JsonNode &node, const JsonPath &path, TaskReader &reader
     else if (member.key == "loop")
       status = read_loop(member, at, &phase.loop);
     else
-      status = unknown_key(at, member.key, std::string("loop, ") + kEventList);
+      status = unknown_key(at, member.key, fmt::format("loop, {}", kEventList));
     if (!status.ok()) return status;
   }
   if (phase.ops.empty()) return error_at(path, "has no event; it takes {}", kEventList);
@@ -455,7 +455,7 @@ Status read_task(const JsonNode &node, const JsonPath &path, int default_policy,
   if (!events.ops.empty()) task.phases.push_back(std::move(events));
   if (task.phases.empty() == task.wakes.empty())
     return error_at(path, "{}",
-                    task.phases.empty() ? std::string("does nothing; it takes phases, wakes, or ") + kEventList
+                    task.phases.empty() ? fmt::format("does nothing; it takes phases, wakes, or {}", kEventList)
                                         : "has both events and wakes; it takes one of them");
   script.tasks.push_back(std::move(task));
   return Status::ok_status();
