@@ -13,10 +13,10 @@
 #include <vector>
 
 #include "bench/timing.h"
-#include "bpf/exec.h"
-#include "bpf/jit.h"
-#include "bpf/program.h"
-#include "bpf/region.h"
+#include "bpf/exec/exec.h"
+#include "bpf/exec/jit.h"
+#include "bpf/exec/program.h"
+#include "bpf/memory/region.h"
 
 namespace uscx::bench {
 namespace {

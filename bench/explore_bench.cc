@@ -4,7 +4,7 @@
 #include <cstdio>
 
 #include "bench/timing.h"
-#include "machine/explore_toy.h"
+#include "machine/explore/toy.h"
 #include "scenario/scenario.h"
 
 namespace uscx::bench {

@@ -6,7 +6,7 @@
 #include <ctime>
 
 #include "base/units.h"
-#include "sched/ext/test_scheduler.h"
+#include "sched/native/scheduler.h"
 
 namespace uscx::bench {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "base/units.h"
 #include "bench/timing.h"
-#include "sched/ext/test_scheduler.h"
+#include "sched/native/scheduler.h"
 
 namespace uscx::bench {
 namespace {

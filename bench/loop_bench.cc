@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "bench/timing.h"
-#include "machine/sim_machine.h"
+#include "machine/sim/sim_machine.h"
 
 namespace uscx::bench {
 namespace {

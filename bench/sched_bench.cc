@@ -4,7 +4,7 @@
 #include <cstdio>
 
 #include "bench/timing.h"
-#include "cli/run.h"
+#include "run/run.h"
 
 namespace uscx::bench {
 namespace {

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# uscx_module(NAME DEPS...): one static library per folder of src/, named uscx_NAME, from all of its .cc files, and
-# one test program, NAME_test, from its *_test.cc files. DEPS are other modules or imported targets.
+# uscx_module(NAME DEPS... [ROOMS room...]): one static library per folder of src/, named uscx_NAME, from all of its .cc
+# files, and one test program, NAME_test, from its *_test.cc files. DEPS are other modules or imported targets. A folder
+# with rooms is made of one object library a room, uscx_NAME_ROOM.
 
 # uscx_precompiled(TARGET): TARGET's C++ files see src/base/precompiled.h, which uscx_base compiles.
 function(uscx_precompiled target)
@@ -15,27 +16,49 @@ function(uscx_precompiled target)
 endfunction()
 
 function(uscx_module name)
-  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc ${CMAKE_CURRENT_SOURCE_DIR}/*/*.cc)
-  list(FILTER sources EXCLUDE REGEX "/src/[^/]+/tools/")  # programs that run at build time, with a main of their own
-  set(tests ${sources})
-  list(FILTER sources EXCLUDE REGEX "_test\\.cc$")
-  list(FILTER tests INCLUDE REGEX "_test\\.cc$")
-  if(sources)
-    add_library(uscx_${name} STATIC ${sources})
-    uscx_precompiled(uscx_${name})
-    set(scope PUBLIC)
-  else()
-    add_library(uscx_${name} INTERFACE)
-    set(scope INTERFACE)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "ROOMS")
+  set(dependencies fmt::fmt ${arg_UNPARSED_ARGUMENTS})
+  set(objects "")
+  foreach(room ${arg_ROOMS})
+    uscx_sources(${CMAKE_CURRENT_SOURCE_DIR}/${room} sources tests_of_room)
+    list(APPEND tests ${tests_of_room})
+    uscx_library(uscx_${name}_${room} OBJECT "${sources}" ${dependencies})
+    list(APPEND objects $<TARGET_OBJECTS:uscx_${name}_${room}>)
+  endforeach()
+  if(NOT arg_ROOMS)
+    uscx_sources(${CMAKE_CURRENT_SOURCE_DIR} objects tests)
   endif()
-  target_include_directories(uscx_${name} ${scope} ${CMAKE_SOURCE_DIR}/src)
-  target_link_libraries(uscx_${name} ${scope} fmt::fmt ${ARGN})
+  uscx_library(uscx_${name} STATIC "${objects}" ${dependencies})
   if(tests)
     add_executable(${name}_test ${tests})
     uscx_precompiled(${name}_test)
     target_link_libraries(${name}_test PRIVATE uscx_${name} GTest::gtest GTest::gtest_main)
     add_test(NAME ${name} COMMAND ${name}_test)
   endif()
+endfunction()
+
+# The sources below a folder, and their tests. Programs that run at build time (tools/) have a main() of their own.
+function(uscx_sources folder sources tests)
+  file(GLOB_RECURSE found CONFIGURE_DEPENDS ${folder}/*.cc)
+  list(FILTER found EXCLUDE REGEX "/tools/")
+  set(all_tests ${found})
+  list(FILTER found EXCLUDE REGEX "_test\\.cc$")
+  list(FILTER all_tests INCLUDE REGEX "_test\\.cc$")
+  set(${sources} ${found} PARENT_SCOPE)
+  set(${tests} ${all_tests} PARENT_SCOPE)
+endfunction()
+
+function(uscx_library target kind sources)
+  if(sources)
+    add_library(${target} ${kind} ${sources})
+    uscx_precompiled(${target})
+    set(scope PUBLIC)
+  else()
+    add_library(${target} INTERFACE)
+    set(scope INTERFACE)
+  endif()
+  target_include_directories(${target} ${scope} ${CMAKE_SOURCE_DIR}/src)
+  target_link_libraries(${target} ${scope} ${ARGN})
 endfunction()
 
 # uscx_keep_registrars(TARGET): links a static library whole into whatever links it. A registry entry (a kfunc, a

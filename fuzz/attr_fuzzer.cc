@@ -13,8 +13,8 @@
 #include <map>
 #include <vector>
 
-#include "bpf/test_env.h"
-#include "bpf/user_space.h"
+#include "bpf/object/user_space.h"
+#include "bpf/testing/env.h"
 
 namespace {
 

@@ -9,7 +9,7 @@
 #include <cstdint>
 
 #include "base/check.h"
-#include "cli/session_socket.h"
+#include "session/socket.h"
 
 namespace {
 

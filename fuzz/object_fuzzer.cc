@@ -7,7 +7,7 @@
 
 #include "abi/btf.h"
 #include "base/check.h"
-#include "bpf/scan.h"
+#include "bpf/load/scan/scan.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   using namespace uscx;

@@ -7,8 +7,8 @@
 #include <string_view>
 
 #include "base/check.h"
-#include "cli/run_arguments.h"
 #include "machine/machine.h"
+#include "run/run_arguments.h"
 
 namespace {
 

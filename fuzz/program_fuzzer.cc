@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "bpf/conformance_run.h"
+#include "bpf/exec/conformance_run.h"
 
 namespace {
 

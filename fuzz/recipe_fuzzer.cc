@@ -9,7 +9,7 @@
 
 #include "abi/btf.h"
 #include "base/check.h"
-#include "cli/recipe.h"
+#include "run/recipe.h"
 
 namespace {
 

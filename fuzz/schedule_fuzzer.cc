@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "base/check.h"
-#include "cli/saved_schedule.h"
+#include "run/saved_schedule.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   using namespace uscx;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "bpf/exec.h"
-#include "bpf/prog.h"
+#include "bpf/exec/exec.h"
+#include "bpf/object/prog.h"
 #include "bridge/call_frames.h"
 #include "bridge/host.h"
 #include "bridge/scx_ops.h"

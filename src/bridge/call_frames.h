@@ -9,7 +9,7 @@
 #include <cstring>
 
 #include "base/check.h"
-#include "bpf/region.h"
+#include "bpf/memory/region.h"
 #include "machine/context_local.h"
 
 namespace uscx::bridge {

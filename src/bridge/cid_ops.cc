@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "bridge/cid_ops.h"
 
-#include "bpf/fault.h"
-#include "bpf/prog.h"
+#include "bpf/memory/fault.h"
+#include "bpf/object/prog.h"
 #include "bridge/host.h"
 
 namespace uscx::bridge {

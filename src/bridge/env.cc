@@ -3,9 +3,9 @@
 
 #include <linux/bpf.h>
 
-#include "bpf/exec.h"
-#include "bpf/prog.h"
-#include "bpf/program.h"
+#include "bpf/exec/exec.h"
+#include "bpf/exec/program.h"
+#include "bpf/object/prog.h"
 #include "bridge/host.h"
 #include "bridge/kernel_variables.h"
 #include "bridge/scx_ops.h"

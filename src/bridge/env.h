@@ -10,7 +10,7 @@
 #include <string>
 
 #include "base/rng.h"
-#include "bpf/env.h"
+#include "bpf/object/env.h"
 #include "machine/event_queue.h"
 #include "sched/kernel.h"
 #include "sched/work.h"

@@ -2,9 +2,9 @@
 #include "bridge/host.h"
 
 #include "abi/btf.h"
-#include "bpf/hooks.h"
-#include "bpf/prog.h"
-#include "bpf/program.h"
+#include "bpf/exec/program.h"
+#include "bpf/object/hooks.h"
+#include "bpf/object/prog.h"
 #include "bridge/env.h"
 #include "bridge/scx_ops.h"
 #include "bridge/tcp_ops.h"

@@ -14,8 +14,8 @@
 #include <vector>
 
 #include "base/rng.h"
-#include "bpf/bpf_system.h"
-#include "bpf/exec.h"
+#include "bpf/exec/exec.h"
+#include "bpf/object/bpf_system.h"
 #include "bridge/objects.h"
 #include "machine/machine.h"
 #include "sched/ext/ext.h"

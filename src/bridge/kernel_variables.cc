@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "bridge/kernel_variables.h"
 
-#include "bpf/hooks.h"
-#include "bpf/region.h"
+#include "bpf/memory/region.h"
+#include "bpf/object/hooks.h"
 #include "sched/kernel.h"
 
 namespace uscx::bridge {

@@ -5,7 +5,7 @@
 
 #include "abi/kernel.h"
 #include "base/check.h"
-#include "bpf/fault.h"
+#include "bpf/memory/fault.h"
 
 namespace uscx::bridge {
 namespace {

@@ -11,8 +11,8 @@
 #include <atomic>
 #include <functional>
 
-#include "bpf/env.h"
-#include "bpf/region.h"
+#include "bpf/memory/region.h"
+#include "bpf/object/env.h"
 #include "sched/object_space.h"
 
 namespace uscx::bridge {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "bridge/scx_contexts.h"
 
-#include "bpf/kfunc.h"
+#include "bpf/object/kfunc.h"
 
 namespace uscx::bridge {
 namespace {

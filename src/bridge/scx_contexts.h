@@ -6,7 +6,7 @@
 
 #include <string_view>
 
-#include "bpf/verify_rules.h"
+#include "bpf/object/verify_rules.h"
 
 namespace uscx::bridge {
 

@@ -9,7 +9,7 @@
 #include <cstring>
 
 #include "abi/scx.h"
-#include "bpf/prog.h"
+#include "bpf/object/prog.h"
 #include "bridge/cid_ops.h"
 #include "bridge/env.h"
 #include "bridge/host.h"

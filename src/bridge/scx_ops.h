@@ -10,9 +10,9 @@
 #include <mutex>
 #include <string_view>
 
-#include "bpf/exec.h"
-#include "bpf/program.h"
-#include "bpf/struct_ops.h"
+#include "bpf/exec/exec.h"
+#include "bpf/exec/program.h"
+#include "bpf/object/struct_ops.h"
 #include "machine/context_local.h"
 #include "sched/ext/ops.h"
 

@@ -8,8 +8,8 @@
 
 #include <cstring>
 
-#include "bpf/bpf_system.h"
-#include "bpf/struct_ops.h"
+#include "bpf/object/bpf_system.h"
+#include "bpf/object/struct_ops.h"
 
 namespace uscx::bridge {
 

@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "abi/trace.h"
-#include "bpf/prog.h"
+#include "bpf/object/prog.h"
 #include "sched/task.h"
 
 namespace uscx::bridge {

@@ -8,7 +8,7 @@
 
 #include <span>
 
-#include "bpf/hooks.h"
+#include "bpf/object/hooks.h"
 #include "bridge/call_frames.h"
 
 namespace uscx::bridge {

@@ -3,8 +3,8 @@
 
 #include <algorithm>
 
-#include "bpf/exec.h"
-#include "bpf/prog.h"
+#include "bpf/exec/exec.h"
+#include "bpf/object/prog.h"
 #include "bridge/call_frames.h"
 #include "bridge/env.h"
 #include "bridge/host.h"

@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "bpf/hooks.h"
+#include "bpf/object/hooks.h"
 #include "sched/trace_hooks.h"
 
 namespace uscx::bridge {

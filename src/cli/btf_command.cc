@@ -3,7 +3,7 @@
 #include "abi/btf_c.h"
 #include "bridge/host.h"
 #include "cli/command.h"
-#include "cli/run.h"
+#include "run/run.h"
 
 namespace uscx::cli {
 namespace {

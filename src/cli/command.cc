@@ -7,7 +7,7 @@
 #include <cstdio>
 #include <cstring>
 
-#include "cli/run.h"
+#include "run/run.h"
 
 namespace uscx::cli {
 

@@ -3,10 +3,10 @@
 // BPF with it (docs/EXPLORE.md). A schedule that fails is a JSON file with what was run and the choices that differ
 // from the default.
 #include "cli/command.h"
-#include "cli/explore_scheduler.h"
-#include "cli/program_scheduler.h"
-#include "cli/saved_schedule.h"
-#include "cli/scheduler.h"
+#include "run/explore_scheduler.h"
+#include "run/program_scheduler.h"
+#include "run/saved_schedule.h"
+#include "run/scheduler.h"
 #include "scenario/scenario.h"
 #include "schedulers/user_half.h"
 

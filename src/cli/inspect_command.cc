@@ -6,11 +6,11 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "bpf/scan.h"
+#include "bpf/load/scan/scan.h"
 #include "bridge/host.h"
 #include "cli/command.h"
-#include "cli/run.h"
-#include "cli/scan_json.h"
+#include "run/run.h"
+#include "run/scan_json.h"
 #include "schedulers/common/scx_user.h"
 
 namespace uscx::cli {

@@ -3,13 +3,13 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "bpf/helper.h"
-#include "bpf/hooks.h"
-#include "bpf/iter_link.h"
-#include "bpf/kfunc.h"
-#include "bpf/map.h"
+#include "bpf/object/helper.h"
+#include "bpf/object/hooks.h"
+#include "bpf/object/iter_link.h"
+#include "bpf/object/kfunc.h"
+#include "bpf/object/map.h"
 #include "cli/command.h"
-#include "cli/run.h"
+#include "run/run.h"
 #include "schedulers/user_half.h"
 #include "workload/builtins.h"
 

@@ -9,7 +9,7 @@
 
 #include "base/host.h"
 #include "cli/command.h"
-#include "cli/run.h"
+#include "run/run.h"
 
 namespace {
 

@@ -10,13 +10,13 @@
 #include <tuple>
 
 #include "cli/command.h"
-#include "cli/recipe.h"
-#include "cli/run_arguments.h"
-#include "cli/scan_json.h"
-#include "cli/scheduler.h"
 #include "cli/terminal.h"
-#include "machine/thread_machine.h"
+#include "machine/threads/thread_machine.h"
 #include "report/report.h"
+#include "run/recipe.h"
+#include "run/run_arguments.h"
+#include "run/scan_json.h"
+#include "run/scheduler.h"
 
 namespace uscx::cli {
 namespace {

@@ -14,11 +14,11 @@
 #include <filesystem>
 
 #include "cli/command.h"
-#include "cli/run_arguments.h"
-#include "cli/session_server.h"
-#include "cli/session_socket.h"
 #include "cli/terminal.h"
 #include "process/launch.h"
+#include "run/run_arguments.h"
+#include "session/server.h"
+#include "session/socket.h"
 
 namespace uscx::cli {
 namespace {

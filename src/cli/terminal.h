@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "cli/run.h"
+#include "run/run.h"
 
 namespace uscx::cli {
 

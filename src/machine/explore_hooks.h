@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // The places at which explore mode may let another CPU go on, or looks at what the code does. Elsewhere each is a test
-// of the mode, which run mode patches away (static_branch.h). The core and its locks call these; machine/explore.h has
-// what is behind them.
+// of the mode, which run mode patches away (static_branch.h). The core and its locks call these;
+// machine/explore/explore.h has what is behind them.
 //
 // Threading: on a CPU, any locks held, except spin_wait(), under which others must be able to go on.
 #ifndef USCX_MACHINE_EXPLORE_HOOKS_H_

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "machine/machine.h"
 
-#include "machine/sim_machine.h"
-#include "machine/thread_machine.h"
+#include "machine/sim/sim_machine.h"
+#include "machine/threads/thread_machine.h"
 
 namespace uscx::machine {
 

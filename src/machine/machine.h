@@ -47,9 +47,10 @@ struct ExecContext {
   u64 now_ns = 0;            // This CPU's time; advanced by charge().
   bool on_cpu = false;       // False in host context: between events, e.g. while a program's bpf(2) call is handled.
   u64 segment_start_ns = 0;  // When the present segment began: up to then the CPU's current task ran user code.
-  Explorer *explorer = nullptr;  // In explore mode, inside of segments: whom yield points call (machine/explore.h).
-  Mode mode = Mode::kRun;        // kExplore inside of segments only.
-  u64 clock_offset_ns = 0;       // On threads: what the host's clock was when the machine's was 0.
+  Explorer *explorer =
+      nullptr;              // In explore mode, inside of segments: whom yield points call (machine/explore/explore.h).
+  Mode mode = Mode::kRun;   // kExplore inside of segments only.
+  u64 clock_offset_ns = 0;  // On threads: what the host's clock was when the machine's was 0.
 };
 extern constinit thread_local ExecContext exec_context;  // constinit: no initialisation guard on each access.
 

@@ -7,7 +7,7 @@
 #include <cstring>
 #include <vector>
 
-#include "bpf/struct_ops.h"
+#include "bpf/object/struct_ops.h"
 #include "process/calls.h"
 #include "process/supervisor.h"
 

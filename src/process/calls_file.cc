@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Calls on files: those of the simulated kernel are ours (system_files.h, bpf/virtual_files.h), all others the host's.
-// Reading and writing may wait, on pipes and sockets; that is virtual waiting unless the other end is outside.
+// Calls on files: those of the simulated kernel are ours (system_files.h, bpf/object/virtual_files.h), all others the
+// host's. Reading and writing may wait, on pipes and sockets; that is virtual waiting unless the other end is outside.
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/stat.h>
@@ -15,7 +15,7 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "bpf/perf_event.h"
+#include "bpf/object/perf_event.h"
 #include "process/calls.h"
 #include "process/supervisor.h"
 #include "process/system_files.h"

@@ -8,7 +8,7 @@
 
 #include <algorithm>
 
-#include "bpf/map.h"
+#include "bpf/object/map.h"
 
 namespace uscx::process {
 namespace {

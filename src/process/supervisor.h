@@ -30,7 +30,7 @@
 #include "base/rng.h"
 #include "base/status.h"
 #include "base/units.h"
-#include "bpf/user_space.h"
+#include "bpf/object/user_space.h"
 #include "bridge/host.h"
 #include "process/launch.h"
 #include "process/poll_proxies.h"

@@ -5,7 +5,7 @@
 
 #include <memory>
 
-#include "bpf/user_space.h"
+#include "bpf/object/user_space.h"
 
 namespace uscx::process {
 

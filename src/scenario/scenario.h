@@ -2,7 +2,7 @@
 // Scenarios of explore mode: small machines with native schedulers, each made to bring one part of the core into every
 // order of events. One block a scenario in the files of this folder, and one line in the table of scenario.cc.
 //
-// Threading: a scenario runs in child processes (machine/explore_driver.h).
+// Threading: a scenario runs in child processes (machine/explore/driver.h).
 #ifndef USCX_SCENARIO_SCENARIO_H_
 #define USCX_SCENARIO_SCENARIO_H_
 
@@ -10,9 +10,9 @@
 #include <string_view>
 #include <vector>
 
-#include "machine/explore_driver.h"
-#include "sched/ext/test_scheduler.h"
+#include "machine/explore/driver.h"
 #include "sched/mutation.h"
+#include "sched/native/scheduler.h"
 
 namespace uscx::scenario {
 

@@ -4,7 +4,7 @@
 
 #include "scenario/scenario.h"
 #include "sched/cgroup.h"
-#include "sched/ext/test_tree.h"
+#include "sched/native/tree.h"
 
 namespace uscx::scenario {
 

@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "base/rng.h"
-#include "sched/ext/test_scheduler.h"
+#include "sched/native/scheduler.h"
 
 namespace uscx::sched {
 namespace {

@@ -6,8 +6,8 @@
 #include <chrono>
 
 #include "base/rng.h"
-#include "machine/sim_machine.h"
-#include "sched/test_machine.h"
+#include "machine/sim/sim_machine.h"
+#include "sched/native/machine.h"
 
 namespace uscx::sched {
 namespace {

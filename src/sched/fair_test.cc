@@ -2,7 +2,7 @@
 // The fair class against what Linux 7.2 did on a machine of one CPU at 250 Hz, and against what fairness means on many.
 #include <gtest/gtest.h>
 
-#include "sched/test_machine.h"
+#include "sched/native/machine.h"
 
 namespace uscx::sched {
 namespace {

@@ -8,7 +8,7 @@
 #include <cerrno>
 #include <deque>
 
-#include "sched/ext/test_scheduler.h"
+#include "sched/native/scheduler.h"
 
 namespace uscx::sched {
 namespace {

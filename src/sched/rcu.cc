@@ -6,7 +6,7 @@
 #include <deque>
 #include <iterator>
 
-#include "machine/grace_periods.h"
+#include "machine/threads/grace_periods.h"
 #include "sched/ext/ext.h"
 #include "sched/kernel.h"
 

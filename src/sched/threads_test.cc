@@ -5,7 +5,7 @@
 
 #include <atomic>
 
-#include "sched/test_machine.h"
+#include "sched/native/machine.h"
 
 namespace uscx::sched {
 namespace {

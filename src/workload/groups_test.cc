@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "sched/cgroup.h"
-#include "sched/test_machine.h"
+#include "sched/native/machine.h"
 #include "workload/workload.h"
 
 namespace uscx::workload {

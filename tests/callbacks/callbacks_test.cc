@@ -8,7 +8,7 @@
 #include "bridge/host.h"
 #include "sched/cgroup.h"
 #include "sched/hotplug.h"
-#include "sched/test_machine.h"
+#include "sched/native/machine.h"
 #include "schedulers/common/scx_user.h"
 
 namespace uscx {

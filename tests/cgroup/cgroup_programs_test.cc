@@ -9,7 +9,7 @@
 #include <string>
 
 #include "abi/scx.h"
-#include "cli/run.h"
+#include "run/run.h"
 
 namespace uscx::cli {
 namespace {

@@ -8,7 +8,7 @@
 #include <cstdlib>
 
 #include "load.h"
-#include "sched/test_machine.h"
+#include "sched/native/machine.h"
 #include "schedulers.h"
 
 namespace uscx::torture {

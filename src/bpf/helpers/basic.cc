@@ -5,11 +5,11 @@
 #include <algorithm>
 #include <cstring>
 
-#include "bpf/alloc.h"
-#include "bpf/bpf_system.h"
-#include "bpf/exec.h"
-#include "bpf/helper.h"
-#include "bpf/prog.h"
+#include "bpf/exec/exec.h"
+#include "bpf/object/alloc.h"
+#include "bpf/object/bpf_system.h"
+#include "bpf/object/helper.h"
+#include "bpf/object/prog.h"
 
 namespace uscx::bpf {
 

@@ -7,7 +7,7 @@
 #include <cctype>
 #include <cstring>
 
-#include "bpf/helper.h"
+#include "bpf/object/helper.h"
 
 namespace uscx::bpf {
 

@@ -2,14 +2,14 @@
 // Helpers on maps and on task storage.
 #include <errno.h>
 
-#include "bpf/alloc.h"
-#include "bpf/bpf_system.h"
-#include "bpf/exec.h"
-#include "bpf/helper.h"
-#include "bpf/map.h"
+#include "bpf/exec/exec.h"
 #include "bpf/maps/local_storage_map.h"
 #include "bpf/maps/prog_array.h"
-#include "bpf/prog.h"
+#include "bpf/object/alloc.h"
+#include "bpf/object/bpf_system.h"
+#include "bpf/object/helper.h"
+#include "bpf/object/map.h"
+#include "bpf/object/prog.h"
 #include "machine/explore_hooks.h"
 
 namespace uscx::bpf {

@@ -4,9 +4,9 @@
 
 #include <cstring>
 
-#include "bpf/fault.h"
-#include "bpf/helper.h"
-#include "bpf/region.h"
+#include "bpf/memory/fault.h"
+#include "bpf/memory/region.h"
+#include "bpf/object/helper.h"
 
 namespace uscx::bpf {
 

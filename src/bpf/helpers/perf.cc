@@ -5,10 +5,10 @@
 
 #include <cstring>
 
-#include "bpf/bpf_system.h"
-#include "bpf/exec.h"
-#include "bpf/helper.h"
+#include "bpf/exec/exec.h"
 #include "bpf/maps/perf_event_array.h"
+#include "bpf/object/bpf_system.h"
+#include "bpf/object/helper.h"
 
 namespace uscx::bpf {
 

@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <cstring>
 
-#include "bpf/bpf_system.h"
-#include "bpf/format.h"
-#include "bpf/helper.h"
+#include "bpf/object/bpf_system.h"
+#include "bpf/object/format.h"
+#include "bpf/object/helper.h"
 
 namespace uscx::bpf {
 

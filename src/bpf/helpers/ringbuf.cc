@@ -5,12 +5,12 @@
 
 #include <algorithm>
 
-#include "bpf/bpf_system.h"
-#include "bpf/dynptr.h"
-#include "bpf/exec.h"
-#include "bpf/helper.h"
+#include "bpf/exec/exec.h"
 #include "bpf/maps/ringbuf_map.h"
-#include "bpf/region.h"
+#include "bpf/memory/region.h"
+#include "bpf/object/bpf_system.h"
+#include "bpf/object/dynptr.h"
+#include "bpf/object/helper.h"
 
 namespace uscx::bpf {
 

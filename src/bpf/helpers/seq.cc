@@ -9,13 +9,13 @@
 
 #include <bpf/btf.h>
 
-#include "bpf/bpf_system.h"
-#include "bpf/exec.h"
-#include "bpf/fault.h"
-#include "bpf/format.h"
-#include "bpf/helper.h"
-#include "bpf/region.h"
-#include "bpf/seq_file.h"
+#include "bpf/exec/exec.h"
+#include "bpf/memory/fault.h"
+#include "bpf/memory/region.h"
+#include "bpf/object/bpf_system.h"
+#include "bpf/object/format.h"
+#include "bpf/object/helper.h"
+#include "bpf/object/seq_file.h"
 
 namespace uscx::bpf {
 

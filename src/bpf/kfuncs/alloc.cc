@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Kfuncs that make and end objects of the program's own types. The names with _impl are those of headers for kernels
 // that did not fill in the hidden arguments themselves.
-#include "bpf/alloc.h"
+#include "bpf/object/alloc.h"
 
-#include "bpf/bpf_system.h"
-#include "bpf/btf_object.h"
-#include "bpf/exec.h"
-#include "bpf/graph.h"
-#include "bpf/kfunc.h"
-#include "bpf/prog.h"
+#include "bpf/exec/exec.h"
+#include "bpf/object/bpf_system.h"
+#include "bpf/object/btf_object.h"
+#include "bpf/object/graph.h"
+#include "bpf/object/kfunc.h"
+#include "bpf/object/prog.h"
 
 namespace uscx::bpf {
 

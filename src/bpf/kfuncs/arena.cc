@@ -2,10 +2,10 @@
 // Kfuncs on arenas. What goes wrong gives NULL or an errno, as in the kernel; a map of another type is among that.
 #include <errno.h>
 
-#include "bpf/bpf_system.h"
-#include "bpf/helper.h"
-#include "bpf/kfunc.h"
 #include "bpf/maps/arena_map.h"
+#include "bpf/object/bpf_system.h"
+#include "bpf/object/helper.h"
+#include "bpf/object/kfunc.h"
 
 namespace uscx::bpf {
 

@@ -3,9 +3,9 @@
 #include <errno.h>
 #include <linux/bpf.h>
 
-#include "bpf/bpf_system.h"
-#include "bpf/exec.h"
-#include "bpf/kfunc.h"
+#include "bpf/exec/exec.h"
+#include "bpf/object/bpf_system.h"
+#include "bpf/object/kfunc.h"
 
 namespace uscx::bpf {
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // The kfuncs on CPU masks. Results that name no CPU are nr_cpu_ids (the number of possible CPUs), as in the kernel.
-#include "bpf/cpumask.h"
+#include "bpf/object/cpumask.h"
 
 #include <errno.h>
 
@@ -9,9 +9,9 @@
 #include <cstring>
 
 #include "base/check.h"
-#include "bpf/bpf_system.h"
-#include "bpf/fault.h"
-#include "bpf/kfunc.h"
+#include "bpf/memory/fault.h"
+#include "bpf/object/bpf_system.h"
+#include "bpf/object/kfunc.h"
 #include "machine/explore_hooks.h"
 
 namespace uscx::bpf {

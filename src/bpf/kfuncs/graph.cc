@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Kfuncs on lists and trees of the program's objects. What a verifier would make sure of is checked: a node lies in a
 // live object at a field of its kind, a head in memory that the program may write, and a lock is held.
-#include "bpf/graph.h"
+#include "bpf/object/graph.h"
 
 #include <errno.h>
 
 #include <linux/bpf.h>
 
 #include "abi/kernel_types.h"
-#include "bpf/alloc.h"
-#include "bpf/bpf_system.h"
-#include "bpf/exec.h"
-#include "bpf/helper.h"
-#include "bpf/kfunc.h"
+#include "bpf/exec/exec.h"
+#include "bpf/object/alloc.h"
+#include "bpf/object/bpf_system.h"
+#include "bpf/object/helper.h"
+#include "bpf/object/kfunc.h"
 
 namespace uscx::bpf {
 

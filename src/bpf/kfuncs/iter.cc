@@ -9,11 +9,11 @@
 #include <cstring>
 
 #include "abi/kernel.h"
-#include "bpf/bpf_system.h"
-#include "bpf/exec.h"
-#include "bpf/fault.h"
-#include "bpf/kfunc.h"
-#include "bpf/region.h"
+#include "bpf/exec/exec.h"
+#include "bpf/memory/fault.h"
+#include "bpf/memory/region.h"
+#include "bpf/object/bpf_system.h"
+#include "bpf/object/kfunc.h"
 
 struct bpf_iter_bits {
   u64 opaque[2];

@@ -4,10 +4,10 @@
 
 #include <cstring>
 
-#include "bpf/bpf_system.h"
-#include "bpf/format.h"
-#include "bpf/kfunc.h"
-#include "bpf/prog.h"
+#include "bpf/object/bpf_system.h"
+#include "bpf/object/format.h"
+#include "bpf/object/kfunc.h"
+#include "bpf/object/prog.h"
 
 namespace uscx::bpf {
 

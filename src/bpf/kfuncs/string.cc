@@ -7,9 +7,9 @@
 #include <cctype>
 #include <string>
 
-#include "bpf/fault.h"
-#include "bpf/kfunc.h"
-#include "bpf/region.h"
+#include "bpf/memory/fault.h"
+#include "bpf/memory/region.h"
+#include "bpf/object/kfunc.h"
 
 namespace uscx::bpf {
 

@@ -6,14 +6,14 @@
 #include <algorithm>
 
 #include "abi/kernel_types.h"
-#include "bpf/bpf_system.h"
-#include "bpf/exec.h"
-#include "bpf/helper.h"
-#include "bpf/kfunc.h"
-#include "bpf/map.h"
-#include "bpf/prog.h"
-#include "bpf/timers.h"
-#include "bpf/value_lock.h"
+#include "bpf/exec/exec.h"
+#include "bpf/memory/value_lock.h"
+#include "bpf/object/bpf_system.h"
+#include "bpf/object/helper.h"
+#include "bpf/object/kfunc.h"
+#include "bpf/object/map.h"
+#include "bpf/object/prog.h"
+#include "bpf/object/timers.h"
 
 struct bpf_res_spin_lock {
   u32 val;

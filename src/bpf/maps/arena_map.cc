@@ -9,8 +9,8 @@
 #include <algorithm>
 
 #include "base/check.h"
-#include "bpf/bpf_system.h"
-#include "bpf/region.h"
+#include "bpf/memory/region.h"
+#include "bpf/object/bpf_system.h"
 
 namespace uscx::bpf {
 

@@ -16,8 +16,8 @@
 
 #include <map>
 
-#include "bpf/arena_window.h"
-#include "bpf/map.h"
+#include "bpf/memory/arena_window.h"
+#include "bpf/object/map.h"
 #include "machine/sync.h"
 
 namespace uscx::bpf {

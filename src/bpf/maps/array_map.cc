@@ -7,10 +7,10 @@
 #include <atomic>
 
 #include "base/check.h"
-#include "bpf/bpf_system.h"
-#include "bpf/exec.h"
-#include "bpf/map.h"
-#include "bpf/region.h"
+#include "bpf/exec/exec.h"
+#include "bpf/memory/region.h"
+#include "bpf/object/bpf_system.h"
+#include "bpf/object/map.h"
 
 namespace uscx::bpf {
 namespace {

@@ -18,10 +18,10 @@
 
 #include "base/check.h"
 #include "base/hash.h"
-#include "bpf/bpf_system.h"
-#include "bpf/map.h"
 #include "bpf/maps/rcu_list.h"
-#include "bpf/region.h"
+#include "bpf/memory/region.h"
+#include "bpf/object/bpf_system.h"
+#include "bpf/object/map.h"
 #include "machine/sync.h"
 
 namespace uscx::bpf {

@@ -7,10 +7,10 @@
 #ifndef USCX_BPF_MAPS_LOCAL_STORAGE_MAP_H_
 #define USCX_BPF_MAPS_LOCAL_STORAGE_MAP_H_
 
-#include "bpf/env.h"
-#include "bpf/map.h"
 #include "bpf/maps/rcu_list.h"
-#include "bpf/region.h"
+#include "bpf/memory/region.h"
+#include "bpf/object/env.h"
+#include "bpf/object/map.h"
 #include "machine/sync.h"
 
 namespace uscx::bpf {

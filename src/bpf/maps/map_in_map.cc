@@ -9,8 +9,8 @@
 #include <mutex>
 
 #include "base/hash.h"
-#include "bpf/bpf_system.h"
-#include "bpf/map.h"
+#include "bpf/object/bpf_system.h"
+#include "bpf/object/map.h"
 #include "machine/sync.h"
 
 namespace uscx::bpf {

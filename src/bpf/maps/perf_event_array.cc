@@ -3,7 +3,7 @@
 
 #include <errno.h>
 
-#include "bpf/bpf_system.h"
+#include "bpf/object/bpf_system.h"
 
 namespace uscx::bpf {
 

@@ -8,8 +8,8 @@
 #include <map>
 #include <memory>
 
-#include "bpf/map.h"
-#include "bpf/perf_event.h"
+#include "bpf/object/map.h"
+#include "bpf/object/perf_event.h"
 #include "machine/sync.h"
 
 namespace uscx::bpf {

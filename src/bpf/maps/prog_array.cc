@@ -3,8 +3,8 @@
 
 #include <bpf/btf.h>
 
-#include "bpf/bpf_system.h"
-#include "bpf/prog.h"
+#include "bpf/object/bpf_system.h"
+#include "bpf/object/prog.h"
 
 namespace uscx::bpf {
 

@@ -10,7 +10,7 @@
 #include <optional>
 #include <vector>
 
-#include "bpf/map.h"
+#include "bpf/object/map.h"
 #include "machine/sync.h"
 
 namespace uscx::bpf {

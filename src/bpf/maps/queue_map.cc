@@ -5,8 +5,8 @@
 #include <deque>
 #include <vector>
 
-#include "bpf/bpf_system.h"
-#include "bpf/map.h"
+#include "bpf/object/bpf_system.h"
+#include "bpf/object/map.h"
 #include "machine/sync.h"
 
 namespace uscx::bpf {

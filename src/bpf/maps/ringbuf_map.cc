@@ -10,9 +10,9 @@
 #include <mutex>
 
 #include "base/check.h"
-#include "bpf/bpf_system.h"
-#include "bpf/dynptr.h"
-#include "bpf/region.h"
+#include "bpf/memory/region.h"
+#include "bpf/object/bpf_system.h"
+#include "bpf/object/dynptr.h"
 
 namespace uscx::bpf {
 

@@ -18,7 +18,7 @@
 
 #include <algorithm>
 
-#include "bpf/map.h"
+#include "bpf/object/map.h"
 #include "machine/sync.h"
 
 namespace uscx::bpf {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "bridge/kfuncs/context.h"
 
-#include "bpf/prog.h"
+#include "bpf/object/prog.h"
 #include "bridge/env.h"
 #include "bridge/scx_ops.h"
 #include "sched/ext/ext_sched.h"

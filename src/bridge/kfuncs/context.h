@@ -6,7 +6,7 @@
 
 #include "abi/kernel.h"
 #include "abi/scx.h"
-#include "bpf/kfunc.h"
+#include "bpf/object/kfunc.h"
 #include "bridge/host.h"
 
 namespace uscx::bridge {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Kfuncs that carry text: exits, errors, debug dumps.
-#include "bpf/fault.h"
-#include "bpf/format.h"
+#include "bpf/memory/fault.h"
+#include "bpf/object/format.h"
 #include "bridge/kfuncs/context.h"
 
 namespace uscx::bridge {

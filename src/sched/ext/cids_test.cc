@@ -6,7 +6,7 @@
 
 #include <cerrno>
 
-#include "sched/ext/test_scheduler.h"
+#include "sched/native/scheduler.h"
 
 namespace uscx::sched {
 

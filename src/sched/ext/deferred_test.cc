@@ -5,7 +5,7 @@
 
 #include "base/units.h"
 #include "sched/ext/impl.h"
-#include "sched/ext/test_scheduler.h"
+#include "sched/native/scheduler.h"
 
 namespace uscx::sched {
 

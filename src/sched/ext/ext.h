@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "machine/alloc_faults.h"
+#include "base/alloc_faults.h"
 #include "sched/class.h"
 #include "sched/ext/cids.h"
 #include "sched/ext/dsq.h"

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "machine/alloc_faults.h"
+#include "base/alloc_faults.h"
 #include "sched/ext/dsq.h"
 #include "sched/ext/exit_info.h"
 #include "sched/ext/ops.h"

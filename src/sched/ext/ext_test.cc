@@ -8,7 +8,7 @@
 
 #include "base/rng.h"
 #include "sched/ext/impl.h"
-#include "sched/ext/test_scheduler.h"
+#include "sched/native/scheduler.h"
 
 namespace uscx::sched {
 namespace {

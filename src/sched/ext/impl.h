@@ -12,7 +12,7 @@
 #include <unordered_map>
 #include <utility>
 
-#include "machine/alloc_faults.h"
+#include "base/alloc_faults.h"
 #include "sched/ext/cids.h"
 #include "sched/ext/ext.h"
 #include "sched/ext/ext_sched.h"
@@ -367,7 +367,7 @@ struct Ext::Impl {
 
   // A leaf: who is in the tree, all, graveyard and last_*.
   machine::SpinLock scheds_lock{machine::SpinLock::Kind::kPrivate, "scheds"};
-  machine::Racy<u32> nr_subs;         // Sub-schedulers in the tree.
+  machine::Racy<u32> nr_subs;                                             // Sub-schedulers in the tree.
   machine::Plain<std::vector<ExtSched *>> all{"the list of schedulers"};  // Those not freed yet, oldest first.
   std::vector<ExtSched *> graveyard;  // Released, grace period over; reap_work frees them.
   Work reap_work;

@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <vector>
 
-#include "machine/alloc_faults.h"
+#include "base/alloc_faults.h"
 #include "sched/kernel.h"
 #include "sched/mutation.h"
 

@@ -12,7 +12,7 @@
 
 #include <memory>
 
-#include "machine/alloc_faults.h"
+#include "base/alloc_faults.h"
 #include "machine/sync.h"
 
 namespace uscx::sched {

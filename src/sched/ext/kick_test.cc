@@ -5,7 +5,7 @@
 #include <cerrno>
 
 #include "sched/ext/impl.h"
-#include "sched/ext/test_scheduler.h"
+#include "sched/native/scheduler.h"
 
 namespace uscx::sched {
 

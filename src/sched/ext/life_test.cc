@@ -6,7 +6,7 @@
 #include <set>
 
 #include "sched/ext/impl.h"
-#include "sched/ext/test_scheduler.h"
+#include "sched/native/scheduler.h"
 
 namespace uscx::sched {
 

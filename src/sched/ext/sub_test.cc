@@ -7,7 +7,7 @@
 #include "sched/cgroup.h"
 #include "sched/ext/ext_sched.h"
 #include "sched/ext/impl.h"
-#include "sched/ext/test_tree.h"
+#include "sched/native/tree.h"
 
 namespace uscx::sched {
 

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// What the kernel keeps in a struct bpf_dynptr's 16 bytes: a pointer to memory, how much of it, and of which kind. The
+// bytes lie on the program's stack, where it can overwrite them (only a verifier would stop it), so every use checks
+// the memory again.
+#ifndef USCX_BPF_OBJECT_DYNPTR_H_
+#define USCX_BPF_OBJECT_DYNPTR_H_
+
+#include "base/types.h"
+
+namespace uscx::bpf {
+
+struct Dynptr {
+  enum Type : u32 { kInvalid, kLocal, kRingbuf };
+  static constexpr u32 kMaxBytes = (1u << 24) - 1;
+
+  u8 *data;
+  u32 size_and_type;  // 24 bits of size, 3 of type from bit 28, read-only in bit 31
+  u32 offset;
+
+  static Dynptr make(void *data, Type type, u32 size, bool read_only = false) {
+    return {static_cast<u8 *>(data), size | type << 28 | (read_only ? 1u << 31 : 0), 0};
+  }
+  u32 size() const { return size_and_type & kMaxBytes; }
+  Type type() const { return static_cast<Type>(size_and_type >> 28 & 7); }
+  bool read_only() const { return size_and_type >> 31; }
+  void set_size(u32 size) { size_and_type = (size_and_type & ~kMaxBytes) | size; }
+  // -E2BIG if that part is not inside.
+  int check(u64 at, u64 length) const;
+};
+static_assert(sizeof(Dynptr) == 16);
+
+}  // namespace uscx::bpf
+
+#endif  // USCX_BPF_OBJECT_DYNPTR_H_

@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "run/run.h"
+
+#include <algorithm>
+#include <chrono>
+#include <deque>
+
+#include "abi/scx.h"
+#include "report/perfetto.h"
+#include "run/scheduler.h"
+#include "sched/hotplug.h"
+
+namespace uscx::cli {
+namespace {
+
+machine::CpuMask mask_of(const std::vector<u32> &cpus, u32 nr_cpus) {
+  if (cpus.empty()) return {};
+  machine::CpuMask mask(nr_cpus);
+  for (const u32 cpu : cpus) mask.set(cpu);
+  return mask;
+}
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+// The simulation goes in slices of virtual time, so that the caller's hooks get a word in between. Their length follows
+// the host's speed, which changes nothing in the run: what happens does not depend on where run_until() stops.
+class Slicer {
+ public:
+  u64 slice_ns() const { return slice_ns_; }
+  void took(double wall_s) {
+    if (wall_s > 0.1) slice_ns_ = std::max(kMinNs, slice_ns_ / 2);
+    if (wall_s < 0.02) slice_ns_ = std::min(kMaxNs, slice_ns_ * 2);
+  }
+
+ private:
+  static constexpr u64 kMinNs = 10 * kNsPerUs, kMaxNs = 10 * kNsPerSec;
+  u64 slice_ns_ = kNsPerMs;
+};
+
+class Run final : public RunHost {
+ public:
+  Run(const RunOptions &options, bridge::Host &host, report::Metrics &metrics)
+      : options_(options),
+        host_(host),
+        metrics_(metrics),
+        start_(Clock::now()),
+        launcher_(host.kernel(), [this](const workload::RefusedTask &task) {
+          print(fmt::format("uscx: task {} could not be created: errno {}\n", task.comm, -task.error));
+        }) {}
+
+  ~Run() override {
+    for (SysrqTimer &timer : sysrq_timers_) host_.machine().cancel_timer(timer.event);
+    for (HotplugTimer &timer : hotplug_timers_) host_.machine().cancel_timer(timer.event);
+  }
+
+  bridge::Host &host() override { return host_; }
+  void advance(u64 ns) override { advance_until(std::min(end_ns_, now_ns() + ns)); }
+  void advance_to_end() override { advance_until(end_ns_); }
+  bool over() const override { return now_ns() >= end_ns_ || interrupted(); }
+  void end_now() override { end_ns_ = now_ns(); }
+  void print(std::string_view text) override {
+    if (options_.hooks.output) options_.hooks.output(text);
+  }
+  void note(std::string_view line) override {
+    notes_.emplace_back(line);
+    print(fmt::format("uscx: {}\n", line));
+  }
+  const std::vector<std::string> &notes() const { return notes_; }
+
+  bool interrupted() const { return options_.hooks.stop && options_.hooks.stop->load(std::memory_order_relaxed); }
+  double wall_s() const { return seconds_since(start_); }
+
+ private:
+  u64 now_ns() const { return host_.machine().loop_now_ns(); }
+
+  // Keys are pressed on CPU 0, in interrupt context.
+  struct SysrqTimer {
+    machine::SimEvent event;
+    Run *run = nullptr;
+    char key = 0;
+  };
+  static void sysrq_fired(machine::SimEvent &event) {
+    SysrqTimer &timer = *static_cast<SysrqTimer *>(event.owner);
+    sched::Ext &ext = timer.run->host_.ext();
+    if (timer.key == 's')
+      ext.sysrq_reset();
+    else
+      timer.run->print(ext.sysrq_dump());
+  }
+
+  struct HotplugTimer {
+    machine::SimEvent event;
+    Run *run = nullptr;
+    workload::CpuSwitch what;
+  };
+  static void hotplug_fired(machine::SimEvent &event) {
+    HotplugTimer &timer = *static_cast<HotplugTimer *>(event.owner);
+    timer.run->host_.kernel().hotplug().request(timer.what.cpu, timer.what.online);
+  }
+
+  void start_hotplug() {
+    for (const HotplugAction &action : options_.hotplugs) {
+      HotplugTimer &timer = hotplug_timers_.emplace_back();
+      timer.run = this;
+      timer.what = action.what;
+      timer.event.owner = &timer;
+      timer.event.fn = hotplug_fired;
+      host_.machine().arm_timer(timer.event, std::max(action.at_ns, now_ns()));
+    }
+  }
+
+  void start_workload() {
+    if (started_) return;
+    started_ = true;
+    for (const SysrqPress &press : options_.sysrqs) {
+      SysrqTimer &timer = sysrq_timers_.emplace_back();
+      timer.run = this;
+      timer.key = press.key;
+      timer.event.owner = &timer;
+      timer.event.fn = sysrq_fired;
+      host_.machine().arm_timer(timer.event, std::max(press.at_ns, now_ns()));
+    }
+    start_hotplug();
+    Result<std::vector<workload::PlannedTask>> tasks = plan_of(options_);
+    CHECK(tasks.ok(), "a plan that was good is bad now");
+    launcher_.launch(tasks.take());
+  }
+
+  void advance_until(u64 end_ns) {
+    start_workload();
+    while (now_ns() < end_ns && !interrupted()) {
+      const Clock::time_point before = Clock::now();
+      host_.machine().run_until(std::min(end_ns, now_ns() + slicer_.slice_ns()));
+      slicer_.took(seconds_since(before));
+      if (options_.hooks.progress) options_.hooks.progress({now_ns(), end_ns_, host_.machine().nr_events(), wall_s()});
+    }
+    // Detaching takes time too, which is not the workload's.
+    if (over() && !metrics_.finished()) metrics_.finish(now_ns());
+  }
+
+  const RunOptions &options_;
+  u64 end_ns_ = options_.duration_ns;
+  bridge::Host &host_;
+  report::Metrics &metrics_;
+  const Clock::time_point start_;
+  workload::Launcher launcher_;
+  Slicer slicer_;
+  std::deque<SysrqTimer> sysrq_timers_;  // Their addresses stay, as do those of
+  std::deque<HotplugTimer> hotplug_timers_;
+  bool started_ = false;
+  std::vector<std::string> notes_;
+};
+
+void connect_hooks(const RunHooks &hooks, bridge::Host &host) {
+  if (hooks.log) host.kernel().set_log_listener(hooks.log);
+  if (hooks.bpf_print) host.set_print_listener(hooks.bpf_print);
+}
+
+}  // namespace
+
+report::RunInfo describe(const RunOptions &options) {
+  report::RunInfo info;
+  info.scheduler = options.scheduler;
+  for (const auto &workload : options.workloads)
+    info.workload += (info.workload.empty() ? "" : " + ") + workload->name();
+  info.topology = options.topology.to_string();
+  info.cpus = options.topology.nr_cpus();
+  info.hz = options.hz;
+  info.seed = options.seed;
+  info.threads = options.threads;
+  return info;
+}
+
+Result<std::vector<workload::PlannedTask>> plan_of(const RunOptions &options) {
+  const u32 nr_cpus = options.topology.nr_cpus();
+  machine::CpuMask quiet(nr_cpus);
+  for (const std::vector<u32> &cpus : {options.nohz_full, options.isolated})
+    for (const u32 cpu : cpus) quiet.set(cpu);
+  std::vector<workload::PlannedTask> all;
+  for (u32 i = 0; i < options.workloads.size(); i++) {
+    const workload::Site site{.nr_cpus = nr_cpus, .seed = options.seed, .index = i, .quiet = quiet};
+    Result<std::vector<workload::PlannedTask>> tasks = options.workloads[i]->plan(site);
+    if (!tasks.ok()) return tasks.status();
+    if (all.size() + tasks->size() > workload::kMaxTasks)
+      return Status::error("the workloads have more than {} tasks in all", workload::kMaxTasks);
+    std::move(tasks->begin(), tasks->end(), std::back_inserter(all));
+  }
+  return all;
+}
+
+Status make_groups(const RunOptions &options, const std::vector<workload::PlannedTask> &plan, sched::Kernel &kernel) {
+  std::vector<workload::GroupSpec> all;
+  for (const auto &workload : options.workloads)
+    all.insert(all.end(), workload->groups().begin(), workload->groups().end());
+  all.insert(all.end(), options.cgroups.begin(), options.cgroups.end());
+  for (const workload::PlannedTask &task : plan)
+    if (!task.cgroup.empty() && (all.empty() || all.back().path != task.cgroup)) all.push_back({.path = task.cgroup});
+  Status status;
+  if (all.empty()) return status;
+  kernel.machine().run_on(0, [&] {
+    for (const workload::GroupSpec &spec : all)
+      if (status.ok()) status = workload::apply_group(kernel, spec);
+  });
+  return status;
+}
+
+Result<RunResult> run(const RunOptions &options) {
+  CHECK(!options.workloads.empty() && options.duration_ns > 0);
+  Result<std::unique_ptr<SchedulerUnderTest>> scheduler = make_scheduler(options);
+  if (!scheduler.ok()) return scheduler.status();
+  return run(options, **scheduler);
+}
+
+Result<RunResult> run(const RunOptions &options, SchedulerUnderTest &scheduler) {
+  RunResult result;
+  result.metrics = std::make_unique<report::Metrics>(options.topology.nr_cpus());
+  std::unique_ptr<report::PerfettoSink> perfetto;
+  if (!options.trace_path.empty()) {
+    Result<std::unique_ptr<report::PerfettoSink>> sink =
+        report::PerfettoSink::create(options.trace_path, options.topology.nr_cpus());
+    if (!sink.ok()) return sink.status();
+    perfetto = sink.take();
+  }
+  bridge::HostConfig config;
+  config.machine = {.topology = options.topology, .hz = options.hz, .seed = options.seed, .threads = options.threads};
+  config.use_jit = options.use_jit;
+  config.kernel.nohz_full = mask_of(options.nohz_full, options.topology.nr_cpus());
+  config.kernel.isolated = mask_of(options.isolated, options.topology.nr_cpus());
+  config.sinks.push_back(result.metrics.get());
+  if (perfetto) config.sinks.push_back(perfetto.get());
+  config.sinks.insert(config.sinks.end(), options.hooks.sinks.begin(), options.hooks.sinks.end());
+  Result<std::unique_ptr<bridge::Host>> created = bridge::Host::create(config);
+  if (!created.ok()) return created.status();
+  const std::unique_ptr<bridge::Host> host = created.take();
+  connect_hooks(options.hooks, *host);
+  for (const AllocFailure &failure : options.alloc_failures)
+    host->ext().alloc_faults().fail(failure.site, failure.nth, failure.lasts);
+
+  Run run(options, *host, *result.metrics);
+  Result<std::vector<workload::PlannedTask>> plan = plan_of(options);
+  if (!plan.ok()) return plan.status();
+  if (Status status = make_groups(options, *plan, host->kernel()); !status.ok()) return status;
+  if (Status status = scheduler.run(run); !status.ok()) return status;
+  run.advance_to_end();  // A scheduler that ended by itself leaves the rest of the run to the fair class.
+
+  host->ext().settle();
+  result.info = describe(options);
+  result.info.wall_ns = static_cast<u64>(run.wall_s() * 1e9);
+  result.info.events = host->tracer().nr_events();
+  result.info.trace_hash = host->tracer().hash();
+  result.info.duration_ns = result.metrics->duration_ns();
+  result.info.notes = run.notes();
+  result.interrupted = run.interrupted();
+  if (perfetto) {
+    if (Status status = perfetto->finish(host->tracer()); !status.ok()) return status;
+  }
+  return result;
+}
+
+int exit_status(const RunResult &result) {
+  const report::ExitMetrics &exit = result.metrics->exit();
+  if (!exit.seen || exit.kind < SCX_EXIT_ERROR) return kExitOk;
+  return exit.kind == SCX_EXIT_ERROR_STALL ? kExitStall : kExitSchedulerError;
+}
+
+}  // namespace uscx::cli
