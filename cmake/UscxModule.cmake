@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # uscx_module(NAME DEPS... [ROOMS room...]): one static library per folder of src/, named uscx_NAME, from all of its .cc
 # files, and one test program, NAME_test, from its *_test.cc files. DEPS are other modules or imported targets. A folder
-# with rooms is made of one object library a room, uscx_NAME_ROOM.
+# with rooms is made of one object library a room, uscx_NAME_ROOM, beside the files that stand in no room.
 
 # uscx_precompiled(TARGET): TARGET's C++ files see src/base/precompiled.h, which uscx_base compiles.
 function(uscx_precompiled target)
@@ -25,13 +25,19 @@ function(uscx_module name)
     uscx_library(uscx_${name}_${room} OBJECT "${sources}" ${dependencies})
     list(APPEND objects $<TARGET_OBJECTS:uscx_${name}_${room}>)
   endforeach()
-  if(NOT arg_ROOMS)
-    uscx_sources(${CMAKE_CURRENT_SOURCE_DIR} objects tests)
-  endif()
+  uscx_sources(${CMAKE_CURRENT_SOURCE_DIR} own own_tests)
+  foreach(room ${arg_ROOMS})
+    list(FILTER own EXCLUDE REGEX "^${CMAKE_CURRENT_SOURCE_DIR}/${room}/")
+    list(FILTER own_tests EXCLUDE REGEX "^${CMAKE_CURRENT_SOURCE_DIR}/${room}/")
+  endforeach()
+  list(APPEND objects ${own})
+  list(APPEND tests ${own_tests})
   uscx_library(uscx_${name} STATIC "${objects}" ${dependencies})
   if(tests)
     add_executable(${name}_test ${tests})
     uscx_precompiled(${name}_test)
+    # As above, of strings that tests compare with.
+    target_compile_options(${name}_test PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-stringop-overflow>)
     target_link_libraries(${name}_test PRIVATE uscx_${name} GTest::gtest GTest::gtest_main)
     add_test(NAME ${name} COMMAND ${name}_test)
   endif()

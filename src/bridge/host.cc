@@ -26,6 +26,7 @@ Host::Host(const HostConfig &config)
       env_(std::make_unique<KernelEnv>(*this)),
       exec_envs_(config.machine.topology.nr_cpus() + 1) {
   for (u32 cpu = 0; cpu < machine_->nr_cpus(); cpu++) exec_envs_[cpu].cpu = cpu;
+  for (bpf::ExecEnv &env : exec_envs_) env.listener = env_.get();
 }
 
 Result<std::unique_ptr<Host>> Host::create(const HostConfig &config) {

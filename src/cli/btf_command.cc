@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // `uscx btf`: the kernel BTF that programs are served.
 #include "abi/btf_c.h"
+#include "base/files.h"
 #include "bridge/host.h"
 #include "cli/command.h"
 #include "run/run.h"

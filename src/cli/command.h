@@ -28,10 +28,6 @@ void add_explore_commands(CLI::App &app, Action &action);  // explore, replay, m
 // Prints "uscx: TEXT" as one line on standard error; returns the status for bad input.
 int bad_input(const Status &status);
 
-// Replaces `path` by `bytes`, or leaves all as it was.
-Status write_file(const std::string &path, std::string_view bytes);
-Result<std::vector<u8>> read_file(const std::string &path);
-
 }  // namespace uscx::cli
 
 #endif  // USCX_CLI_COMMAND_H_

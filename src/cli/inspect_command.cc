@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "base/files.h"
 #include "bpf/load/scan/scan.h"
 #include "bridge/host.h"
 #include "cli/command.h"

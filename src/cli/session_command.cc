@@ -14,6 +14,7 @@
 #include <filesystem>
 
 #include "cli/command.h"
+#include "cli/machine_options.h"
 #include "cli/terminal.h"
 #include "process/launch.h"
 #include "run/run_arguments.h"

@@ -1,21 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "machine/machine.h"
 
-#include "machine/sim/sim_machine.h"
-#include "machine/threads/thread_machine.h"
 
 namespace uscx::machine {
 
 constinit thread_local ExecContext exec_context;
-
-std::unique_ptr<Machine> Machine::create(const MachineConfig &config, trace::Tracer &tracer) {
-  if (config.threads) {
-    need_concurrency();
-    return std::make_unique<ThreadMachine>(config, tracer);
-  }
-  expect_run_mode();
-  return std::make_unique<SimMachine>(config, tracer);
-}
 
 void Machine::init_events(CpuEvents &cpu, u32 id) {
   const std::pair<SimEvent *, SimEventFn> events[] = {

@@ -7,8 +7,8 @@
 #include <cstdio>
 #include <cstring>
 
+#include "base/files.h"
 #include "bpf/load/scan/scan.h"
-#include "cli/command.h"
 #include "run/recipe.h"
 #include "run/run.h"
 

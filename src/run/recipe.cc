@@ -10,7 +10,7 @@
 #include <set>
 #include <system_error>
 
-#include "cli/command.h"
+#include "base/files.h"
 
 namespace uscx::cli {
 namespace {

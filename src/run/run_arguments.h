@@ -4,7 +4,6 @@
 #ifndef USCX_RUN_RUN_ARGUMENTS_H_
 #define USCX_RUN_RUN_ARGUMENTS_H_
 
-#include <CLI/CLI.hpp>
 #include <string>
 #include <vector>
 
@@ -20,9 +19,6 @@ struct RunArguments {
   std::string cpus, topology, hz = "250", duration, seed = "1", nohz_full, isolcpus, trace, report = "text", recipe;
   bool interpreter = false;
 };
-
-// The options that say what the machine is and does, which `uscx session start` has too.
-void add_machine_options(CLI::App *app, RunArguments &arguments);
 
 // `rest` is the scheduler and its own arguments.
 Result<RunOptions> parse_run_options(const RunArguments &arguments, const std::vector<std::string> &rest);

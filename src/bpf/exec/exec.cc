@@ -9,11 +9,9 @@
 
 #include "bpf/exec/exec_runtime.h"
 #include "bpf/exec/jit.h"
-#include "bpf/maps/ringbuf_map.h"
 #include "bpf/memory/arena_window.h"
 #include "bpf/memory/region.h"
 #include "bpf/memory/value_lock.h"
-#include "bpf/object/bpf_system.h"
 #include "machine/context_local.h"
 #include "machine/explore_hooks.h"
 
@@ -116,9 +114,7 @@ bool Invocation::let_go() {
   if (const Holdings::Rare *rare = holdings_.rare.get()) {
     left |= !rare->res_locks.empty() || !rare->ring_records.empty() || !rare->bit_iterators.empty();
     for (u32 *lock : rare->res_locks) value_unlock(lock);
-    for (void *record : rare->ring_records) {
-      if (RingbufMap *ring = RingbufMap::find(record)) ring->commit(record, 0, true);
-    }
+    for (const Holdings::HeldRecord &record : rare->ring_records) record.discard(record.payload);
   }
   holdings_ = {};
   return left;
@@ -152,8 +148,9 @@ void Invocation::charge(u64 insns) {
 
 void Invocation::report_arena_skips() {
   const u64 address = (state_.arena_skip_address & 0xffffffff) + state_.arena_skip_program->arena_user_start_high();
-  if (BpfSystem *system = BpfSystem::current())
-    system->env().arena_store_skipped(*state_.arena_skip_program, state_.arena_skip_insn, address, state_.arena_skips);
+  if (state_.env->listener != nullptr)
+    state_.env->listener->arena_store_skipped(*state_.arena_skip_program, state_.arena_skip_insn, address,
+                                              state_.arena_skips);
   state_.arena_skips = 0;
 }
 
@@ -269,8 +266,6 @@ RunResult ExecAccess::run(const Program &program, u32 subprog, const u64 args[5]
     Invocation::current_ = outer;
     return inv.catch_exception(program, mode);
   }
-  // The ledger's owner may still ask for the current invocation.
-  if (inv.nesting_ == 0 && inv.ledger_ != nullptr) inv.ledger_->release_after_abort(inv);
   Invocation::current_ = outer;
   return {0, &inv.abort_};
 }

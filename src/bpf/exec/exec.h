@@ -51,11 +51,20 @@ enum class AbortReason : u8 {
 };
 const char *abort_reason_name(AbortReason reason);
 
+// Is notified of what a run did that is no abort.
+class ExecListener {
+ public:
+  virtual ~ExecListener() = default;
+  // `count` stores to arena pages that do not exist were skipped in one run; the last of them at `insn`.
+  virtual void arena_store_skipped(const Program &program, u32 insn, u64 address, u64 count) = 0;
+};
+
 // What the program's surroundings are. One per CPU is meant; InlineEnvLoad refers to it by offset.
 struct ExecEnv {
   u32 cpu = 0;
   u32 unused = 0;
-  u64 current_task = 0;  // the task_struct in the read-only half
+  u64 current_task = 0;              // the task_struct in the read-only half
+  ExecListener *listener = nullptr;  // may be null
 };
 
 struct Abort {
@@ -66,21 +75,18 @@ struct Abort {
   std::string message;  // "store of 8 bytes to read-only memory at 0x.. by insn 12 (f, x.bpf.c:3: text)"
 };
 
-// What an invocation holds and an abort must release (locks, references, iterators). The owner of those provides it.
-class Ledger {
- public:
-  virtual ~Ledger() = default;
-  // Called once, by the outermost run() of the invocation, after the abort and before run() returns.
-  virtual void release_after_abort(Invocation &invocation) = 0;
-};
-
 // What an invocation holds that only a verifier would have made it give back: a spin lock of a map value, RCU and
 // preemption depth. A program holds one lock at a time.
 struct Holdings {
+  // A reserved record of a ring buffer, and what discards it.
+  struct HeldRecord {
+    void *payload;
+    void (*discard)(void *payload);
+  };
   // What few programs ever hold.
   struct Rare {
     std::vector<u32 *> res_locks;  // bpf_res_spin_lock, the last one taken last
-    std::vector<void *> ring_records;
+    std::vector<HeldRecord> ring_records;
     std::map<const void *, std::vector<u64>> bit_iterators;  // by the iterator's address
   };
   u32 *lock = nullptr;
@@ -154,8 +160,6 @@ class Invocation {
   // For helpers that do work in proportion to an argument (bpf_loop): charges, and aborts when nothing is left.
   void charge(u64 insns);
 
-  void set_ledger(Ledger *ledger) { ledger_ = ledger; }
-  Ledger *ledger() const { return ledger_; }
   void set_user_data(void *data) { user_data_ = data; }
   void *user_data() const { return user_data_; }
 
@@ -202,7 +206,6 @@ class Invocation {
   ExecMode mode_ = ExecMode::kJit;
   u32 nesting_ = 0;  // runs within runs of this invocation
   s64 initial_budget_;
-  Ledger *ledger_ = nullptr;
   void *user_data_ = nullptr;
   Holdings holdings_;
   u64 exception_ = 0;           // what was thrown last

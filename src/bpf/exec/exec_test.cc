@@ -405,26 +405,6 @@ TEST(Exec, InvocationsNest) {
   EXPECT_EQ(both("*(u64 *)(r10 - 8) = 1; r1 = 1; call nested_run; r6 = *(u64 *)(r10 - 8); r0 += r6; exit").r0, 45u);
 }
 
-class CountingLedger : public Ledger {
- public:
-  void release_after_abort(Invocation &invocation) override {
-    EXPECT_EQ(Invocation::current(), &invocation);
-    releases++;
-  }
-  int releases = 0;
-};
-
-TEST(Exec, LedgerIsReleasedOnceAfterAnAbort) {
-  for (ExecMode mode : {ExecMode::kJit, ExecMode::kInterp}) {
-    CountingLedger ledger;
-    auto program = make("r1 = 1; r2 = func f; call loop_callback; exit; f: ; r1 = 0; *(u64 *)(r1 + 0) = r1; exit");
-    Invocation invocation;
-    invocation.set_ledger(&ledger);
-    EXPECT_TRUE(run(*program, 0, invocation, mode).aborted());
-    EXPECT_EQ(ledger.releases, 1);
-  }
-}
-
 TEST(Exec, SubprogramsCanBeEntered) {
   auto program = make("callsub f; exit; f: ; r0 = r1; r0 -= r2; exit");
   for (ExecMode mode : {ExecMode::kJit, ExecMode::kInterp}) {

@@ -142,6 +142,7 @@ const JitStubs &JitCode::stubs() { return CodeArena::get().stubs(); }
 
 Result<std::unique_ptr<JitCode>> JitCode::translate(const Program &program) {
   install_fault_handler();
+  set_code_fault_decoder(&handle_fault);
   Translation code;
   if (Status status = translate_functions(program, &code); !status.ok()) return status;
   std::unique_ptr<JitCode> jit(new JitCode);

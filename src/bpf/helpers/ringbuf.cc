@@ -22,17 +22,24 @@ RingbufMap *ring(const char *who, Map *map, u32 type) {
   return static_cast<RingbufMap *>(map);
 }
 
-std::vector<void *> &reserved() { return Invocation::current()->holdings().rarely().ring_records; }
+using HeldRecord = Holdings::HeldRecord;
+
+std::vector<HeldRecord> &reserved() { return Invocation::current()->holdings().rarely().ring_records; }
+
+// The ring may have gone with its map meanwhile.
+void discard_record(void *payload) {
+  if (RingbufMap *ring = RingbufMap::find(payload)) ring->commit(payload, 0, true);
+}
 
 void *reserve(RingbufMap *map, u64 size) {
   void *payload = map->reserve(size);
-  if (payload != nullptr) reserved().push_back(payload);
+  if (payload != nullptr) reserved().push_back({payload, discard_record});
   return payload;
 }
 
 void finish(const char *who, void *payload, u64 flags, bool discard) {
-  std::vector<void *> &records = reserved();
-  auto it = std::find(records.begin(), records.end(), payload);
+  std::vector<HeldRecord> &records = reserved();
+  auto it = std::ranges::find(records, payload, &HeldRecord::payload);
   RingbufMap *map = it != records.end() ? RingbufMap::find(payload) : nullptr;
   if (map == nullptr || !map->commit(payload, flags, discard))
     Invocation::current()->violation("helper {}: argument 1 is not a reserved record", who);

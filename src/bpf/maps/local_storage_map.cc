@@ -24,13 +24,13 @@ int LocalStorageMap::create(BpfSystem &system, const MapAttr &attr, std::shared_
 LocalStorageMap::LocalStorageMap(BpfSystem &system, const MapAttr &attr)
     : Map(system, attr), pool_(Half::kReadWrite, (attr.value_size + 7) / 8 * 8, 8) {
   std::lock_guard hold(system.registry_lock_);
-  system.local_storages_.push_back(this);
+  system.maps_with_owners_.push_back(this);
 }
 
 LocalStorageMap::~LocalStorageMap() {
   {
     std::lock_guard hold(system().registry_lock_);
-    std::erase(system().local_storages_, this);
+    std::erase(system().maps_with_owners_, this);
   }
   Table *const table = table_.load(std::memory_order_relaxed);
   for (RcuList<Node> &bucket : table->buckets) {

@@ -24,6 +24,7 @@ class LocalStorageMap final : public Map {
   // The owner's value; made from `initial` (zero if null) where `create` says so.
   void *get(const void *owner, bool create, const void *initial);
   int remove(const void *owner);
+  void owner_freed(const void *owner) override { remove(owner); }
 
   void *lookup(const void *) override { return nullptr; }
   int update(const void *, const void *, u64) override { return -EOPNOTSUPP; }

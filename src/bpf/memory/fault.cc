@@ -6,7 +6,6 @@
 #include <ucontext.h>
 
 #include "base/check.h"
-#include "bpf/exec/jit.h"
 #include "bpf/memory/arena_window.h"
 
 // The probing functions are written out, so that each one's memory access has a known address, and a fault there
@@ -94,6 +93,7 @@ namespace {
 
 struct sigaction g_previous_segv;
 struct sigaction g_previous_bus;
+CodeFaultDecoder g_decode_code_fault = nullptr;
 
 void chain(int number, siginfo_t *info, void *context) {
   const struct sigaction &previous = number == SIGBUS ? g_previous_bus : g_previous_segv;
@@ -113,11 +113,13 @@ void on_fault(int number, siginfo_t *info, void *context) {
     machine->gregs[REG_RIP] = reinterpret_cast<greg_t>(uscx_probe_end);
     return;
   }
-  if (JitCode::handle_fault(machine)) return;
+  if (g_decode_code_fault != nullptr && g_decode_code_fault(machine)) return;
   chain(number, info, context);
 }
 
 }  // namespace
+
+void set_code_fault_decoder(CodeFaultDecoder decoder) { g_decode_code_fault = decoder; }
 
 void install_fault_handler() {
   // Once a process; threads that come in between wait.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Memory faults of BPF programs. A SIGSEGV or SIGBUS inside translated code, or inside one of the probing functions
-// below, is turned into a value or an abort; any other one goes to the handler that was there before
-// (AddressSanitizer's report, a core dump).
+// Memory faults of BPF programs. A SIGSEGV or SIGBUS inside translated code (set_code_fault_decoder()), or inside one
+// of the probing functions below, is turned into a value or an abort; any other one goes to the handler that was there
+// before (AddressSanitizer's report, a core dump).
 //
 // The handler is installed with the first program or by install_fault_handler(), after the sanitizers' own, which is
 // how it comes to sit in front of them; sanitizer builds need no option for that (allow_user_segv_handler is on by
@@ -18,6 +18,11 @@
 namespace uscx::bpf {
 
 void install_fault_handler();
+
+// Asked first about a fault in code that is none of the probing functions: true if it has decided where the thread goes
+// on, by changing the mcontext_t. Whoever translates programs sets it, before the first of them runs.
+using CodeFaultDecoder = bool (*)(void *machine_context);
+void set_code_fault_decoder(CodeFaultDecoder decoder);
 
 // A load of 1, 2, 4 or 8 bytes, zero extended. False when the memory is not readable.
 bool probe_load(u64 address, unsigned size, u64 *value);

@@ -14,7 +14,6 @@
 
 #include "base/check.h"
 #include "bpf/exec/exec.h"
-#include "bpf/maps/local_storage_map.h"
 #include "bpf/memory/fault.h"
 #include "bpf/memory/region.h"
 #include "bpf/object/alloc.h"
@@ -263,13 +262,13 @@ void BpfSystem::timer_fired(TimerId id) {
 
 void BpfSystem::owner_freed(const void *owner) {
   // A map that is about to end has nothing for anyone, and removing waits for locks: not under the registry's.
-  std::vector<std::shared_ptr<Object>> storages;
+  std::vector<std::shared_ptr<Object>> maps;
   {
     std::lock_guard hold(registry_lock_);
-    for (LocalStorageMap *storage : local_storages_)
-      if (std::shared_ptr<Object> object = storage->weak_from_this().lock()) storages.push_back(std::move(object));
+    for (Map *map : maps_with_owners_)
+      if (std::shared_ptr<Object> object = map->weak_from_this().lock()) maps.push_back(std::move(object));
   }
-  for (const auto &storage : storages) static_cast<LocalStorageMap &>(*storage).remove(owner);
+  for (const auto &map : maps) static_cast<Map &>(*map).owner_freed(owner);
 }
 
 bool BpfSystem::is_live(ObjectType type, const void *object) const {
@@ -315,6 +314,7 @@ bool run_default(Env &env, Prog &prog, u32 subprog, std::initializer_list<u64> a
   ExecEnv exec;
   exec.cpu = env.cpu();
   exec.current_task = reinterpret_cast<u64>(env.current_task());
+  exec.listener = &env;
   Invocation invocation(&exec);
   const RunResult result = run(*prog.program(), subprog, args, invocation, default_exec_mode());
   BpfSystem &system = prog.system();

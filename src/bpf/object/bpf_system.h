@@ -239,7 +239,7 @@ class BpfSystem {
   u32 next_id_[kNrObjectKinds] = {1, 1, 1, 1, 1, 1};  // guarded by registry_lock_, as the next three are
   std::map<u32, Object *> objects_[kNrObjectKinds];   // by kind, then id
   std::map<std::pair<dev_t, ino_t>, Object *> by_inode_;
-  std::vector<LocalStorageMap *> local_storages_;
+  std::vector<Map *> maps_with_owners_;  // Those whose owner_freed() does something.
   std::map<int, std::shared_ptr<Object>> user_fds_;
   // A queue, used only where segments are atomic.
   Deferred *deferred_first_ = nullptr;

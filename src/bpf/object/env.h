@@ -12,6 +12,7 @@
 
 #include "base/alloc_faults.h"
 #include "base/types.h"
+#include "bpf/exec/exec.h"
 
 namespace uscx::bpf {
 
@@ -47,7 +48,7 @@ struct Deferred {
 // Names a timer for as long as its map element lives; never reused in a run.
 using TimerId = u64;
 
-class Env : public ObjectRegistry {
+class Env : public ObjectRegistry, public ExecListener {
  public:
   // Clocks of the CPU that runs the program. boot_ns counts time suspended too, of which a simulated machine has none.
   virtual u64 now_ns() = 0;
@@ -107,7 +108,7 @@ class Env : public ObjectRegistry {
 
   // Programs of the invocation that ends skipped `count` stores to arena pages that do not exist; the last was by
   // `insn` of `program` to the user's address `address`. By default a line in the log.
-  virtual void arena_store_skipped(const Program &program, u32 insn, u64 address, u64 count);
+  void arena_store_skipped(const Program &program, u32 insn, u64 address, u64 count) override;
 
   // Drops a reference that a program's field held: of a task or cgroup.
   virtual void release_object(ObjectType, void *) {}

@@ -135,6 +135,8 @@ class Map : public Object {
   virtual void *value_of(const void *) { return nullptr; }
   // The same for any address and any type, as far as it can be found out; slow.
   virtual void *value_around(const void *address) { return value_of(address); }
+  // A task or cgroup is about to be freed: a map that keeps something for it lets that go.
+  virtual void owner_freed(const void * /*owner*/) {}
   // See BpfSystem::unshare_maps(). Maps without memory that is shared with user space have nothing to do.
   virtual bool can_unshare() const { return mmap_size() == 0; }
   virtual void unshare() {}

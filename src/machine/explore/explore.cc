@@ -142,6 +142,7 @@ Explorer::Explorer(Machine &machine, ExploreRun &run) : machine_(SimMachine::of(
     contexts_.push_back(std::move(c));
   }
   machine_.explorer_ = this;
+  machine_.interleaver_ = this;
   run_.tracer = &machine_.tracer();
   if (run_.limits.show_events) machine_.tracer().keep_recent(run_.limits.show_events);
 }
@@ -149,6 +150,7 @@ Explorer::Explorer(Machine &machine, ExploreRun &run) : machine_(SimMachine::of(
 Explorer::~Explorer() {
   CHECK(!exec_context.on_cpu && nr_active_ == 0);
   machine_.explorer_ = nullptr;
+  machine_.interleaver_ = nullptr;
   for (auto &c : contexts_) {
     c->quit = true;
     ExploreSwitch::enter(*c);
@@ -389,7 +391,5 @@ void SimMachine::explored_cancel(SimEvent &timer) {
   note_event(timer.cpu);
   queue_.cancel(timer);
 }
-
-bool SimMachine::explored_in_segment(u32 cpu) const { return explorer_->in_segment(cpu); }
 
 }  // namespace uscx::machine

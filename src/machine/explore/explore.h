@@ -137,7 +137,7 @@ struct ExploreRun {
   [[noreturn]] void fail(Failure failure, const std::string &text);
 };
 
-class Explorer {
+class Explorer final : public Interleaver {
  public:
   Explorer(Machine &machine, ExploreRun &run);  // From here on the machine's segments interleave.
   ~Explorer();                                  // Host context, no segment open.
@@ -147,12 +147,11 @@ class Explorer {
   void set_quiet_check(std::function<void()> check) { quiet_check_ = std::move(check); }
   // Says in words what races where; called once for each pair of places, while nothing yields.
   void set_race_text(std::function<std::string(const ProgramRace &)> text) { race_text_ = std::move(text); }
-  // Is this CPU in the middle of a segment?
-  bool in_segment(u32 cpu) const;
-  u64 irq_work_delay_ns() const { return run_.limits.irq_work_delay_ns; }
 
-  // For the Machine: runs events up to end_ns while go_on(), and lets all open segments end.
-  void drive(const std::function<bool()> &go_on, u64 end_ns);
+  // For the machine.
+  bool in_segment(u32 cpu) const override;
+  u64 irq_work_delay_ns() const override { return run_.limits.irq_work_delay_ns; }
+  void drive(const std::function<bool()> &go_on, u64 end_ns) override;
 
   [[noreturn]] void fail(Failure failure, const std::string &text);
 

@@ -4,8 +4,6 @@
 
 #include <algorithm>
 
-#include "machine/explore/explore.h"
-
 namespace uscx::machine {
 
 SimMachine::SimMachine(const MachineConfig &config, trace::Tracer &tracer)
@@ -41,7 +39,7 @@ void SimMachine::send_resched(u32 cpu) {
 void SimMachine::raise_irq_work(u32 cpu) {
   Cpu &c = cpus_[cpu];
   const bool self = exec_context.on_cpu && cpu == exec_context.cpu;
-  const u64 self_delay_ns = self && exec_context.explorer ? exec_context.explorer->irq_work_delay_ns() : 0;
+  const u64 self_delay_ns = self && interleaver_ ? interleaver_->irq_work_delay_ns() : 0;
   if (self && self_delay_ns == 0)
     c.self_irq_work = true;
   else if (!c.irq_work.queued())
@@ -135,7 +133,7 @@ void SimMachine::step() {
 void SimMachine::run_until(u64 end_ns) {
   CHECK(!exec_context.on_cpu);
   bool stopped = false;
-  if (explorer_) explorer_->drive([this, &stopped] { return !(stopped = stopped || consume_stop()); }, end_ns);
+  if (interleaver_) interleaver_->drive([this, &stopped] { return !(stopped = stopped || consume_stop()); }, end_ns);
   while (!(stopped = consume_stop()) && !queue_.empty() && queue_.next_time_ns() <= end_ns) step();
   if (!stopped) loop_now_ns_ = std::max(loop_now_ns_, end_ns);
   enter_host_context();
@@ -146,7 +144,7 @@ bool SimMachine::run_while(const std::function<bool()> &not_done, u64 limit_ns) 
   enter_host_context();
   if (explorer_) {
     bool stopped = false;
-    explorer_->drive([&] { return !(stopped = stopped || consume_stop()) && not_done(); }, limit_ns);
+    interleaver_->drive([&] { return !(stopped = stopped || consume_stop()) && not_done(); }, limit_ns);
     if (stopped || !not_done()) return !not_done();
   }
   while (not_done()) {
@@ -180,7 +178,7 @@ void SimMachine::run_on(u32 cpu, const std::function<void()> &fn) {
   HostCall call{fn};
   SimEvent event(host_call_fired, &call, cpu);
   queue_.schedule(event, loop_now_ns_);
-  if (explorer_) explorer_->drive([&call] { return !call.done; }, ~u64{0});
+  if (interleaver_) interleaver_->drive([&call] { return !call.done; }, ~u64{0});
   while (!call.done) step();
   enter_host_context();
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "machine/machine.h"
+#include "machine/sim/interleaver.h"
 
 namespace uscx::machine {
 
@@ -48,7 +49,7 @@ class SimMachine final : public Machine {
   void run_on(u32 cpu, const std::function<void()> &fn) override;
   u64 nr_events() const override { return nr_events_; }
   Explorer *explorer() const override { return explorer_; }  // Set by the Explorer itself.
-  bool in_segment(u32 cpu) const override { return explorer_ && explored_in_segment(cpu); }
+  bool in_segment(u32 cpu) const override { return interleaver_ && interleaver_->in_segment(cpu); }
 
  private:
   struct Cpu : CpuEvents {
@@ -63,13 +64,13 @@ class SimMachine final : public Machine {
   void explored_arm(SimEvent &timer, u64 time_ns);
   void explored_cancel(SimEvent &timer);
   void note_event(u32 cpu);  // Explore mode: the present step changes what `cpu` is to do.
-  bool explored_in_segment(u32 cpu) const;
   void step();
   void segment(SimEvent &event, u64 time_ns);
   void take_pending_interrupts(u32 cpu);
   void enter_host_context();
 
   Explorer *explorer_ = nullptr;
+  Interleaver *interleaver_ = nullptr;  // The same object.
   EventQueue queue_;
   std::vector<Cpu> cpus_;
   u64 nr_events_ = 0;
