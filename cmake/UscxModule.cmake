@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# uscx_module(NAME DEPS... [ROOMS room...]): one static library per folder of src/, named uscx_NAME, from all of its .cc
-# files, and one test program, NAME_test, from its *_test.cc files. DEPS are other modules or imported targets. A folder
-# with rooms is made of one object library a room, uscx_NAME_ROOM, beside the files that stand in no room.
+include(GoogleTest)
+
+# uscx_module(NAME DEPS... [ROOMS room...] [THREAD_TESTS filter]): one static library per folder of src/, named
+# uscx_NAME, from all of its .cc files, and one test program, NAME_test, from its *_test.cc files. DEPS are other
+# modules or imported targets. A folder with rooms is made of one object library a room, uscx_NAME_ROOM, beside the
+# files that stand in no room.
 
 # uscx_precompiled(TARGET): TARGET's C++ files see src/base/precompiled.h, which uscx_base compiles.
 function(uscx_precompiled target)
@@ -16,7 +19,7 @@ function(uscx_precompiled target)
 endfunction()
 
 function(uscx_module name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "ROOMS")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "THREAD_TESTS" "ROOMS")
   set(dependencies fmt::fmt ${arg_UNPARSED_ARGUMENTS})
   set(objects "")
   foreach(room ${arg_ROOMS})
@@ -33,13 +36,32 @@ function(uscx_module name)
   list(APPEND objects ${own})
   list(APPEND tests ${own_tests})
   uscx_library(uscx_${name} STATIC "${objects}" ${dependencies})
-  if(tests)
-    add_executable(${name}_test ${tests})
-    uscx_precompiled(${name}_test)
-    # As above, of strings that tests compare with.
-    target_compile_options(${name}_test PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-stringop-overflow>)
-    target_link_libraries(${name}_test PRIVATE uscx_${name} GTest::gtest GTest::gtest_main)
-    add_test(NAME ${name} COMMAND ${name}_test)
+  if(tests AND USCX_TESTS)
+    uscx_test(${name} SOURCES ${tests} LIBRARIES uscx_${name} THREAD_TESTS ${arg_THREAD_TESTS})
+  endif()
+endfunction()
+
+# uscx_test(NAME SOURCES file... LIBRARIES target... [THREAD_TESTS filter] [LABELS label...]): a test program NAME_test,
+# each of whose tests is a test of its own for ctest, NAME.Suite.Test, so that times and limits are per test. Those that
+# THREAD_TESTS (a filter of GoogleTest's) names run on real threads: their label `threads` has them run under
+# ThreadSanitizer too.
+function(uscx_test name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "THREAD_TESTS" "SOURCES;LIBRARIES;LABELS")
+  set(target ${name}_test)
+  add_executable(${target} ${arg_SOURCES})
+  uscx_precompiled(${target})
+  # As in CMakeLists.txt, of strings that tests compare with.
+  target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-stringop-overflow>)
+  target_link_libraries(${target} PRIVATE ${arg_LIBRARIES} GTest::gtest GTest::gtest_main)
+  set(others "*")
+  if(arg_THREAD_TESTS)
+    set(others "-${arg_THREAD_TESTS}")
+    gtest_discover_tests(${target} TEST_PREFIX ${name}. TEST_FILTER ${arg_THREAD_TESTS} TEST_LIST ${target}_threads
+      DISCOVERY_TIMEOUT 120 PROPERTIES LABELS "threads;${arg_LABELS}")
+  endif()
+  if(NOT arg_THREAD_TESTS STREQUAL "*")
+    gtest_discover_tests(${target} TEST_PREFIX ${name}. TEST_FILTER ${others} DISCOVERY_TIMEOUT 120
+      PROPERTIES LABELS "${arg_LABELS}")
   endif()
 endfunction()
 

@@ -159,7 +159,7 @@ u64 record_of(CallFrame &frame, const bpf::Hook &hook, std::span<const u64> args
 }
 
 u64 registers_of(CallFrame &frame, std::span<const u64> args, bool on_exit) {
-  pt_regs regs{};
+  pt_regs regs{};  // FIDELITY: probe-registers.
   unsigned long *const words[] = {&regs.di, &regs.si, &regs.dx, &regs.cx, &regs.r8, &regs.r9};
   const size_t nr_args = std::min(args.size() - on_exit, std::size(words));
   // What a function was called with is gone when it returns.

@@ -162,6 +162,7 @@ void CpuHotplug::wait_empty(KthreadApi &self, u32 cpu) {
 namespace {
 
 // migration/N takes its own CPU out of the mask, so that nobody is between reading it and sending an interrupt.
+// FIDELITY: stop-machine.
 struct TakeDown final : StopWork {
   void drop() override { delete this; }
   static void run(Kernel &kernel, StopWork &work) {

@@ -44,7 +44,8 @@ def main():
             run["trace_hash"] = found
         else:
             same = found == run["trace_hash"]
-            print(f"{'ok  ' if same else 'FAIL'} {run['name']}: {found}" + ("" if same else f", stated {run['trace_hash']}"))
+            stated_too = "" if same else f", stated {run['trace_hash']}"
+            print(f"{'ok  ' if same else 'FAIL'} {run['name']}: {found}{stated_too}")
             different += not same
     if update:
         STATED.write_text("[\n" + ",\n".join("  " + json.dumps(run) for run in stated) + "\n]\n")

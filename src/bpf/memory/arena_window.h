@@ -36,7 +36,7 @@ struct ArenaWindow {
   // Makes the page at a faulting address accessible if it exists; false if it does not.
   static bool fault_in(u64 address);
   // Whether an access at `address` is one through an arena pointer of a program with this base: within the window or as
-  // far from it as an instruction's offset reaches, or as near to 0 (a NULL that was cast).
+  // far from it as an instruction's offset reaches, or as near to 0 (a NULL that was cast). FIDELITY: arena-null.
   static bool is_access(u64 base, u64 address) {
     constexpr u64 kReach = 1ull << 16;
     return base != 0 && (address - base + kReach < kArenaWindowBytes + 2 * kReach || address < kReach);

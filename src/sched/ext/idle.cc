@@ -113,6 +113,7 @@ void IdleTracker::enable(u64 ops_flags, bool has_update_idle) {
   }
 }
 
+// FIDELITY: offline-idle-bit.
 void IdleTracker::cpu_dead(u32 cpu) {
   update_topology();
   for (const Pair &pair : {global_, nodes_[topo_.node_of(cpu)]}) {
