@@ -10,22 +10,18 @@ namespace uscx::bridge {
 
 using sched::Op;
 
-constinit thread_local BpfOps *BpfOps::current_ = nullptr;
-const machine::ContextLocal BpfOps::current_local_([]() -> void * { return &current_; }, sizeof(current_));
-const machine::ContextLocal CallFrame::stack_local_([]() -> void * { return &stack_; }, sizeof(stack_));
-
 // Gives a thread's frames back when it ends.
 void CallFrame::make_stack() {
-  struct Owner {
+  struct FramesOwner {
     char *base = nullptr;
-    ~Owner() {
+    ~FramesOwner() {
       if (base != nullptr) bpf::Region::get().free_pages(base);
     }
   };
-  static thread_local Owner owner;
+  static thread_local FramesOwner owner;
   char *base = static_cast<char *>(bpf::Region::get().alloc_pages(bpf::Half::kReadOnly, kMaxDepth * kFrameBytes, true));
   if (owner.base == nullptr) owner.base = base;
-  stack_.base = base;
+  bpf::running().frames = base;
 }
 
 BpfOps::BpfOps(Host &host, bpf::StructOpsMap &map, bool cid_form) : host_(host) {
@@ -62,10 +58,11 @@ u64 BpfOps::call(Op op, u64 a0, u64 a1, u64 a2, u64 a3) {
   constexpr s64 kEndlessBudget = 4096;
   const bool endless = endless_ops_.load(std::memory_order_relaxed) >> static_cast<u32>(op) & 1;
   bpf::Invocation invocation(&host_.exec_env(), endless ? kEndlessBudget : bpf::Invocation::kDefaultBudget);
-  BpfOps *const outer = current_;
-  current_ = this;
+  bpf::Running &running = bpf::running();
+  bpf::CallbackOwner *const outer = running.owner;
+  running.owner = this;
   const bpf::RunResult result = bpf::run(program, reinterpret_cast<u64>(args), invocation, host_.exec_mode());
-  current_ = outer;
+  bpf::running().owner = outer;
   invocation.release_holdings();
   if (!outer) host_.system().quiescent();
   if (result.aborted()) {

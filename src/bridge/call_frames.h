@@ -9,8 +9,8 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "bpf/exec/running.h"
 #include "bpf/memory/region.h"
-#include "machine/context_local.h"
 
 namespace uscx::bridge {
 
@@ -20,11 +20,12 @@ class CallFrame {
   static constexpr size_t kFrameBytes = 256;
 
   CallFrame() {
-    if (stack_.base == nullptr) make_stack();
-    CHECK(stack_.depth < kMaxDepth);
-    frame_ = stack_.base + stack_.depth++ * kFrameBytes;
+    bpf::Running &running = bpf::running();
+    if (running.frames == nullptr) make_stack();
+    CHECK(running.nr_frames < kMaxDepth);
+    frame_ = running.frames + running.nr_frames++ * kFrameBytes;
   }
-  ~CallFrame() { stack_.depth--; }
+  ~CallFrame() { bpf::running().nr_frames--; }
   CallFrame(const CallFrame &) = delete;
   CallFrame &operator=(const CallFrame &) = delete;
 
@@ -40,13 +41,7 @@ class CallFrame {
 
  private:
   static constexpr size_t kStructOffset = 64;
-  struct Stack {
-    char *base;
-    u64 depth;
-  };
   static void make_stack();
-  static inline constinit thread_local Stack stack_ = {nullptr, 0};
-  static const machine::ContextLocal stack_local_;
   char *frame_;
 };
 

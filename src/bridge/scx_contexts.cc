@@ -2,70 +2,52 @@
 #include "bridge/scx_contexts.h"
 
 #include "bpf/object/kfunc.h"
+#include "sched/ext/op_table.h"
 
 namespace uscx::bridge {
 namespace {
 
-using bpf::kUnlocked;
+using namespace bpf;
 
-// Callbacks that are not here may call what all of them may. The select_cpu set takes in the unlocked callbacks through
-// the kfuncs' own groups.
-struct Context {
-  const char *member;
+// A line of the table of callbacks under both its names, where they differ. The select_cpu set takes in the unlocked
+// callbacks through the kfuncs' own groups.
+struct Callback {
+  std::string_view name, cid_name;
+  bool sleepable;
   u32 groups;
+  const char *nullable;  // the name of the second argument if that may be NULL
 };
-constexpr Context kContexts[] = {
-    {"select_cpu", bpf::kSelectCpu | bpf::kEnqueue},
-    {"select_cid", bpf::kSelectCpu | bpf::kEnqueue},
-    {"enqueue", bpf::kSelectCpu | bpf::kEnqueue},
-    {"dispatch", bpf::kEnqueue | bpf::kDispatch},
-    {"cpu_release", bpf::kCpuRelease},
-    {"init", kUnlocked | bpf::kInit},
-    {"init_task", kUnlocked},
-    {"dump", kUnlocked},
-    {"cgroup_init", kUnlocked},
-    {"cgroup_exit", kUnlocked},
-    {"cgroup_prep_move", kUnlocked},
-    {"cgroup_cancel_move", kUnlocked},
-    {"cgroup_set_weight", kUnlocked},
-    {"cgroup_set_bandwidth", kUnlocked},
-    {"cgroup_set_idle", kUnlocked},
-    {"sub_attach", kUnlocked},
-    {"sub_detach", kUnlocked},
-    {"cpu_online", kUnlocked},
-    {"cpu_offline", kUnlocked},
-    {"cid_online", kUnlocked},
-    {"cid_offline", kUnlocked},
-    {"exit", kUnlocked},
+constexpr Callback kCallbacks[] = {
+#define X(name, cid_name, sleepable, groups, nullable) {#name, #cid_name, sleepable, (groups), nullable},
+    USCX_SCX_OPS(X)
+#undef X
 };
 
-// Arguments that may be NULL, by their place.
-struct NullableArg {
-  const char *member;
-  u32 word;
-  const char *name;
-};
-constexpr NullableArg kNullableArgs[] = {
-    {"dispatch", 1, "prev"},
-    {"yield", 1, "to"},
-};
+const Callback *find_callback(std::string_view member) {
+  for (const Callback &callback : kCallbacks)
+    if (member == callback.name || member == callback.cid_name) return &callback;
+  return nullptr;
+}
 
 }  // namespace
 
-bpf::VerifyRules callback_rules(std::string_view member, bool cid_form) {
-  bpf::VerifyRules rules;
+VerifyRules callback_rules(std::string_view member, bool cid_form) {
+  VerifyRules rules;
   rules.caller = "ops." + std::string(member);
-  rules.groups = bpf::kAny | bpf::kIdle | bpf::kCid | (cid_form ? 0 : u32{bpf::kCpuForm});
-  for (const Context &context : kContexts) {
-    if (member == context.member) rules.groups |= context.groups;
-  }
-  for (const NullableArg &arg : kNullableArgs) {
-    if (member != arg.member) continue;
-    rules.nullable_words |= 1u << arg.word;
-    rules.args.resize(arg.word + 1);
-    rules.args[arg.word] = arg.name;
+  rules.groups = kAny | kIdle | kCid | (cid_form ? 0 : u32{kCpuForm});
+  const Callback *callback = find_callback(member);
+  if (!callback) return rules;
+  rules.groups |= callback->groups;
+  if (callback->nullable) {
+    rules.nullable_words = 1u << 1;
+    rules.args = {"", callback->nullable};
   }
   return rules;
+}
+
+bool callback_may_sleep(std::string_view member) {
+  const Callback *callback = find_callback(member);
+  return callback && callback->sleepable;
 }
 
 }  // namespace uscx::bridge

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What each callback of a scheduler may do: whose kfuncs it may call, and which of its arguments may be NULL
-// (reference: the kernel's filter by the callback's place in the table). Threading: pure.
+// What each callback of a scheduler may do, from the table in sched/ext/op_table.h: which kfuncs it may call, whether
+// it may sleep, and which of its arguments may be NULL (as the kernel filters by the callback's place in its table).
+// Threading: pure.
 #ifndef USCX_BRIDGE_SCX_CONTEXTS_H_
 #define USCX_BRIDGE_SCX_CONTEXTS_H_
 
@@ -12,6 +13,8 @@ namespace uscx::bridge {
 
 // The rules of a callback of sched_ext_ops or, in the cid form, of sched_ext_ops_cid.
 bpf::VerifyRules callback_rules(std::string_view member, bool cid_form);
+// Whether its program may be a sleepable one.
+bool callback_may_sleep(std::string_view member);
 
 }  // namespace uscx::bridge
 

@@ -19,37 +19,23 @@
 namespace uscx::bridge {
 namespace {
 
-// Callbacks that may be sleepable programs (reference/ops.md).
-constexpr const char *kSleepable[] = {"init_task",  "cgroup_init", "cgroup_exit", "cgroup_prep_move",
-                                      "cpu_online", "cpu_offline", "cid_online",  "cid_offline",
-                                      "init",       "exit",        "sub_attach",  "sub_detach"};
-
 template <size_t N>
 bool contains(const char *const (&list)[N], const std::string &name) {
   return std::find(std::begin(list), std::end(list), name) != std::end(list);
 }
 
-bool valid_name(const char *name) {
-  const size_t length = strnlen(name, SCX_OPS_NAME_LEN);
-  if (length == 0 || length == SCX_OPS_NAME_LEN) return false;
-  return std::all_of(name, name + length, [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '.'; });
-}
-
 // Checks one data member as user space wrote it: 0 or -errno (reference/ops.md, "ops data fields").
 int check_data(const std::string &member, const sched_ext_ops &user, u32 hz) {
-  if (member == "name") return valid_name(user.name) ? 0 : -EINVAL;
-  if (member == "dispatch_max_batch") return user.dispatch_max_batch > INT_MAX ? -E2BIG : 0;
-  if (member == "flags") return user.flags & ~static_cast<u64>(SCX_OPS_ALL_FLAGS) ? -EINVAL : 0;
-  if (member == "timeout_ms") {
-    const u64 jiffies = (static_cast<u64>(user.timeout_ms) * hz + 999) / 1000;
-    return jiffies > 30ull * hz ? -E2BIG : 0;
-  }
+  if (member == "name") return sched::check_ops_name({user.name, strnlen(user.name, SCX_OPS_NAME_LEN)});
+  if (member == "dispatch_max_batch") return sched::check_ops_batch(user.dispatch_max_batch);
+  if (member == "flags") return sched::check_ops_flags(user.flags);
+  if (member == "timeout_ms") return sched::check_ops_timeout(user.timeout_ms, hz);
   return 0;
 }
 
 }  // namespace
 
-bool SchedExtType::may_sleep(const bpf::StructOpsMember &member) const { return contains(kSleepable, member.name); }
+bool SchedExtType::may_sleep(const bpf::StructOpsMember &member) const { return callback_may_sleep(member.name); }
 
 bpf::VerifyRules SchedExtType::rules(const bpf::StructOpsMember &member) const {
   return callback_rules(member.name, cid_form_);

@@ -13,7 +13,6 @@
 #include "bpf/exec/exec.h"
 #include "bpf/exec/program.h"
 #include "bpf/object/struct_ops.h"
-#include "machine/context_local.h"
 #include "sched/ext/ops.h"
 
 namespace uscx::sched {
@@ -24,24 +23,24 @@ namespace uscx::bridge {
 
 class Host;
 
-class BpfOps : public sched::ExtOps {
+class BpfOps : public sched::ExtOps, public bpf::CallbackOwner {
  public:
   BpfOps(Host &host, bpf::StructOpsMap &map, bool cid_form = false);
   ~BpfOps() override;
 
   Host &host() { return host_; }
   // The table whose program runs now on this CPU; nullptr in programs of other types (timers, syscall programs).
-  static BpfOps *current() { return current_; }
+  static BpfOps *current() { return static_cast<BpfOps *>(bpf::running().owner); }
   // While programs of another kind run in the middle of a callback.
   class Outside {
    public:
-    Outside() : outer_(current_) { current_ = nullptr; }
-    ~Outside() { current_ = outer_; }
+    Outside() : outer_(bpf::running().owner) { bpf::running().owner = nullptr; }
+    ~Outside() { bpf::running().owner = outer_; }
     Outside(const Outside &) = delete;
     Outside &operator=(const Outside &) = delete;
 
    private:
-    BpfOps *const outer_;
+    bpf::CallbackOwner *const outer_;
   };
 
   s32 select_cpu(task_struct *p, s32 prev_cpu, u64 wake_flags) override;
@@ -93,8 +92,6 @@ class BpfOps : public sched::ExtOps {
   const bpf::Program *programs_[static_cast<size_t>(sched::Op::count)] = {};
   // By Op: those that have used up their budget. Relaxed: who reads it late waits longer.
   std::atomic<u64> endless_ops_ = 0;
-  static constinit thread_local BpfOps *current_;
-  static const machine::ContextLocal current_local_;
 };
 
 class SchedExtType final : public bpf::StructOpsType {

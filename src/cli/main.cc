@@ -7,7 +7,7 @@
 #include <cstdio>
 #include <system_error>
 
-#include "base/host.h"
+#include "base/need.h"
 #include "cli/command.h"
 #include "run/run.h"
 

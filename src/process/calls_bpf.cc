@@ -21,7 +21,7 @@ bool may_wait(Supervisor &s, int command, const union bpf_attr &attr) {
   if (command == BPF_LINK_CREATE || command == BPF_LINK_DETACH || command == BPF_LINK_UPDATE) return true;
   if (command != BPF_MAP_UPDATE_ELEM && command != BPF_MAP_DELETE_ELEM) return false;
   const auto map = s.host().system().get<bpf::Map>(static_cast<int>(attr.map_fd));
-  return map != nullptr && map->type() == BPF_MAP_TYPE_STRUCT_OPS;
+  return map != nullptr && map->supports(bpf::MAP_KERNEL_VALUE);
 }
 
 // Calls the system with a copy of the attributes, and writes back what it has changed of them.

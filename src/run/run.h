@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "base/alloc_faults.h"
-#include "base/host.h"
+#include "base/need.h"
 #include "base/status.h"
 #include "base/units.h"
 #include "machine/topology.h"

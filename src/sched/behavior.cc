@@ -3,6 +3,7 @@
 // which the thread runs; its stack is taken when it first runs.
 #include "sched/behavior.h"
 
+#include "machine/context_local.h"
 #include "machine/fiber.h"
 #include "sched/current.h"
 #include "sched/kernel.h"
@@ -11,6 +12,7 @@ namespace uscx::sched {
 namespace {
 
 constinit thread_local KthreadApi *running = nullptr;
+const machine::ContextLocal running_local([]() -> void * { return &running; }, sizeof(running));
 
 class FiberBehavior final : public Behavior, private KthreadApi {
  public:

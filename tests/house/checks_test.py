@@ -22,6 +22,7 @@ CASES = [
     ("check_includes", {"src/attic/a.h": ""}, "does not know what this folder may include"),
     ("check_style", {"src/a.h": "int a;\n"}, "the SPDX line is missing"),
     ("check_style", {"src/a.h": SPDX + "x" * 121 + "\n"}, "121 columns"),
+    ("check_style", {"src/a.h": SPDX + "thread_" + "local int a;\n"}, "belongs in bpf::Running"),
     ("check_docs", {"src/a.h": "// FIDELITY: a-tag.\n", "docs/FIDELITY.md": FIDELITY}, "the tag a-tag has no row"),
     ("check_docs", {"docs/FIDELITY.md": FIDELITY + "| a-tag | x | y | z |\n"}, "no code has the tag FIDELITY: a-tag"),
     ("check_docs", {"src/a.h": "// FIDELITY: a-tag.\n",

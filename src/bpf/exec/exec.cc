@@ -16,10 +16,6 @@
 #include "machine/explore_hooks.h"
 
 namespace uscx::bpf {
-namespace {
-
-constexpr size_t kStackBytes = kMaxCallDepth * kFrameBytes;
-ExecMode g_default_mode = ExecMode::kJit;
 
 // BPF stacks of one host thread (in explore mode, of one CPU), reused last in, first out: the same nesting gives the
 // same addresses. A free stack is linked through memory beside it, not through itself, so that its contents stay as the
@@ -28,8 +24,13 @@ struct FreeStack {
   char *stack;
   FreeStack *next;
 };
-thread_local constinit FreeStack *t_free_stacks = nullptr;
-const machine::ContextLocal free_stacks_local([]() -> void * { return &t_free_stacks; }, sizeof(t_free_stacks));
+
+namespace {
+
+const machine::ContextLocal running_local([]() -> void * { return &running_record; }, sizeof(running_record));
+
+constexpr size_t kStackBytes = kMaxCallDepth * kFrameBytes;
+ExecMode g_default_mode = ExecMode::kJit;
 
 // All stacks' pages, for telling them from memory that CPUs share.
 std::mutex g_stack_pages_lock;  // a leaf
@@ -43,8 +44,8 @@ static_assert(kStackBytes == kPageBytes);
 struct StackReturner {
   bool armed = false;
   ~StackReturner() {
-    while (FreeStack *spare = t_free_stacks) {
-      t_free_stacks = spare->next;
+    while (FreeStack *spare = running().free_stacks) {
+      running().free_stacks = spare->next;
       {
         std::lock_guard hold(g_stack_pages_lock);
         std::erase(stack_pages(), reinterpret_cast<u64>(spare->stack) / kPageBytes);
@@ -66,15 +67,15 @@ struct StackReturner {
 }
 
 FreeStack *take_stack() {
-  FreeStack *spare = t_free_stacks;
+  FreeStack *spare = running().free_stacks;
   if (spare == nullptr) return new_stack();
-  t_free_stacks = spare->next;
+  running().free_stacks = spare->next;
   return spare;
 }
 
 void give_back_stack(FreeStack *stack) {
-  stack->next = t_free_stacks;
-  t_free_stacks = stack;
+  stack->next = running().free_stacks;
+  running().free_stacks = stack;
 }
 
 std::string describe(const Abort &abort, unsigned size, const std::string &detail) {
@@ -108,7 +109,7 @@ const char *abort_reason_name(AbortReason reason) {
 ExecMode default_exec_mode() { return g_default_mode; }
 void set_default_exec_mode(ExecMode mode) { g_default_mode = mode; }
 
-bool Invocation::let_go() {
+bool Invocation::release_all() {
   bool left = holdings_.lock != nullptr || holdings_.rcu_depth != 0 || holdings_.preempt_depth != 0;
   if (holdings_.lock != nullptr) value_unlock(holdings_.lock);
   if (const Holdings::Rare *rare = holdings_.rare.get()) {
@@ -132,7 +133,7 @@ void Invocation::raise(AbortReason reason, u32 insn, u64 address, std::string de
 }
 
 void Invocation::unwind() {
-  CHECK(current_ == this && nesting_ > 0 && state_.aborted,
+  CHECK(current() == this && nesting_ > 0 && state_.aborted,
         "unwinding an invocation that does not run or is not aborted");
   if (landing_ != nullptr) _longjmp(*landing_, 1);
   JitCode::unwind(state_.entry_rsp);
@@ -209,21 +210,18 @@ constexpr bool kJitNeedsLanding = false;
 
 }  // namespace
 
-const machine::ContextLocal ExecAccess::current_local_([]() -> void * { return &Invocation::current_; },
-                                                       sizeof(Invocation::current_));
-
 RunResult ExecAccess::run(const Program &program, u32 subprog, const u64 args[5], Invocation &inv, ExecMode mode,
                           bool deeper) {
   CHECK(subprog < program.subprogs().size());
   if (mode == ExecMode::kJit && program.jit() == nullptr) mode = ExecMode::kInterp;
   ExecState &state = inv.state_;
   CHECK(!state.aborted, "an aborted invocation runs again");
-  Invocation *const outer = Invocation::current_;
+  Invocation *const outer = running().invocation;
   const ExecState outer_state = state;
   const Program *const outer_program = inv.program_;
   const ExecMode outer_mode = inv.mode_;
   jmp_buf *const outer_landing = inv.landing_;
-  Invocation::current_ = &inv;
+  running().invocation = &inv;
   inv.program_ = &program;
   inv.mode_ = mode;
   inv.nesting_ += deeper;
@@ -259,14 +257,14 @@ RunResult ExecAccess::run(const Program &program, u32 subprog, const u64 args[5]
   state.stack_low = outer_state.stack_low;
   state.insn = outer_state.insn;
   if (!state.aborted) {
-    Invocation::current_ = outer;
+    running().invocation = outer;
     return {r0, nullptr};
   }
   if (inv.nesting_ == 0 && inv.abort_.reason == AbortReason::kException) {
-    Invocation::current_ = outer;
+    running().invocation = outer;
     return inv.catch_exception(program, mode);
   }
-  Invocation::current_ = outer;
+  running().invocation = outer;
   return {0, &inv.abort_};
 }
 

@@ -14,7 +14,7 @@
 // subprogram, arguments that were not given.
 //
 // Threads: an Invocation belongs to one CPU's execution context. Invocation::current() and the BPF stacks are a
-// thread's, and in explore mode a CPU's (machine::ContextLocal). A fiber's stack needs room for a signal frame (16
+// thread's, and in explore mode a CPU's (running.h). A fiber's stack needs room for a signal frame (16
 // KiB).
 #ifndef USCX_BPF_EXEC_EXEC_H_
 #define USCX_BPF_EXEC_EXEC_H_
@@ -31,6 +31,7 @@
 #include "base/check.h"
 #include "base/types.h"
 #include "bpf/exec/program.h"
+#include "bpf/exec/running.h"
 
 namespace uscx::bpf {
 
@@ -147,7 +148,7 @@ class Invocation {
   Invocation &operator=(const Invocation &) = delete;
 
   // The invocation whose helper or kfunc runs now on this thread; nullptr outside of BPF.
-  static Invocation *current() { return current_; }
+  static Invocation *current() { return running().invocation; }
   const ExecEnv &env() const { return *state_.env; }
   void set_env(const ExecEnv *env) { state_.env = env; }
   // The program that runs now (the innermost, when callbacks nest).
@@ -165,7 +166,7 @@ class Invocation {
 
   Holdings &holdings() { return holdings_; }
   // Lets go of what is still held; whoever ran the invocation calls it afterwards. True if something was left.
-  bool release_holdings() { return holdings_.any() && let_go(); }
+  bool release_holdings() { return holdings_.any() && release_all(); }
 
   const Abort &abort() const { return abort_; }
   bool aborted() const { return state_.aborted != 0; }
@@ -196,7 +197,7 @@ class Invocation {
  private:
   friend struct ExecAccess;
 
-  bool let_go();
+  bool release_all();
   void raise(AbortReason reason, u32 insn, u64 address, std::string detail);
   void report_arena_skips();
   RunResult catch_exception(const Program &program, ExecMode mode);
@@ -212,7 +213,6 @@ class Invocation {
   bool catching_ = false;       // the exception callback runs
   jmp_buf *landing_ = nullptr;  // of the innermost run on the interpreter
   Abort abort_;
-  static inline constinit thread_local Invocation *current_ = nullptr;
 };
 
 // Runs `program` from its entry with r1 = ctx.

@@ -5,7 +5,6 @@
 #define USCX_BPF_EXEC_EXEC_RUNTIME_H_
 
 #include "bpf/exec/exec.h"
-#include "machine/context_local.h"
 
 extern "C" {
 // Records an abort. The caller then unwinds.
@@ -28,9 +27,6 @@ struct ExecAccess {
   // A run in place of a function that calls it is not one level deeper.
   static RunResult run(const Program &program, u32 subprog, const u64 args[5], Invocation &invocation, ExecMode mode,
                        bool deeper = true);
-
- private:
-  static const machine::ContextLocal current_local_;
 };
 
 // Whether CPUs may share what lies there: memory that programs can write, other than their stacks.

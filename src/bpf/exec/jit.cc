@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Memory, entry and faults of translated code (see jit.h).
 #include "bpf/exec/jit.h"
-#include "base/host.h"
+#include "base/need.h"
 
 #include <sys/mman.h>
 #include <ucontext.h>

@@ -31,12 +31,16 @@ Result<std::unique_ptr<Program>> Program::prepare(std::span<const bpf_insn> insn
   program->find_traits();
   program->analyse_liveness();
   program->analyse_pointers();
-  if (program->options_.jit) {
-    auto code = JitCode::translate(*program);
-    if (!code.ok()) return code.status();
-    program->jit_ = code.take();
-  }
+  if (program->options_.jit)
+    if (Status status = program->translate(); !status.ok()) return status;
   return program;
+}
+
+Status Program::translate() {
+  auto code = JitCode::translate(*this);
+  if (!code.ok()) return code.status();
+  jit_ = code.take();
+  return Status::ok_status();
 }
 
 Status Program::find_subprogs() {

@@ -126,8 +126,10 @@ class Program {
  public:
   using Options = ProgramOptions;
 
-  // Checks, decodes, analyses and translates. An error names the instruction ("insn 12: ...").
+  // Checks, decodes, analyses and, if options.jit says so, translates. An error names the instruction ("insn 12: ...").
   static Result<std::unique_ptr<Program>> prepare(std::span<const bpf_insn> insns, Options options);
+  // Translates a program that was prepared without; nothing runs it yet. Until then it runs on the interpreter.
+  Status translate();
   ~Program();
   Program(const Program &) = delete;
   Program &operator=(const Program &) = delete;

@@ -64,7 +64,7 @@ Number parse(const char *buffer, u64 size, u64 flags) {
 
 }  // namespace
 
-USCX_HELPER(BPF_FUNC_strtol, strtol, s64, (const char *buffer, u64 size, u64 flags, s64 *result)) {
+USCX_HELPER(BPF_FUNC_strtol, 0, strtol, s64, (const char *buffer, u64 size, u64 flags, s64 *result)) {
   Guard::readable("bpf_strtol", 1, buffer, size);
   Guard::writable("bpf_strtol", 4, result, sizeof(*result));
   const Number number = parse(buffer, size, flags);
@@ -75,7 +75,7 @@ USCX_HELPER(BPF_FUNC_strtol, strtol, s64, (const char *buffer, u64 size, u64 fla
   return number.consumed;
 }
 
-USCX_HELPER(BPF_FUNC_strtoul, strtoul, s64, (const char *buffer, u64 size, u64 flags, u64 *result)) {
+USCX_HELPER(BPF_FUNC_strtoul, 0, strtoul, s64, (const char *buffer, u64 size, u64 flags, u64 *result)) {
   Guard::readable("bpf_strtoul", 1, buffer, size);
   Guard::writable("bpf_strtoul", 4, result, sizeof(*result));
   const Number number = parse(buffer, size, flags);

@@ -53,7 +53,7 @@ s64 read_from(void *to, const Dynptr *from, u64 at, u64 length) {
 
 }  // namespace
 
-USCX_HELPER(BPF_FUNC_dynptr_from_mem, dynptr_from_mem, s64, (void *data, u32 size, u64 flags, Dynptr *ptr)) {
+USCX_HELPER(BPF_FUNC_dynptr_from_mem, 0, dynptr_from_mem, s64, (void *data, u32 size, u64 flags, Dynptr *ptr)) {
   Guard::writable("bpf_dynptr_from_mem", 4, ptr, sizeof(*ptr));
   *ptr = {};
   if (size > Dynptr::kMaxBytes) return -E2BIG;
@@ -63,13 +63,13 @@ USCX_HELPER(BPF_FUNC_dynptr_from_mem, dynptr_from_mem, s64, (void *data, u32 siz
   return 0;
 }
 
-USCX_HELPER(BPF_FUNC_dynptr_read, dynptr_read, s64, (void *dst, u64 len, const Dynptr *src, u64 offset, u64 flags)) {
+USCX_HELPER(BPF_FUNC_dynptr_read, 0, dynptr_read, s64, (void *dst, u64 len, const Dynptr *src, u64 offset, u64 flags)) {
   const Dynptr *from = checked("bpf_dynptr_read", 3, src, false);
   Guard::writable("bpf_dynptr_read", 1, dst, len);
   return flags != 0 ? -EINVAL : read_from(dst, from, offset, len);
 }
 
-USCX_HELPER(BPF_FUNC_dynptr_write, dynptr_write, s64,
+USCX_HELPER(BPF_FUNC_dynptr_write, 0, dynptr_write, s64,
             (const Dynptr *dst, u64 offset, const void *src, u64 len, u64 flags)) {
   const Dynptr *to = checked("bpf_dynptr_write", 1, dst, false);
   Guard::readable("bpf_dynptr_write", 3, src, len);
@@ -78,7 +78,8 @@ USCX_HELPER(BPF_FUNC_dynptr_write, dynptr_write, s64,
   return flags != 0 ? -EINVAL : write_to(to, offset, src, len);
 }
 
-USCX_HELPER(BPF_FUNC_dynptr_data, dynptr_data, void *, (const Dynptr *ptr, u64 offset, u64 len)) {
+USCX_HELPER(BPF_FUNC_dynptr_data, HELPER_RET_MEM_OR_NULL, dynptr_data, void *,
+            (const Dynptr *ptr, u64 offset, u64 len)) {
   const Dynptr *from = checked("bpf_dynptr_data", 1, ptr, false);
   return from->read_only() ? nullptr : slice(from, offset, len);
 }

@@ -16,15 +16,14 @@ namespace uscx::bpf {
 
 namespace {
 
-// Keyless types have no element operations: a verifier would refuse the program.
+// Types without keys have no element operations: a verifier would refuse the program.
 void check_keyed(const char *who, Map *map) {
-  if (map->key_size() == 0 || map->type() == BPF_MAP_TYPE_TASK_STORAGE || map->type() == BPF_MAP_TYPE_CGRP_STORAGE ||
-      map->type() == BPF_MAP_TYPE_STRUCT_OPS || map->type() == BPF_MAP_TYPE_PROG_ARRAY)
+  if (!map->supports(MAP_KEYED))
     Invocation::current()->violation("helper {}: not for maps of type {}", who, map_type_name(map->type()));
 }
 
 void check_writable(const char *who, Map *map) {
-  if (map->attr().inner != nullptr || map->type() == BPF_MAP_TYPE_PERF_EVENT_ARRAY)
+  if (!map->supports(MAP_WRITTEN))
     Invocation::current()->violation("helper {}: not for maps of type {}", who, map_type_name(map->type()));
   if (map->attr().flags & BPF_F_RDONLY_PROG)
     Invocation::current()->violation("helper {}: map is read-only for programs", who);
@@ -54,13 +53,14 @@ s64 delete_storage(const char *who, LocalStorageMap *storage, ObjectType type, c
 
 }  // namespace
 
-USCX_HELPER(BPF_FUNC_map_lookup_elem, map_lookup_elem, void *, (Map * map, const void *key)) {
+USCX_HELPER(BPF_FUNC_map_lookup_elem, HELPER_RET_MAP_VALUE_OR_NULL, map_lookup_elem, void *,
+            (Map * map, const void *key)) {
   check_keyed("bpf_map_lookup_elem", map);
   Guard::readable("bpf_map_lookup_elem", 2, key, map->key_size());
   return map->lookup(key);
 }
 
-USCX_HELPER(BPF_FUNC_map_update_elem, map_update_elem, s64,
+USCX_HELPER(BPF_FUNC_map_update_elem, 0, map_update_elem, s64,
             (Map * map, const void *key, const void *value, u64 flags)) {
   check_keyed("bpf_map_update_elem", map);
   check_writable("bpf_map_update_elem", map);
@@ -69,53 +69,54 @@ USCX_HELPER(BPF_FUNC_map_update_elem, map_update_elem, s64,
   return map->update(key, value, flags);
 }
 
-USCX_HELPER(BPF_FUNC_map_delete_elem, map_delete_elem, s64, (Map * map, const void *key)) {
+USCX_HELPER(BPF_FUNC_map_delete_elem, 0, map_delete_elem, s64, (Map * map, const void *key)) {
   check_keyed("bpf_map_delete_elem", map);
   check_writable("bpf_map_delete_elem", map);
   Guard::readable("bpf_map_delete_elem", 2, key, map->key_size());
   return map->erase(key);
 }
 
-USCX_HELPER(BPF_FUNC_map_lookup_percpu_elem, map_lookup_percpu_elem, void *, (Map * map, const void *key, u32 cpu)) {
+USCX_HELPER(BPF_FUNC_map_lookup_percpu_elem, HELPER_RET_MAP_VALUE_OR_NULL, map_lookup_percpu_elem, void *,
+            (Map * map, const void *key, u32 cpu)) {
   check_keyed("bpf_map_lookup_percpu_elem", map);
   Guard::readable("bpf_map_lookup_percpu_elem", 2, key, map->key_size());
   return map->lookup_percpu(key, cpu);
 }
 
-USCX_HELPER(BPF_FUNC_map_push_elem, map_push_elem, s64, (Map * map, const void *value, u64 flags)) {
+USCX_HELPER(BPF_FUNC_map_push_elem, 0, map_push_elem, s64, (Map * map, const void *value, u64 flags)) {
   Guard::readable("bpf_map_push_elem", 2, value, map->value_size());
   return map->push(value, flags);
 }
 
-USCX_HELPER(BPF_FUNC_map_pop_elem, map_pop_elem, s64, (Map * map, void *value)) {
+USCX_HELPER(BPF_FUNC_map_pop_elem, 0, map_pop_elem, s64, (Map * map, void *value)) {
   Guard::writable("bpf_map_pop_elem", 2, value, map->value_size());
   return map->pop(value);
 }
 
-USCX_HELPER(BPF_FUNC_map_peek_elem, map_peek_elem, s64, (Map * map, void *value)) {
+USCX_HELPER(BPF_FUNC_map_peek_elem, 0, map_peek_elem, s64, (Map * map, void *value)) {
   Guard::writable("bpf_map_peek_elem", 2, value, map->value_size());
   return map->peek(value);
 }
 
-USCX_HELPER(BPF_FUNC_task_storage_get, task_storage_get, void *,
+USCX_HELPER(BPF_FUNC_task_storage_get, HELPER_RET_MAP_VALUE_OR_NULL, task_storage_get, void *,
             (Map * map, const void *task, const void *value, u64 flags)) {
   static constexpr const char *kWho = "bpf_task_storage_get";
   return get_storage(kWho, local_storage(kWho, map, BPF_MAP_TYPE_TASK_STORAGE), ObjectType::kTask, task, value, flags);
 }
 
-USCX_HELPER(BPF_FUNC_task_storage_delete, task_storage_delete, s64, (Map * map, const void *task)) {
+USCX_HELPER(BPF_FUNC_task_storage_delete, 0, task_storage_delete, s64, (Map * map, const void *task)) {
   static constexpr const char *kWho = "bpf_task_storage_delete";
   return delete_storage(kWho, local_storage(kWho, map, BPF_MAP_TYPE_TASK_STORAGE), ObjectType::kTask, task);
 }
 
-USCX_HELPER(BPF_FUNC_cgrp_storage_get, cgrp_storage_get, void *,
+USCX_HELPER(BPF_FUNC_cgrp_storage_get, HELPER_RET_MAP_VALUE_OR_NULL, cgrp_storage_get, void *,
             (Map * map, const void *cgroup, const void *value, u64 flags)) {
   static constexpr const char *kWho = "bpf_cgrp_storage_get";
   return get_storage(kWho, local_storage(kWho, map, BPF_MAP_TYPE_CGRP_STORAGE), ObjectType::kCgroup, cgroup, value,
                      flags);
 }
 
-USCX_HELPER(BPF_FUNC_cgrp_storage_delete, cgrp_storage_delete, s64, (Map * map, const void *cgroup)) {
+USCX_HELPER(BPF_FUNC_cgrp_storage_delete, 0, cgrp_storage_delete, s64, (Map * map, const void *cgroup)) {
   static constexpr const char *kWho = "bpf_cgrp_storage_delete";
   return delete_storage(kWho, local_storage(kWho, map, BPF_MAP_TYPE_CGRP_STORAGE), ObjectType::kCgroup, cgroup);
 }
@@ -144,7 +145,7 @@ class ElementCallback final : public Map::Visitor {
 
 }  // namespace
 
-USCX_HELPER(BPF_FUNC_for_each_map_elem, for_each_map_elem, s64, (Map * map, u64 callback, u64 ctx, u64 flags)) {
+USCX_HELPER(BPF_FUNC_for_each_map_elem, 0, for_each_map_elem, s64, (Map * map, u64 callback, u64 ctx, u64 flags)) {
   Invocation *invocation = Invocation::current();
   const std::optional<u32> subprog = invocation->program()->callback_subprog(callback);
   if (!subprog.has_value()) invocation->violation("helper bpf_for_each_map_elem: argument 2 is not a function");
@@ -155,7 +156,7 @@ USCX_HELPER(BPF_FUNC_for_each_map_elem, for_each_map_elem, s64, (Map * map, u64 
   return result == -EOPNOTSUPP ? -EINVAL : result;
 }
 
-USCX_HELPER(BPF_FUNC_loop, loop, s64, (u32 nr_loops, u64 callback, u64 ctx, u64 flags)) {
+USCX_HELPER(BPF_FUNC_loop, 0, loop, s64, (u32 nr_loops, u64 callback, u64 ctx, u64 flags)) {
   constexpr u32 kMaxLoops = 8u << 20;
   Invocation *invocation = Invocation::current();
   const std::optional<u32> subprog = invocation->program()->callback_subprog(callback);
@@ -172,7 +173,7 @@ USCX_HELPER(BPF_FUNC_loop, loop, s64, (u32 nr_loops, u64 callback, u64 ctx, u64 
 }
 
 // A result is the calling function's, which ends with it; without one the helper fails, and the function goes on.
-USCX_HELPER(BPF_FUNC_tail_call, tail_call, s64, (u64 ctx, Map *map, u32 index)) {
+USCX_HELPER(BPF_FUNC_tail_call, 0, tail_call, s64, (u64 ctx, Map *map, u32 index)) {
   if (map->type() != BPF_MAP_TYPE_PROG_ARRAY)
     Invocation::current()->violation("helper bpf_tail_call: not for maps of type {}", map_type_name(map->type()));
   Prog *prog = static_cast<ProgArray *>(map)->at(index);
@@ -184,7 +185,7 @@ USCX_HELPER(BPF_FUNC_tail_call, tail_call, s64, (u64 ctx, Map *map, u32 index)) 
 }
 
 // The old pointer comes from memory that a stray store may have changed, so it is handed on as a plain number.
-USCX_HELPER(BPF_FUNC_kptr_xchg, kptr_xchg, u64, (u64 * field, const void *object)) {
+USCX_HELPER(BPF_FUNC_kptr_xchg, HELPER_RET_PTR_OR_NULL, kptr_xchg, u64, (u64 * field, const void *object)) {
   Guard::writable("bpf_kptr_xchg", 1, field, sizeof(*field));
   BpfSystem *system = BpfSystem::current();
   if (object != nullptr && !system->is_live(ObjectType::kBpfCpumask, object) && !system->allocs().is_live(object) &&

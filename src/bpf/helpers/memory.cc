@@ -41,20 +41,20 @@ s64 read_string(const char *who, char *to, u32 size, const void *from) {
 
 }  // namespace
 
-USCX_HELPER(BPF_FUNC_probe_read_kernel, probe_read_kernel, s64, (void *dst, u32 size, const void *src)) {
+USCX_HELPER(BPF_FUNC_probe_read_kernel, 0, probe_read_kernel, s64, (void *dst, u32 size, const void *src)) {
   return read_memory("bpf_probe_read_kernel", dst, size, src);
 }
-USCX_HELPER(BPF_FUNC_probe_read, probe_read, s64, (void *dst, u32 size, const void *src)) {
+USCX_HELPER(BPF_FUNC_probe_read, 0, probe_read, s64, (void *dst, u32 size, const void *src)) {
   return read_memory("bpf_probe_read", dst, size, src);
 }
-USCX_HELPER(BPF_FUNC_probe_read_kernel_str, probe_read_kernel_str, s64, (char *dst, u32 size, const void *src)) {
+USCX_HELPER(BPF_FUNC_probe_read_kernel_str, 0, probe_read_kernel_str, s64, (char *dst, u32 size, const void *src)) {
   return read_string("bpf_probe_read_kernel_str", dst, size, src);
 }
-USCX_HELPER(BPF_FUNC_probe_read_str, probe_read_str, s64, (char *dst, u32 size, const void *src)) {
+USCX_HELPER(BPF_FUNC_probe_read_str, 0, probe_read_str, s64, (char *dst, u32 size, const void *src)) {
   return read_string("bpf_probe_read_str", dst, size, src);
 }
 
-USCX_HELPER(BPF_FUNC_strncmp, strncmp, s64, (const char *s1, u32 s1_size, const char *s2)) {
+USCX_HELPER(BPF_FUNC_strncmp, 0, strncmp, s64, (const char *s1, u32 s1_size, const char *s2)) {
   Guard::readable("bpf_strncmp", 1, s1, s1_size);
   // The second string is a constant of the program that ends within its map; the first bounds the walk.
   for (u32 i = 0; i < s1_size; i++) {

@@ -32,7 +32,7 @@ int read_event(PerfEventArray *map, u64 flags, PerfEvent::Reading *reading) {
 
 }  // namespace
 
-USCX_HELPER(BPF_FUNC_perf_event_read_value, perf_event_read_value, s64,
+USCX_HELPER(BPF_FUNC_perf_event_read_value, 0, perf_event_read_value, s64,
             (Map * map, u64 flags, struct bpf_perf_event_value *buffer, u32 size)) {
   PerfEventArray *from = events("bpf_perf_event_read_value", map);
   Guard::writable("bpf_perf_event_read_value", 3, buffer, size);
@@ -46,13 +46,13 @@ USCX_HELPER(BPF_FUNC_perf_event_read_value, perf_event_read_value, s64,
   return 0;
 }
 
-USCX_HELPER(BPF_FUNC_perf_event_read, perf_event_read, u64, (Map * map, u64 flags)) {
+USCX_HELPER(BPF_FUNC_perf_event_read, 0, perf_event_read, u64, (Map * map, u64 flags)) {
   PerfEvent::Reading reading{};
   const int err = read_event(events("bpf_perf_event_read", map), flags, &reading);
   return err != 0 ? static_cast<u64>(s64{err}) : reading.counter;
 }
 
-USCX_HELPER(BPF_FUNC_perf_event_output, perf_event_output, s64,
+USCX_HELPER(BPF_FUNC_perf_event_output, 0, perf_event_output, s64,
             (const void *ctx, Map *map, u64 flags, const void *data, u64 size)) {
   (void)ctx;
   constexpr u64 kMaxBytes = 0xffff - 64;

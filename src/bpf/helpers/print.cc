@@ -31,13 +31,14 @@ bool words_ok(const void *data, u32 size) {
 
 }  // namespace
 
-USCX_HELPER(BPF_FUNC_trace_printk, trace_printk, s64, (const char *format, u32 format_size, u64 a1, u64 a2, u64 a3)) {
+USCX_HELPER(BPF_FUNC_trace_printk, 0, trace_printk, s64,
+            (const char *format, u32 format_size, u64 a1, u64 a2, u64 a3)) {
   Guard::readable("bpf_trace_printk", 1, format, format_size);
   const u64 words[] = {a1, a2, a3};
   return trace(format, format_size, words);
 }
 
-USCX_HELPER(BPF_FUNC_trace_vprintk, trace_vprintk, s64,
+USCX_HELPER(BPF_FUNC_trace_vprintk, 0, trace_vprintk, s64,
             (const char *format, u32 format_size, const u64 *data, u32 data_size)) {
   Guard::readable("bpf_trace_vprintk", 1, format, format_size);
   if (!words_ok(data, data_size)) return -EINVAL;
@@ -45,7 +46,7 @@ USCX_HELPER(BPF_FUNC_trace_vprintk, trace_vprintk, s64,
   return trace(format, format_size, {data, data_size / sizeof(u64)});
 }
 
-USCX_HELPER(BPF_FUNC_snprintf, snprintf, s64,
+USCX_HELPER(BPF_FUNC_snprintf, 0, snprintf, s64,
             (char *out, u32 out_size, const char *format, const u64 *data, u32 data_size)) {
   if (!words_ok(data, data_size)) return -EINVAL;
   if (out_size != 0) Guard::writable("bpf_snprintf", 1, out, out_size);

@@ -55,30 +55,31 @@ void finish_dynptr(const char *who, Dynptr *ptr, u64 flags, bool discard) {
 
 }  // namespace
 
-USCX_HELPER(BPF_FUNC_ringbuf_output, ringbuf_output, s64, (Map * map, const void *data, u64 size, u64 flags)) {
+USCX_HELPER(BPF_FUNC_ringbuf_output, 0, ringbuf_output, s64, (Map * map, const void *data, u64 size, u64 flags)) {
   RingbufMap *to = ring("bpf_ringbuf_output", map, BPF_MAP_TYPE_RINGBUF);
   Guard::readable("bpf_ringbuf_output", 2, data, size);
   return to->output(data, size, flags);
 }
 
-USCX_HELPER(BPF_FUNC_ringbuf_reserve, ringbuf_reserve, void *, (Map * map, u64 size, u64 flags)) {
+USCX_HELPER(BPF_FUNC_ringbuf_reserve, HELPER_RET_RINGBUF_MEM_OR_NULL, ringbuf_reserve, void *,
+            (Map * map, u64 size, u64 flags)) {
   RingbufMap *to = ring("bpf_ringbuf_reserve", map, BPF_MAP_TYPE_RINGBUF);
   return flags != 0 ? nullptr : reserve(to, size);
 }
 
-USCX_HELPER(BPF_FUNC_ringbuf_submit, ringbuf_submit, void, (void *record, u64 flags)) {
+USCX_HELPER(BPF_FUNC_ringbuf_submit, 0, ringbuf_submit, void, (void *record, u64 flags)) {
   finish("bpf_ringbuf_submit", record, flags, false);
 }
 
-USCX_HELPER(BPF_FUNC_ringbuf_discard, ringbuf_discard, void, (void *record, u64 flags)) {
+USCX_HELPER(BPF_FUNC_ringbuf_discard, 0, ringbuf_discard, void, (void *record, u64 flags)) {
   finish("bpf_ringbuf_discard", record, flags, true);
 }
 
-USCX_HELPER(BPF_FUNC_ringbuf_query, ringbuf_query, u64, (Map * map, u64 flags)) {
+USCX_HELPER(BPF_FUNC_ringbuf_query, 0, ringbuf_query, u64, (Map * map, u64 flags)) {
   return ring("bpf_ringbuf_query", map, BPF_MAP_TYPE_RINGBUF)->query(flags);
 }
 
-USCX_HELPER(BPF_FUNC_ringbuf_reserve_dynptr, ringbuf_reserve_dynptr, s64,
+USCX_HELPER(BPF_FUNC_ringbuf_reserve_dynptr, 0, ringbuf_reserve_dynptr, s64,
             (Map * map, u32 size, u64 flags, Dynptr *ptr)) {
   RingbufMap *to = ring("bpf_ringbuf_reserve_dynptr", map, BPF_MAP_TYPE_RINGBUF);
   Guard::writable("bpf_ringbuf_reserve_dynptr", 4, ptr, sizeof(*ptr));
@@ -91,11 +92,11 @@ USCX_HELPER(BPF_FUNC_ringbuf_reserve_dynptr, ringbuf_reserve_dynptr, s64,
   return 0;
 }
 
-USCX_HELPER(BPF_FUNC_ringbuf_submit_dynptr, ringbuf_submit_dynptr, void, (Dynptr * ptr, u64 flags)) {
+USCX_HELPER(BPF_FUNC_ringbuf_submit_dynptr, 0, ringbuf_submit_dynptr, void, (Dynptr * ptr, u64 flags)) {
   finish_dynptr("bpf_ringbuf_submit_dynptr", ptr, flags, false);
 }
 
-USCX_HELPER(BPF_FUNC_ringbuf_discard_dynptr, ringbuf_discard_dynptr, void, (Dynptr * ptr, u64 flags)) {
+USCX_HELPER(BPF_FUNC_ringbuf_discard_dynptr, 0, ringbuf_discard_dynptr, void, (Dynptr * ptr, u64 flags)) {
   finish_dynptr("bpf_ringbuf_discard_dynptr", ptr, flags, true);
 }
 
@@ -141,7 +142,7 @@ s64 drain(RingbufMap *map, u32 subprog, u64 ctx, u64 *nr_seen) {
 
 }  // namespace
 
-USCX_HELPER(BPF_FUNC_user_ringbuf_drain, user_ringbuf_drain, s64, (Map * map, u64 callback, u64 ctx, u64 flags)) {
+USCX_HELPER(BPF_FUNC_user_ringbuf_drain, 0, user_ringbuf_drain, s64, (Map * map, u64 callback, u64 ctx, u64 flags)) {
   RingbufMap *from = ring("bpf_user_ringbuf_drain", map, BPF_MAP_TYPE_USER_RINGBUF);
   Invocation *invocation = Invocation::current();
   const std::optional<u32> subprog = invocation->program()->callback_subprog(callback);

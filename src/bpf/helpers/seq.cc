@@ -29,13 +29,13 @@ SeqFile *file(const char *who, const void *m) {
 
 }  // namespace
 
-USCX_HELPER(BPF_FUNC_seq_write, seq_write, s64, (const void *m, const char *data, u32 len)) {
+USCX_HELPER(BPF_FUNC_seq_write, 0, seq_write, s64, (const void *m, const char *data, u32 len)) {
   SeqFile *to = file("bpf_seq_write", m);
   Guard::readable("bpf_seq_write", 2, data, len);
   return to->write({data, len});
 }
 
-USCX_HELPER(BPF_FUNC_seq_printf, seq_printf, s64,
+USCX_HELPER(BPF_FUNC_seq_printf, 0, seq_printf, s64,
             (const void *m, const char *format, u32 format_size, const u64 *data, u32 data_len)) {
   SeqFile *to = file("bpf_seq_printf", m);
   Guard::readable("bpf_seq_printf", 2, format, format_size);
@@ -87,7 +87,7 @@ int describe(const char *who, int arg, const btf_ptr *described, u32 described_s
 
 }  // namespace
 
-USCX_HELPER(BPF_FUNC_snprintf_btf, snprintf_btf, s64,
+USCX_HELPER(BPF_FUNC_snprintf_btf, 0, snprintf_btf, s64,
             (char *str, u32 str_size, const btf_ptr *ptr, u32 btf_ptr_size, u64 flags)) {
   Guard::writable("bpf_snprintf_btf", 1, str, str_size);
   std::string text;
@@ -100,7 +100,7 @@ USCX_HELPER(BPF_FUNC_snprintf_btf, snprintf_btf, s64,
   return static_cast<s64>(text.size());
 }
 
-USCX_HELPER(BPF_FUNC_seq_printf_btf, seq_printf_btf, s64,
+USCX_HELPER(BPF_FUNC_seq_printf_btf, 0, seq_printf_btf, s64,
             (const void *m, const btf_ptr *ptr, u32 ptr_size, u64 flags)) {
   SeqFile *to = file("bpf_seq_printf_btf", m);
   std::string text;

@@ -14,7 +14,7 @@
 namespace uscx::bpf {
 
 // A lock that is taken and cannot become free is the invocation's own, or another's that leaked.
-USCX_HELPER(BPF_FUNC_spin_lock, spin_lock, s64, (u32 * lock)) {
+USCX_HELPER(BPF_FUNC_spin_lock, 0, spin_lock, s64, (u32 * lock)) {
   Guard::writable("bpf_spin_lock", 1, lock, sizeof(*lock));
   Invocation *invocation = Invocation::current();
   Holdings &held = invocation->holdings();
@@ -24,7 +24,7 @@ USCX_HELPER(BPF_FUNC_spin_lock, spin_lock, s64, (u32 * lock)) {
   return 0;
 }
 
-USCX_HELPER(BPF_FUNC_spin_unlock, spin_unlock, s64, (u32 * lock)) {
+USCX_HELPER(BPF_FUNC_spin_unlock, 0, spin_unlock, s64, (u32 * lock)) {
   Invocation *invocation = Invocation::current();
   Holdings &held = invocation->holdings();
   if (lock == nullptr || held.lock != lock) invocation->violation("helper bpf_spin_unlock: the lock is not held");
@@ -40,7 +40,7 @@ TimerTable &timers(const char *who, void *timer) {
 }
 }  // namespace
 
-USCX_HELPER(BPF_FUNC_timer_init, timer_init, s64, (void *timer, u64 map_handle, u64 flags)) {
+USCX_HELPER(BPF_FUNC_timer_init, 0, timer_init, s64, (void *timer, u64 map_handle, u64 flags)) {
   TimerTable &table = timers("bpf_timer_init", timer);
   Map *map = Guard::map("bpf_timer_init", 2, map_handle);
   void *value = map->value_of(timer);
@@ -50,7 +50,7 @@ USCX_HELPER(BPF_FUNC_timer_init, timer_init, s64, (void *timer, u64 map_handle, 
   return table.init(timer, map, value, flags);
 }
 
-USCX_HELPER(BPF_FUNC_timer_set_callback, timer_set_callback, s64, (void *timer, u64 callback)) {
+USCX_HELPER(BPF_FUNC_timer_set_callback, HELPER_ATOMIC_CALLBACK, timer_set_callback, s64, (void *timer, u64 callback)) {
   TimerTable &table = timers("bpf_timer_set_callback", timer);
   Invocation *invocation = Invocation::current();
   const std::optional<u32> subprog = invocation->program()->callback_subprog(callback);
@@ -59,11 +59,11 @@ USCX_HELPER(BPF_FUNC_timer_set_callback, timer_set_callback, s64, (void *timer, 
   return prog == nullptr ? -EPERM : table.set_callback(timer, prog, *subprog);
 }
 
-USCX_HELPER(BPF_FUNC_timer_start, timer_start, s64, (void *timer, u64 ns, u64 flags)) {
+USCX_HELPER(BPF_FUNC_timer_start, 0, timer_start, s64, (void *timer, u64 ns, u64 flags)) {
   return timers("bpf_timer_start", timer).start(timer, ns, flags);
 }
 
-USCX_HELPER(BPF_FUNC_timer_cancel, timer_cancel, s64, (void *timer)) {
+USCX_HELPER(BPF_FUNC_timer_cancel, 0, timer_cancel, s64, (void *timer)) {
   return timers("bpf_timer_cancel", timer).cancel(timer);
 }
 

@@ -51,16 +51,16 @@ USCX_KFUNC(kGeneric, KF_ITER_DESTROY, void, bpf_iter_num_destroy, (struct bpf_it
   *state_of(it) = {0, 0};
 }
 
-USCX_KFUNC(kGeneric, 0, void, bpf_rcu_read_lock, (void)) { held().rcu_depth++; }
+USCX_KFUNC(kGeneric, KF_RCU_LOCK, void, bpf_rcu_read_lock, (void)) { held().rcu_depth++; }
 
-USCX_KFUNC(kGeneric, 0, void, bpf_rcu_read_unlock, (void)) {
+USCX_KFUNC(kGeneric, KF_RCU_UNLOCK, void, bpf_rcu_read_unlock, (void)) {
   if (held().rcu_depth == 0) Invocation::current()->violation("kfunc bpf_rcu_read_unlock: no RCU read section is open");
   held().rcu_depth--;
 }
 
-USCX_KFUNC(kGeneric, 0, void, bpf_preempt_disable, (void)) { held().preempt_depth++; }
+USCX_KFUNC(kGeneric, KF_PREEMPT_DISABLE, void, bpf_preempt_disable, (void)) { held().preempt_depth++; }
 
-USCX_KFUNC(kGeneric, 0, void, bpf_preempt_enable, (void)) {
+USCX_KFUNC(kGeneric, KF_PREEMPT_ENABLE, void, bpf_preempt_enable, (void)) {
   if (held().preempt_depth == 0)
     Invocation::current()->violation("kfunc bpf_preempt_enable: preemption is not disabled");
   held().preempt_depth--;

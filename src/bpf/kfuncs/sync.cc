@@ -88,12 +88,12 @@ USCX_KFUNC(kGeneric, 0, s32, bpf_wq_init, (struct bpf_wq * wq, void *p__map, u32
   return static_cast<s32>(BpfSystem::current()->timers().init_work(wq, map, value, flags));
 }
 
-USCX_KFUNC(kGeneric, KF_IMPLICIT_ARGS, s32, bpf_wq_set_callback,
+USCX_KFUNC(kGeneric, KF_IMPLICIT_ARGS | KF_SLEEPABLE_CALLBACK, s32, bpf_wq_set_callback,
            (struct bpf_wq * wq, bpf_wq_callback_fn callback_fn, u32 flags)) {
   return set_callback(wq, callback_fn, flags);
 }
 
-USCX_KFUNC(kGeneric, 0, s32, bpf_wq_set_callback_impl,
+USCX_KFUNC(kGeneric, KF_SLEEPABLE_CALLBACK, s32, bpf_wq_set_callback_impl,
            (struct bpf_wq * wq, bpf_wq_callback_fn callback_fn, u32 flags, void *aux__ign)) {
   (void)aux__ign;
   return set_callback(wq, callback_fn, flags);

@@ -15,6 +15,7 @@
 #include "bpf/maps/arena_map.h"
 #include "bpf/maps/prog_array.h"
 #include "bpf/object/bpf_system.h"
+#include "bpf/object/command.h"
 #include "bpf/object/helper.h"
 #include "bpf/object/hooks.h"
 #include "bpf/object/iter_link.h"
@@ -534,26 +535,28 @@ long ProgLoader::load(std::shared_ptr<Prog> *out) {
     if (system_.env().alloc_fails(machine::AllocSite::prog_code)) return -ENOMEM;
     options_.name = prog_->name();
     options_.explore = system_.options().explore;
-    options_.jit = system_.options().use_jit;
+    options_.jit = false;  // Not before verify() has looked at it.
     Result<std::unique_ptr<Program>> program = Program::prepare(insns_, std::move(options_));
     if (!program.ok()) return fail(-EINVAL, program.message());
     prog_->program_ = program.take();
     prog_->program_->set_owner(prog_.get());
   }
   if (int err = verify(); err != 0) return err;
+  if (prog_->program_ != nullptr && system_.options().use_jit)
+    if (Status status = prog_->program_->translate(); !status.ok()) return fail(-EINVAL, status.message());
   *out = prog_;
   return 0;
 }
 
-long BpfSystem::cmd_prog_load(union bpf_attr *attr) {
+USCX_BPF_COMMAND(PROG_LOAD, keyring_id) {
   if ((attr->log_buf == 0) != (attr->log_size == 0) && attr->log_level != 0) return -EINVAL;
-  ProgLoader loader(*this, attr);
+  ProgLoader loader(system, attr);
   std::shared_ptr<Prog> prog;
   const long err = loader.load(&prog);
   attr->log_true_size = attr->log_level != 0 ? static_cast<u32>(loader.log().size() + 1) : 0;
   const int log_err = write_log(attr->log_buf, attr->log_size, attr->log_level, loader.log());
   if (err != 0) return err;
-  return log_err != 0 ? log_err : install_fd(prog);
+  return log_err != 0 ? log_err : system.install_fd(prog);
 }
 
 }  // namespace uscx::bpf

@@ -180,6 +180,6 @@ int ArenaMap::reserve_pages(u64 user_address, u32 count) {
   return 0;
 }
 
-USCX_MAP_TYPE(BPF_MAP_TYPE_ARENA, arena, ArenaMap::create);
+USCX_MAP_TYPE(BPF_MAP_TYPE_ARENA, arena, ArenaMap::create, MAP_EXTRA);
 
 }  // namespace uscx::bpf

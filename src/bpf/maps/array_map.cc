@@ -236,8 +236,10 @@ class PercpuArrayMap final : public Map {
   KeyWord key_;
 };
 
-USCX_MAP_TYPE(BPF_MAP_TYPE_ARRAY, array, ArrayMap::create);
-USCX_MAP_TYPE(BPF_MAP_TYPE_PERCPU_ARRAY, percpu_array, PercpuArrayMap::create);
+USCX_MAP_TYPE(BPF_MAP_TYPE_ARRAY, array, ArrayMap::create,
+              MAP_KEYED | MAP_WRITTEN | MAP_INDEXED | MAP_DENSE | MAP_ITERATED);
+USCX_MAP_TYPE(BPF_MAP_TYPE_PERCPU_ARRAY, percpu_array, PercpuArrayMap::create,
+              MAP_KEYED | MAP_WRITTEN | MAP_INDEXED | MAP_DENSE | MAP_ITERATED);
 
 }  // namespace
 }  // namespace uscx::bpf

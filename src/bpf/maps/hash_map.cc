@@ -372,10 +372,10 @@ s64 HashMap::for_each(Visitor &visitor) {
   return nr_calls;
 }
 
-USCX_MAP_TYPE(BPF_MAP_TYPE_HASH, hash, HashMap::create);
-USCX_MAP_TYPE(BPF_MAP_TYPE_LRU_HASH, lru_hash, HashMap::create);
-USCX_MAP_TYPE(BPF_MAP_TYPE_PERCPU_HASH, percpu_hash, HashMap::create);
-USCX_MAP_TYPE(BPF_MAP_TYPE_LRU_PERCPU_HASH, lru_percpu_hash, HashMap::create);
+USCX_MAP_TYPE(BPF_MAP_TYPE_HASH, hash, HashMap::create, MAP_KEYED | MAP_WRITTEN | MAP_ITERATED);
+USCX_MAP_TYPE(BPF_MAP_TYPE_LRU_HASH, lru_hash, HashMap::create, MAP_KEYED | MAP_WRITTEN | MAP_ITERATED);
+USCX_MAP_TYPE(BPF_MAP_TYPE_PERCPU_HASH, percpu_hash, HashMap::create, MAP_KEYED | MAP_WRITTEN | MAP_ITERATED);
+USCX_MAP_TYPE(BPF_MAP_TYPE_LRU_PERCPU_HASH, lru_percpu_hash, HashMap::create, MAP_KEYED | MAP_WRITTEN | MAP_ITERATED);
 
 }  // namespace
 }  // namespace uscx::bpf

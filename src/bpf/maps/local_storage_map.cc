@@ -165,7 +165,7 @@ int LocalStorageMap::user_erase(const void *key) {
   return owner == nullptr ? -EBADF : remove(owner);
 }
 
-USCX_MAP_TYPE(BPF_MAP_TYPE_TASK_STORAGE, task_storage, LocalStorageMap::create);
-USCX_MAP_TYPE(BPF_MAP_TYPE_CGRP_STORAGE, cgrp_storage, LocalStorageMap::create);
+USCX_MAP_TYPE(BPF_MAP_TYPE_TASK_STORAGE, task_storage, LocalStorageMap::create, MAP_WRITTEN);
+USCX_MAP_TYPE(BPF_MAP_TYPE_CGRP_STORAGE, cgrp_storage, LocalStorageMap::create, MAP_WRITTEN);
 
 }  // namespace uscx::bpf

@@ -148,8 +148,8 @@ std::vector<std::vector<u64>> MapInMap::bucket_keys(u32 bucket) {
   return keys;
 }
 
-USCX_MAP_TYPE(BPF_MAP_TYPE_ARRAY_OF_MAPS, array_of_maps, MapInMap::create);
-USCX_MAP_TYPE(BPF_MAP_TYPE_HASH_OF_MAPS, hash_of_maps, MapInMap::create);
+USCX_MAP_TYPE(BPF_MAP_TYPE_ARRAY_OF_MAPS, array_of_maps, MapInMap::create, MAP_KEYED | MAP_INDEXED | MAP_HOLDS_MAPS);
+USCX_MAP_TYPE(BPF_MAP_TYPE_HASH_OF_MAPS, hash_of_maps, MapInMap::create, MAP_KEYED | MAP_HOLDS_MAPS);
 
 }  // namespace
 }  // namespace uscx::bpf

@@ -60,6 +60,6 @@ void PerfEventArray::user_released() {
   events_.clear();
 }
 
-USCX_MAP_TYPE(BPF_MAP_TYPE_PERF_EVENT_ARRAY, perf_event_array, PerfEventArray::create);
+USCX_MAP_TYPE(BPF_MAP_TYPE_PERF_EVENT_ARRAY, perf_event_array, PerfEventArray::create, MAP_KEYED);
 
 }  // namespace uscx::bpf

@@ -81,6 +81,6 @@ void ProgArray::user_released() {
   for (u32 i = 0; i < max_entries(); i++) put(i, nullptr);
 }
 
-USCX_MAP_TYPE(BPF_MAP_TYPE_PROG_ARRAY, prog_array, ProgArray::create);
+USCX_MAP_TYPE(BPF_MAP_TYPE_PROG_ARRAY, prog_array, ProgArray::create, 0);
 
 }  // namespace uscx::bpf

@@ -81,8 +81,8 @@ class QueueMap final : public Map {
   std::deque<std::vector<u8>> values_;  // the newest last; guarded by lock_
 };
 
-USCX_MAP_TYPE(BPF_MAP_TYPE_QUEUE, queue, QueueMap::create);
-USCX_MAP_TYPE(BPF_MAP_TYPE_STACK, stack, QueueMap::create);
+USCX_MAP_TYPE(BPF_MAP_TYPE_QUEUE, queue, QueueMap::create, MAP_WRITTEN);
+USCX_MAP_TYPE(BPF_MAP_TYPE_STACK, stack, QueueMap::create, MAP_WRITTEN);
 
 }  // namespace
 }  // namespace uscx::bpf

@@ -216,7 +216,7 @@ u32 RingbufMap::poll_events() const {
   return available() != 0 ? EPOLLIN | EPOLLRDNORM : 0;
 }
 
-USCX_MAP_TYPE(BPF_MAP_TYPE_RINGBUF, ringbuf, RingbufMap::create);
-USCX_MAP_TYPE(BPF_MAP_TYPE_USER_RINGBUF, user_ringbuf, RingbufMap::create);
+USCX_MAP_TYPE(BPF_MAP_TYPE_RINGBUF, ringbuf, RingbufMap::create, MAP_WRITTEN);
+USCX_MAP_TYPE(BPF_MAP_TYPE_USER_RINGBUF, user_ringbuf, RingbufMap::create, MAP_WRITTEN);
 
 }  // namespace uscx::bpf

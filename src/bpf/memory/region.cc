@@ -12,7 +12,7 @@
 #include <cstring>
 
 #include "base/check.h"
-#include "base/host.h"
+#include "base/need.h"
 
 namespace uscx::bpf {
 namespace {

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "bpf/object/bpf_system.h"
+#include "bpf/object/command.h"
 #include "bpf/object/user_memory.h"
 
 namespace uscx::bpf {
@@ -91,30 +92,31 @@ int read_path(u64 address, std::string *path) {
 
 }  // namespace
 
-long BpfSystem::cmd_obj_pin(union bpf_attr *attr) {
+USCX_BPF_COMMAND(OBJ_PIN, path_fd) {
   if (attr->file_flags != 0 || attr->path_fd != 0) {
-    if (attr->file_flags & BPF_F_PATH_FD) log("bpf: OBJ_PIN: paths from a directory's descriptor are not implemented");
+    if (attr->file_flags & BPF_F_PATH_FD)
+      system.log("bpf: OBJ_PIN: paths from a directory's descriptor are not implemented");
     return -EINVAL;
   }
   std::string path;
   if (int err = read_path(attr->pathname, &path); err != 0) return err;
-  std::shared_ptr<Object> object = object_of_fd(static_cast<int>(attr->bpf_fd));
+  std::shared_ptr<Object> object = system.object_of_fd(static_cast<int>(attr->bpf_fd));
   // In this process nobody takes pins away again.
   if (UserSpace::current() == nullptr) return -EPERM;
-  return object == nullptr ? -EBADF : fs_.pin(path, std::move(object));
+  return object == nullptr ? -EBADF : system.fs().pin(path, std::move(object));
 }
 
-long BpfSystem::cmd_obj_get(union bpf_attr *attr) {
+USCX_BPF_COMMAND(OBJ_GET, path_fd) {
   constexpr u32 kAccess = BPF_F_RDONLY | BPF_F_WRONLY;
   if (attr->bpf_fd != 0 || attr->file_flags & ~kAccess || attr->path_fd != 0) return -EINVAL;
   std::string path;
   if (int err = read_path(attr->pathname, &path); err != 0) return err;
-  if (fs_.owns(path) && fs_.kind(path) == BpfFs::Kind::kAbsent) return -ENOENT;
-  const std::shared_ptr<Object> object = fs_.get(path);
-  return object == nullptr ? -EACCES : install_fd(object);
+  if (system.fs().owns(path) && system.fs().kind(path) == BpfFs::Kind::kAbsent) return -ENOENT;
+  const std::shared_ptr<Object> object = system.fs().get(path);
+  return object == nullptr ? -EACCES : system.install_fd(object);
 }
 
 // What is delegated with a token needs none in the first user namespace.
-long BpfSystem::cmd_token_create(union bpf_attr *attr) { return attr->token_create.flags != 0 ? -EINVAL : -EOPNOTSUPP; }
+USCX_BPF_COMMAND(TOKEN_CREATE, token_create.bpffs_fd) { return attr->token_create.flags != 0 ? -EINVAL : -EOPNOTSUPP; }
 
 }  // namespace uscx::bpf

@@ -17,6 +17,7 @@
 #include "bpf/memory/fault.h"
 #include "bpf/memory/region.h"
 #include "bpf/object/alloc.h"
+#include "bpf/object/command.h"
 #include "bpf/object/cpumask.h"
 #include "bpf/object/graph.h"
 #include "bpf/object/hooks.h"
@@ -25,19 +26,13 @@
 #include "bpf/object/timers.h"
 #include "bpf/object/user_memory.h"
 #include "bpf/object/user_space.h"
-#include "machine/context_local.h"
 
 namespace uscx::bpf {
 
-namespace {
-thread_local constinit BpfSystem *current_system = nullptr;
-const machine::ContextLocal current_system_local([]() -> void * { return &current_system; }, sizeof(current_system));
-}  // namespace
+BpfSystem *BpfSystem::current() { return running().system; }
 
-BpfSystem *BpfSystem::current() { return current_system; }
-
-BpfSystem::Scope::Scope(BpfSystem &system) : previous_(current_system) { current_system = &system; }
-BpfSystem::Scope::~Scope() { current_system = previous_; }
+BpfSystem::Scope::Scope(BpfSystem &system) : previous_(running().system) { running().system = &system; }
+BpfSystem::Scope::~Scope() { running().system = previous_; }
 
 BpfSystem::BpfSystem(Env &env, Options options)
     : env_(env),
@@ -353,65 +348,34 @@ bool Env::run_callback(Prog &prog, u32 subprog, std::initializer_list<u64> args)
   return run_default(*this, prog, subprog, args, &ignored);
 }
 
+u32 BpfSystem::next_id(ObjectKind kind, u32 after) const {
+  std::lock_guard hold(registry_lock_);
+  const auto &objects = objects_[static_cast<int>(kind)];
+  auto it = objects.upper_bound(after);
+  return it == objects.end() ? 0 : it->first;
+}
+
+int BpfSystem::map_of_fd(u32 fd, std::shared_ptr<Map> *map) const {
+  const std::shared_ptr<Object> object = object_of_fd(static_cast<int>(fd));
+  if (object == nullptr) return -EBADF;
+  *map = std::dynamic_pointer_cast<Map>(object);
+  return *map == nullptr ? -EINVAL : 0;
+}
+
 // --- bpf(2) ---
 
-struct BpfSystem::CommandEntry {
-  int cmd;
-  const char *name;
-  Command run;
-  u32 attr_end;  // bytes of the attribute union beyond this must be zero
-};
+namespace {
+constinit CommandEntry *g_commands = nullptr;
+}
 
-#define USCX_ATTR_END(field) static_cast<u32>(offsetof(union bpf_attr, field) + sizeof(bpf_attr{}.field))
+CommandRegistrar::CommandRegistrar(CommandEntry &entry) {
+  entry.next = g_commands;
+  g_commands = &entry;
+}
 
-const BpfSystem::CommandEntry *BpfSystem::find_command(int cmd) {
-  using Kind = ObjectKind;
-  static const CommandEntry kCommands[] = {
-      {BPF_MAP_CREATE, "MAP_CREATE", &BpfSystem::cmd_map_create, USCX_ATTR_END(excl_prog_hash_size)},
-      {BPF_MAP_LOOKUP_ELEM, "MAP_LOOKUP_ELEM", &BpfSystem::cmd_map_lookup, USCX_ATTR_END(flags)},
-      {BPF_MAP_UPDATE_ELEM, "MAP_UPDATE_ELEM", &BpfSystem::cmd_map_update, USCX_ATTR_END(flags)},
-      {BPF_MAP_DELETE_ELEM, "MAP_DELETE_ELEM", &BpfSystem::cmd_map_delete, USCX_ATTR_END(key)},
-      {BPF_MAP_GET_NEXT_KEY, "MAP_GET_NEXT_KEY", &BpfSystem::cmd_map_next_key, USCX_ATTR_END(next_key)},
-      {BPF_MAP_LOOKUP_AND_DELETE_ELEM, "MAP_LOOKUP_AND_DELETE_ELEM", &BpfSystem::cmd_map_lookup_and_delete,
-       USCX_ATTR_END(flags)},
-      {BPF_MAP_LOOKUP_BATCH, "MAP_LOOKUP_BATCH", &BpfSystem::cmd_lookup_batch, USCX_ATTR_END(batch.flags)},
-      {BPF_MAP_LOOKUP_AND_DELETE_BATCH, "MAP_LOOKUP_AND_DELETE_BATCH", &BpfSystem::cmd_lookup_and_delete_batch,
-       USCX_ATTR_END(batch.flags)},
-      {BPF_MAP_UPDATE_BATCH, "MAP_UPDATE_BATCH", &BpfSystem::cmd_update_batch, USCX_ATTR_END(batch.flags)},
-      {BPF_MAP_DELETE_BATCH, "MAP_DELETE_BATCH", &BpfSystem::cmd_delete_batch, USCX_ATTR_END(batch.flags)},
-      {BPF_PROG_STREAM_READ_BY_FD, "PROG_STREAM_READ_BY_FD", &BpfSystem::cmd_stream_read,
-       USCX_ATTR_END(prog_stream_read.prog_fd)},
-      {BPF_MAP_FREEZE, "MAP_FREEZE", &BpfSystem::cmd_map_freeze, USCX_ATTR_END(map_fd)},
-      {BPF_BTF_LOAD, "BTF_LOAD", &BpfSystem::cmd_btf_load, USCX_ATTR_END(btf_token_fd)},
-      {BPF_PROG_LOAD, "PROG_LOAD", &BpfSystem::cmd_prog_load, USCX_ATTR_END(keyring_id)},
-      {BPF_PROG_BIND_MAP, "PROG_BIND_MAP", &BpfSystem::cmd_prog_bind_map, USCX_ATTR_END(prog_bind_map.flags)},
-      {BPF_PROG_TEST_RUN, "PROG_TEST_RUN", &BpfSystem::cmd_prog_run, USCX_ATTR_END(test.batch_size)},
-      {BPF_PROG_ASSOC_STRUCT_OPS, "PROG_ASSOC_STRUCT_OPS", &BpfSystem::cmd_prog_assoc,
-       USCX_ATTR_END(prog_assoc_struct_ops.flags)},
-      {BPF_LINK_CREATE, "LINK_CREATE", &BpfSystem::cmd_link_create, USCX_ATTR_END(link_create.uprobe_multi.pid)},
-      {BPF_ITER_CREATE, "ITER_CREATE", &BpfSystem::cmd_iter_create, USCX_ATTR_END(iter_create.flags)},
-      {BPF_LINK_UPDATE, "LINK_UPDATE", &BpfSystem::cmd_link_update, USCX_ATTR_END(link_update.old_prog_fd)},
-      {BPF_LINK_DETACH, "LINK_DETACH", &BpfSystem::cmd_link_detach, USCX_ATTR_END(link_detach.link_fd)},
-      {BPF_OBJ_PIN, "OBJ_PIN", &BpfSystem::cmd_obj_pin, USCX_ATTR_END(path_fd)},
-      {BPF_OBJ_GET, "OBJ_GET", &BpfSystem::cmd_obj_get, USCX_ATTR_END(path_fd)},
-      {BPF_TOKEN_CREATE, "TOKEN_CREATE", &BpfSystem::cmd_token_create, USCX_ATTR_END(token_create.bpffs_fd)},
-      {BPF_OBJ_GET_INFO_BY_FD, "OBJ_GET_INFO_BY_FD", &BpfSystem::cmd_get_info, USCX_ATTR_END(info.info)},
-      {BPF_PROG_GET_NEXT_ID, "PROG_GET_NEXT_ID", &BpfSystem::cmd_next_id<Kind::kProg>, USCX_ATTR_END(next_id)},
-      {BPF_MAP_GET_NEXT_ID, "MAP_GET_NEXT_ID", &BpfSystem::cmd_next_id<Kind::kMap>, USCX_ATTR_END(next_id)},
-      {BPF_BTF_GET_NEXT_ID, "BTF_GET_NEXT_ID", &BpfSystem::cmd_next_id<Kind::kBtf>, USCX_ATTR_END(next_id)},
-      {BPF_LINK_GET_NEXT_ID, "LINK_GET_NEXT_ID", &BpfSystem::cmd_next_id<Kind::kLink>, USCX_ATTR_END(next_id)},
-      {BPF_PROG_GET_FD_BY_ID, "PROG_GET_FD_BY_ID", &BpfSystem::cmd_fd_by_id<Kind::kProg>,
-       USCX_ATTR_END(fd_by_id_token_fd)},
-      {BPF_MAP_GET_FD_BY_ID, "MAP_GET_FD_BY_ID", &BpfSystem::cmd_fd_by_id<Kind::kMap>,
-       USCX_ATTR_END(fd_by_id_token_fd)},
-      {BPF_BTF_GET_FD_BY_ID, "BTF_GET_FD_BY_ID", &BpfSystem::cmd_fd_by_id<Kind::kBtf>,
-       USCX_ATTR_END(fd_by_id_token_fd)},
-      {BPF_LINK_GET_FD_BY_ID, "LINK_GET_FD_BY_ID", &BpfSystem::cmd_fd_by_id<Kind::kLink>,
-       USCX_ATTR_END(fd_by_id_token_fd)},
-  };
-  for (const CommandEntry &entry : kCommands) {
-    if (entry.cmd == cmd) return &entry;
-  }
+const CommandEntry *find_command(int number) {
+  for (const CommandEntry *entry = g_commands; entry != nullptr; entry = entry->next)
+    if (entry->number == number) return entry;
   return nullptr;
 }
 
@@ -424,33 +388,6 @@ bool tail_is_zero(const void *data, size_t from, size_t to) {
 
 }  // namespace
 
-namespace {
-
-long raw_tracepoint_open(const BpfSystem &system, const union bpf_attr &attr) {
-  if (!tail_is_zero(&attr, USCX_ATTR_END(raw_tracepoint.cookie), sizeof(attr))) return -EINVAL;
-  const std::shared_ptr<Object> object = system.object_of_fd(static_cast<int>(attr.raw_tracepoint.prog_fd));
-  if (object == nullptr) return -EBADF;
-  const auto prog = std::dynamic_pointer_cast<Prog>(object);
-  if (prog == nullptr) return -EINVAL;
-  if (prog->type() == BPF_PROG_TYPE_TRACING) {
-    // Where it goes was said when it was loaded.
-    if (attr.raw_tracepoint.name != 0 || prog->attr().expected_attach_type == BPF_TRACE_ITER) return -EINVAL;
-    return attach_tracing(prog, attr.raw_tracepoint.cookie);
-  }
-  if (prog->type() != BPF_PROG_TYPE_RAW_TRACEPOINT) return -EINVAL;
-  char name[128] = {};
-  for (size_t i = 0; i < sizeof(name) - 1; i++) {
-    if (copy_from_user(&name[i], attr.raw_tracepoint.name + i, 1) != 0) return -EFAULT;
-    if (name[i] == 0) break;
-  }
-  const s32 hook = find_hook(HookKind::kTracepoint, name);
-  return hook < 0 ? -ENOENT : attach_tracing(prog, hook, attr.raw_tracepoint.cookie);
-}
-
-}  // namespace
-
-#undef USCX_ATTR_END
-
 long BpfSystem::bpf(int cmd, union bpf_attr *user_attr, u32 size) {
   constexpr u32 kMaxAttrBytes = 4096;
   if (size > kMaxAttrBytes) return -E2BIG;
@@ -461,10 +398,6 @@ long BpfSystem::bpf(int cmd, union bpf_attr *user_attr, u32 size) {
   const u32 known = std::min<u32>(size, sizeof(attr));
   std::memcpy(&attr, user_attr, known);
 
-  if (cmd == BPF_RAW_TRACEPOINT_OPEN) {
-    Scope scope(*this);
-    return raw_tracepoint_open(*this, attr);
-  }
   const CommandEntry *entry = find_command(cmd);
   if (entry == nullptr) {
     log(fmt::format("bpf: command {} is not implemented", cmd));
@@ -472,7 +405,7 @@ long BpfSystem::bpf(int cmd, union bpf_attr *user_attr, u32 size) {
   }
   if (!tail_is_zero(&attr, entry->attr_end, sizeof(attr))) return -EINVAL;
   Scope scope(*this);
-  const long result = (this->*entry->run)(&attr);
+  const long result = entry->run(*this, &attr);
   std::memcpy(user_attr, &attr, known);
   return result;
 }

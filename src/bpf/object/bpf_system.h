@@ -130,6 +130,10 @@ class BpfSystem {
   // What /proc/PID/fdinfo has of an object's descriptor.
   std::string fdinfo_text(const Object &object) const;
   std::shared_ptr<Object> find_object(ObjectKind kind, u32 id) const;
+  // The lowest id of a kind above `after`; 0: there is none.
+  u32 next_id(ObjectKind kind, u32 after) const;
+  // The map behind a descriptor: 0, -EBADF (not ours) or -EINVAL (another object).
+  int map_of_fd(u32 fd, std::shared_ptr<Map> *map) const;
   StructOpsType *struct_ops_type(std::string_view name) const;
   // All live programs and maps in id order, for reports and for tests.
   std::vector<std::shared_ptr<Prog>> programs() const;
@@ -186,42 +190,6 @@ class BpfSystem {
   void free_deferred();
   friend class LocalStorageMap;
   friend class ProgLoader;
-  using Command = long (BpfSystem::*)(union bpf_attr *attr);
-  struct CommandEntry;
-  static const CommandEntry *find_command(int cmd);
-  int map_for_command(u32 fd, std::shared_ptr<Map> *map) const;
-
-  // One function a command, in commands_*.cc and prog_load.cc. What it writes to *attr, user space sees.
-  long cmd_map_create(union bpf_attr *attr);
-  long cmd_map_lookup(union bpf_attr *attr);
-  long cmd_map_update(union bpf_attr *attr);
-  long cmd_map_delete(union bpf_attr *attr);
-  long cmd_map_next_key(union bpf_attr *attr);
-  long cmd_map_lookup_and_delete(union bpf_attr *attr);
-  long cmd_map_freeze(union bpf_attr *attr);
-  int batch_map(union bpf_attr *attr, bool reads, bool writes, std::shared_ptr<Map> *map) const;
-  long cmd_lookup_batch(union bpf_attr *attr);
-  long cmd_lookup_and_delete_batch(union bpf_attr *attr);
-  long cmd_update_batch(union bpf_attr *attr);
-  long cmd_delete_batch(union bpf_attr *attr);
-  long cmd_stream_read(union bpf_attr *attr);
-  long cmd_btf_load(union bpf_attr *attr);
-  long cmd_prog_load(union bpf_attr *attr);
-  long cmd_prog_bind_map(union bpf_attr *attr);
-  long cmd_prog_run(union bpf_attr *attr);
-  long cmd_prog_assoc(union bpf_attr *attr);
-  long cmd_link_create(union bpf_attr *attr);
-  long cmd_iter_create(union bpf_attr *attr);
-  long cmd_link_update(union bpf_attr *attr);
-  long cmd_link_detach(union bpf_attr *attr);
-  long cmd_get_info(union bpf_attr *attr);
-  long cmd_obj_pin(union bpf_attr *attr);  // bpf_fs.cc
-  long cmd_obj_get(union bpf_attr *attr);
-  long cmd_token_create(union bpf_attr *attr);
-  template <ObjectKind kKind>
-  long cmd_next_id(union bpf_attr *attr);
-  template <ObjectKind kKind>
-  long cmd_fd_by_id(union bpf_attr *attr);
 
   Env &env_;
   Options options_;

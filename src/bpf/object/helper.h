@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // The helper registry. A helper is one block in one file of helpers/:
 //
-//   USCX_HELPER(BPF_FUNC_map_lookup_elem, map_lookup_elem, void *, (Map *map, const void *key)) { return ...; }
+//   USCX_HELPER(BPF_FUNC_map_lookup_elem, HELPER_RET_MAP_VALUE_OR_NULL, map_lookup_elem, void *,
+//               (Map *map, const void *key)) { return ...; }
 //
 // The thunk turns registers into typed arguments. `Map *` arguments are resolved from the handle that a program holds
 // and are never null in the body; task_struct pointers are checked as for a kfunc; other pointers are the body's to
@@ -20,8 +21,25 @@ namespace uscx::bpf {
 
 class Map;
 
+// What is checked of a helper when a program is loaded (bpf/load/verify/verify.h). A helper that returns a pointer must
+// have one of the HELPER_RET flags.
+enum HelperFlag : u32 {
+  HELPER_RET_PTR = 1u << 0,  // never NULL
+  // These may be NULL, and the kernel's log has a name of its own for each.
+  HELPER_RET_MAP_VALUE_OR_NULL = 1u << 1,
+  HELPER_RET_RINGBUF_MEM_OR_NULL = 1u << 2,
+  HELPER_RET_MEM_OR_NULL = 1u << 3,
+  HELPER_RET_PTR_OR_NULL = 1u << 4,
+  HELPER_SLEEPS = 1u << 5,           // only sleepable programs have it
+  HELPER_ATOMIC_CALLBACK = 1u << 6,  // its callback runs later, outside of the program, and cannot sleep
+};
+inline constexpr u32 kHelperRetMayBeNull =
+    HELPER_RET_MAP_VALUE_OR_NULL | HELPER_RET_RINGBUF_MEM_OR_NULL | HELPER_RET_MEM_OR_NULL | HELPER_RET_PTR_OR_NULL;
+
 struct HelperEntry {
   u32 id;
+  u32 flags;
+  u32 const_args;    // bit i: argument i is a pointer through which the helper only reads
   const char *name;  // "bpf_map_lookup_elem"
   const char *return_text;
   const char *params_text;
@@ -87,13 +105,29 @@ struct HelperThunk<kBody, kEntry> {
   }
 };
 
+template <typename R, typename... Args>
+constexpr bool helper_flags_are_whole(R (*)(Args...), u32 flags) {
+  return !std::is_pointer_v<R> || flags & (HELPER_RET_PTR | kHelperRetMayBeNull);
+}
+
+template <typename R, typename... Args>
+constexpr u32 const_args(R (*)(Args...)) {
+  u32 mask = 0, bit = 1;
+  ((mask |= std::is_pointer_v<Args> && std::is_const_v<std::remove_pointer_t<Args>> ? bit : 0, bit <<= 1), ...);
+  return mask;
+}
+
 }  // namespace uscx::bpf
 
-#define USCX_HELPER(id_, name_, ret_, params_)                                                \
+#define USCX_HELPER(id_, flags_, name_, ret_, params_)                                        \
   static ret_ bpf_##name_##_body params_;                                                     \
+  static_assert(::uscx::bpf::helper_flags_are_whole(&bpf_##name_##_body, (flags_)),           \
+                "bpf_" #name_ " returns a pointer: say with a HELPER_RET flag which");        \
   namespace helper_entries {                                                                  \
   extern ::uscx::bpf::HelperEntry name_;                                                      \
   ::uscx::bpf::HelperEntry name_{(id_),                                                       \
+                                 (flags_),                                                    \
+                                 ::uscx::bpf::const_args(&bpf_##name_##_body),                \
                                  "bpf_" #name_,                                               \
                                  #ret_,                                                       \
                                  #params_,                                                    \

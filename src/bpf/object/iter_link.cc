@@ -59,15 +59,7 @@ int choose_map(BpfSystem &system, const union bpf_iter_link_info &info, bool giv
   if (object == nullptr) return -EBADF;
   choice->map = std::dynamic_pointer_cast<Map>(object);
   if (choice->map == nullptr) return -EINVAL;
-  switch (choice->map->type()) {
-    case BPF_MAP_TYPE_HASH:
-    case BPF_MAP_TYPE_LRU_HASH:
-    case BPF_MAP_TYPE_PERCPU_HASH:
-    case BPF_MAP_TYPE_LRU_PERCPU_HASH:
-    case BPF_MAP_TYPE_ARRAY:
-    case BPF_MAP_TYPE_PERCPU_ARRAY: return 0;
-    default: return -EINVAL;
-  }
+  return choice->map->supports(MAP_ITERATED) ? 0 : -EINVAL;
 }
 
 // Memory that programs can read, for as long as an iterator runs.

@@ -61,6 +61,12 @@ enum KfuncFlag : u32 {
   KF_FASTCALL = 1u << 11,
   KF_IMPLICIT_ARGS = 1u << 12,  // the kernel adds the calling program's bpf_prog_aux
   KF_ARENA_RET = 1u << 13,      // returns an address of user space's view of an arena
+  // What a call does to the program's context, which the check at load follows. The kernel knows these by name.
+  KF_RCU_LOCK = 1u << 14,
+  KF_RCU_UNLOCK = 1u << 15,
+  KF_PREEMPT_DISABLE = 1u << 16,
+  KF_PREEMPT_ENABLE = 1u << 17,
+  KF_SLEEPABLE_CALLBACK = 1u << 18,  // its callback runs later, in a context that can sleep
 };
 
 inline constexpr int kMaxArgs = 5;

@@ -27,7 +27,8 @@ RegionPool &handle_pool() {
 
 }  // namespace
 
-Map::Map(BpfSystem &system, const MapAttr &attr) : Object(system, ObjectKind::kMap, attr.name), attr_(attr) {
+Map::Map(BpfSystem &system, const MapAttr &attr)
+    : Object(system, ObjectKind::kMap, attr.name), attr_(attr), uses_(find_map_type(attr.type)->uses) {
   handle_ = static_cast<MapHandle *>(handle_pool().alloc());
   *handle_ = {kMapHandleMagic, this, reinterpret_cast<u64>(handle_)};
   if (attr.btf != nullptr && attr.btf_value_type_id != 0)
@@ -81,8 +82,7 @@ bool Map::fits_as_inner(const InnerPattern &like) const {
     if (fields_[i].kind != like.fields[i].kind || fields_[i].offset != like.fields[i].offset) return false;
   }
   // Programs are translated for the pattern's number of elements, unless it says otherwise.
-  const bool array = type() == BPF_MAP_TYPE_ARRAY || type() == BPF_MAP_TYPE_PERCPU_ARRAY;
-  return !array || attr_.flags & BPF_F_INNER_MAP || max_entries() == like.attr.max_entries;
+  return !supports(MAP_DENSE) || attr_.flags & BPF_F_INNER_MAP || max_entries() == like.attr.max_entries;
 }
 
 bool Map::has_field(FieldKind kind) const {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Map: the base of all map types, and their registry. A type is one class in one file of maps/ and one block:
 //
-//   USCX_MAP_TYPE(BPF_MAP_TYPE_HASH, hash, HashMap::create);
+//   USCX_MAP_TYPE(BPF_MAP_TYPE_HASH, hash, HashMap::create, MAP_KEYED | MAP_WRITTEN | MAP_ITERATED);
 //
 // Programs hold a map as the address of its MapHandle, which lies in the read-only half of the reserved range, where no
 // program can forge one. Elements that programs hold pointers to lie in the writable half. An element that is deleted
@@ -57,6 +57,18 @@ struct MapAttr {
   std::shared_ptr<const struct InnerPattern> inner;  // of a map of maps
 };
 
+// What a type can be used for: said once, where the type is registered.
+enum MapUse : u32 {
+  MAP_KEYED = 1u << 0,         // programs look elements up by key
+  MAP_WRITTEN = 1u << 1,       // programs change elements with helpers
+  MAP_INDEXED = 1u << 2,       // keys are the numbers below max_entries
+  MAP_DENSE = 1u << 3,         // there is a value for each of them
+  MAP_ITERATED = 1u << 4,      // iterators over elements (SEC("iter/bpf_map_elem"))
+  MAP_HOLDS_MAPS = 1u << 5,    // it is made with a pattern for its values, which are maps
+  MAP_EXTRA = 1u << 6,         // MAP_CREATE's map_extra means something
+  MAP_KERNEL_VALUE = 1u << 7,  // its value is a type of the kernel's
+};
+
 // What the values of a map of maps are like.
 struct InnerPattern {
   MapAttr attr;
@@ -73,6 +85,7 @@ class Map : public Object {
   u32 key_size() const { return attr_.key_size; }
   u32 value_size() const { return attr_.value_size; }
   u32 max_entries() const { return attr_.max_entries; }
+  bool supports(MapUse use) const { return uses_ & use; }
   void user_released() override;
   MapHandle *handle() const { return handle_; }
   bool frozen() const { return frozen_; }
@@ -165,6 +178,7 @@ class Map : public Object {
 
  private:
   const MapAttr attr_;
+  const u32 uses_;  // MapUse
   MapHandle *handle_ = nullptr;
   std::vector<SpecialField> fields_;
   bool frozen_ = false;
@@ -179,6 +193,7 @@ struct MapTypeEntry {
   u32 type;
   const char *name;
   int (*create)(BpfSystem &system, const MapAttr &attr, std::shared_ptr<Map> *out);
+  u32 uses;  // MapUse
   MapTypeEntry *next = nullptr;
 };
 struct MapTypeRegistrar {
@@ -192,8 +207,8 @@ const char *map_type_name(u32 type);
 
 }  // namespace uscx::bpf
 
-#define USCX_MAP_TYPE(type_, name_, create_)                                             \
-  static ::uscx::bpf::MapTypeEntry map_type_##name_##_entry{(type_), #name_, (create_)}; \
+#define USCX_MAP_TYPE(type_, name_, create_, uses_)                                               \
+  static ::uscx::bpf::MapTypeEntry map_type_##name_##_entry{(type_), #name_, (create_), (uses_)}; \
   static const ::uscx::bpf::MapTypeRegistrar map_type_##name_##_registrar { map_type_##name_##_entry }
 
 #endif  // USCX_BPF_OBJECT_MAP_H_

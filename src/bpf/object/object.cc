@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
-#include "base/host.h"
+#include "base/need.h"
 #include "bpf/object/bpf_system.h"
 
 namespace uscx::bpf {

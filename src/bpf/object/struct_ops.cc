@@ -207,7 +207,7 @@ int StructOpsMap::next_key(const void *key, void *next) {
   return 0;
 }
 
-USCX_MAP_TYPE(BPF_MAP_TYPE_STRUCT_OPS, struct_ops, StructOpsMap::create);
+USCX_MAP_TYPE(BPF_MAP_TYPE_STRUCT_OPS, struct_ops, StructOpsMap::create, MAP_KERNEL_VALUE);
 
 // --- The link ---
 

@@ -11,7 +11,6 @@
 #include "bpf/object/bpf_system.h"
 #include "bpf/object/map.h"
 #include "bpf/object/prog.h"
-#include "machine/context_local.h"
 
 namespace uscx::bpf {
 
@@ -20,8 +19,6 @@ namespace {
 constexpr u64 kClockMask = 0xf;
 
 // The timer whose callback this CPU is in; 0: none.
-thread_local constinit TimerId t_firing = 0;
-const machine::ContextLocal firing_local([]() -> void * { return &t_firing; }, sizeof(t_firing));
 
 }  // namespace
 
@@ -90,7 +87,7 @@ s64 TimerTable::cancel(void *field) {
     const machine::SpinGuard guard(lock_);
     Timer *timer = find(field);
     if (timer == nullptr) return -EINVAL;
-    const Timer *mine = find(t_firing);
+    const Timer *mine = find(running().firing_timer);
     if (timer == mine) return -EDEADLK;
     wait = timer->running && machine::concurrent();
     if (timer->running && (!wait || (mine != nullptr && mine->nr_cancelling > 0))) return -EDEADLK;
@@ -172,12 +169,12 @@ void TimerTable::fire(TimerId id) {
     value = timer->value;
     subprog = timer->subprog;
   }
-  const TimerId outer = t_firing;
-  t_firing = id;
+  const TimerId outer = running().firing_timer;
+  running().firing_timer = id;
   system_.env().run_callback(
       *prog, subprog,
       {reinterpret_cast<u64>(map->handle()), reinterpret_cast<u64>(map->key_of(value)), reinterpret_cast<u64>(value)});
-  t_firing = outer;
+  running().firing_timer = outer;
   const machine::SpinGuard guard(lock_);
   if (Timer *timer = find(id)) timer->running = false;
 }

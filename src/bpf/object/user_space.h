@@ -2,8 +2,8 @@
 // UserSpace: the program that calls bpf(2), when it is not this process. Its memory is read and written through here,
 // its descriptors are its own, and their end is its owner's business: he tells an object when its last one has gone.
 //
-// Threading: as BpfSystem; the current one is per thread. A call that waits on a fiber is resumed in a Scope of its
-// own.
+// Threading: as BpfSystem; the current one is that of what runs (running.h). A call that waits on a fiber is resumed in
+// a Scope of its own.
 #ifndef USCX_BPF_OBJECT_USER_SPACE_H_
 #define USCX_BPF_OBJECT_USER_SPACE_H_
 
@@ -12,6 +12,7 @@
 #include <memory>
 
 #include "base/types.h"
+#include "bpf/exec/running.h"
 
 namespace uscx::bpf {
 
@@ -29,21 +30,18 @@ class UserSpace {
   virtual int install_fd(const std::shared_ptr<Object> &object) = 0;
 
   // Null: user space is this process.
-  static UserSpace *current() { return current_; }
+  static UserSpace *current() { return running().user_space; }
 
   class Scope {
    public:
-    explicit Scope(UserSpace *user) : previous_(current_) { current_ = user; }
-    ~Scope() { current_ = previous_; }
+    explicit Scope(UserSpace *user) : previous_(running().user_space) { running().user_space = user; }
+    ~Scope() { running().user_space = previous_; }
     Scope(const Scope &) = delete;
     Scope &operator=(const Scope &) = delete;
 
    private:
     UserSpace *previous_;
   };
-
- private:
-  static inline constinit thread_local UserSpace *current_ = nullptr;
 };
 
 }  // namespace uscx::bpf

@@ -6,16 +6,14 @@
 #include <cstring>
 
 #include "bpf/object/bpf_system.h"
+#include "bpf/object/command.h"
 #include "bpf/object/user_memory.h"
 
 namespace uscx::bpf {
 
 namespace {
 
-bool is_array(const Map &map) {
-  return map.type() == BPF_MAP_TYPE_ARRAY || map.type() == BPF_MAP_TYPE_PERCPU_ARRAY ||
-         map.type() == BPF_MAP_TYPE_ARRAY_OF_MAPS;
-}
+bool is_array(const Map &map) { return map.supports(MAP_INDEXED); }
 bool is_hash(const Map &map) { return map.nr_buckets() != 0; }
 
 // What a batch of user space's names, element by element.
@@ -100,8 +98,10 @@ int lookup_by_bucket(Map &map, union bpf_attr *attr, bool erase) {
 
 }  // namespace
 
-int BpfSystem::batch_map(union bpf_attr *attr, bool reads, bool writes, std::shared_ptr<Map> *map) const {
-  if (int err = map_for_command(attr->batch.map_fd, map); err != 0) return err;
+namespace {
+
+int batch_map(const BpfSystem &system, union bpf_attr *attr, bool reads, bool writes, std::shared_ptr<Map> *map) {
+  if (int err = system.map_of_fd(attr->batch.map_fd, map); err != 0) return err;
   if (writes && ((*map)->attr().flags & BPF_F_RDONLY || (*map)->frozen())) return -EPERM;
   if (reads && (*map)->attr().flags & BPF_F_WRONLY) return -EPERM;
   if (!is_array(**map) && !is_hash(**map)) return -kENotSupp;
@@ -111,25 +111,27 @@ int BpfSystem::batch_map(union bpf_attr *attr, bool reads, bool writes, std::sha
   return 0;
 }
 
-long BpfSystem::cmd_lookup_batch(union bpf_attr *attr) {
+}  // namespace
+
+USCX_BPF_COMMAND(MAP_LOOKUP_BATCH, batch.flags) {
   std::shared_ptr<Map> map;
-  if (int err = batch_map(attr, true, false, &map); err != 0) return err;
+  if (int err = batch_map(system, attr, true, false, &map); err != 0) return err;
   if (attr->batch.flags != 0) return -EINVAL;
   if (attr->batch.count == 0) return 0;
   return is_hash(*map) ? lookup_by_bucket(*map, attr, false) : lookup_by_key(*map, attr);
 }
 
-long BpfSystem::cmd_lookup_and_delete_batch(union bpf_attr *attr) {
+USCX_BPF_COMMAND(MAP_LOOKUP_AND_DELETE_BATCH, batch.flags) {
   std::shared_ptr<Map> map;
-  if (int err = batch_map(attr, true, true, &map); err != 0) return err;
+  if (int err = batch_map(system, attr, true, true, &map); err != 0) return err;
   if (!is_hash(*map)) return -kENotSupp;
   if (attr->batch.flags != 0) return -EINVAL;
   return attr->batch.count == 0 ? 0 : lookup_by_bucket(*map, attr, true);
 }
 
-long BpfSystem::cmd_update_batch(union bpf_attr *attr) {
+USCX_BPF_COMMAND(MAP_UPDATE_BATCH, batch.flags) {
   std::shared_ptr<Map> map;
-  if (int err = batch_map(attr, false, true, &map); err != 0) return err;
+  if (int err = batch_map(system, attr, false, true, &map); err != 0) return err;
   Batch elements(*map, attr);
   const u32 wanted = elements.wanted();
   u32 done = 0;
@@ -143,9 +145,9 @@ long BpfSystem::cmd_update_batch(union bpf_attr *attr) {
   return err;
 }
 
-long BpfSystem::cmd_delete_batch(union bpf_attr *attr) {
+USCX_BPF_COMMAND(MAP_DELETE_BATCH, batch.flags) {
   std::shared_ptr<Map> map;
-  if (int err = batch_map(attr, false, true, &map); err != 0) return err;
+  if (int err = batch_map(system, attr, false, true, &map); err != 0) return err;
   if (is_array(*map)) return -kENotSupp;
   Batch elements(*map, attr);
   const u32 wanted = elements.wanted();

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "bpf/object/bpf_system.h"
+#include "bpf/object/command.h"
 #include "bpf/object/user_memory.h"
 
 namespace uscx::bpf {
@@ -37,7 +38,7 @@ bool btf_sizes_match(const MapAttr &attr) {
 
 }  // namespace
 
-long BpfSystem::cmd_map_create(union bpf_attr *attr) {
+USCX_BPF_COMMAND(MAP_CREATE, excl_prog_hash_size) {
   MapAttr map;
   map.type = attr->map_type;
   map.key_size = attr->key_size;
@@ -50,44 +51,38 @@ long BpfSystem::cmd_map_create(union bpf_attr *attr) {
   map.btf_vmlinux_value_type_id = attr->btf_vmlinux_value_type_id;
   if (!object_name_ok(attr->map_name, &map.name)) return -EINVAL;
   if (map.flags & BPF_F_TOKEN_FD || attr->excl_prog_hash != 0 || attr->map_ifindex != 0) {
-    log("bpf: MAP_CREATE: tokens, exclusive maps and device maps are not implemented");
+    system.log("bpf: MAP_CREATE: tokens, exclusive maps and device maps are not implemented");
     return -EINVAL;
   }
-  if (map.btf_vmlinux_value_type_id != 0) {
-    if (map.type != BPF_MAP_TYPE_STRUCT_OPS || map.btf_key_type_id != 0 || map.btf_value_type_id != 0) return -EINVAL;
-  } else if (map.btf_key_type_id != 0 && map.btf_value_type_id == 0) {
-    return -EINVAL;
-  }
-  if (map.extra != 0 && map.type != BPF_MAP_TYPE_BLOOM_FILTER && map.type != BPF_MAP_TYPE_ARENA) return -EINVAL;
-  if (attr->numa_node != 0 && !(map.flags & BPF_F_NUMA_NODE)) return -EINVAL;
   const MapTypeEntry *type = find_map_type(map.type);
   if (type == nullptr) {
     const char *name = map_type_name(map.type);
-    log(fmt::format("bpf: map {}: map type {} is not implemented", map.name, name ? name : std::to_string(map.type)));
+    system.log(
+        fmt::format("bpf: map {}: map type {} is not implemented", map.name, name ? name : std::to_string(map.type)));
     return -EINVAL;
   }
+  if (map.btf_vmlinux_value_type_id != 0) {
+    if (!(type->uses & MAP_KERNEL_VALUE) || map.btf_key_type_id != 0 || map.btf_value_type_id != 0) return -EINVAL;
+  } else if (map.btf_key_type_id != 0 && map.btf_value_type_id == 0) {
+    return -EINVAL;
+  }
+  if (map.extra != 0 && !(type->uses & MAP_EXTRA)) return -EINVAL;
+  if (attr->numa_node != 0 && !(map.flags & BPF_F_NUMA_NODE)) return -EINVAL;
   if (map.btf_key_type_id != 0 || map.btf_value_type_id != 0) {
-    map.btf = get<Btf>(static_cast<int>(attr->btf_fd));
-    if (map.btf == nullptr) return object_of_fd(static_cast<int>(attr->btf_fd)) == nullptr ? -EBADF : -EINVAL;
+    map.btf = system.get<Btf>(static_cast<int>(attr->btf_fd));
+    if (map.btf == nullptr) return system.object_of_fd(static_cast<int>(attr->btf_fd)) == nullptr ? -EBADF : -EINVAL;
     if (map.btf->is_kernel()) return -EACCES;
     if (!btf_sizes_match(map)) return -EINVAL;
   }
-  if (map.type == BPF_MAP_TYPE_ARRAY_OF_MAPS || map.type == BPF_MAP_TYPE_HASH_OF_MAPS) {
+  if (type->uses & MAP_HOLDS_MAPS) {
     std::shared_ptr<Map> inner;
-    if (int err = map_for_command(attr->inner_map_fd, &inner); err != 0) return err;
+    if (int err = system.map_of_fd(attr->inner_map_fd, &inner); err != 0) return err;
     map.inner = std::make_shared<InnerPattern>(InnerPattern{inner->attr(), inner->fields()});
   }
-  if (env_.alloc_fails(machine::AllocSite::map)) return -ENOMEM;
+  if (system.env().alloc_fails(machine::AllocSite::map)) return -ENOMEM;
   std::shared_ptr<Map> created;
-  if (const int err = type->create(*this, map, &created); err != 0) return err;
-  return install_fd(created);
-}
-
-int BpfSystem::map_for_command(u32 fd, std::shared_ptr<Map> *map) const {
-  const std::shared_ptr<Object> object = object_of_fd(static_cast<int>(fd));
-  if (object == nullptr) return -EBADF;
-  *map = std::dynamic_pointer_cast<Map>(object);
-  return *map == nullptr ? -EINVAL : 0;
+  if (const int err = type->create(system, map, &created); err != 0) return err;
+  return system.install_fd(created);
 }
 
 namespace {
@@ -101,10 +96,10 @@ int read_key(const Map &map, u64 user_key, std::vector<u64> *key) {
 
 }  // namespace
 
-long BpfSystem::cmd_map_lookup(union bpf_attr *attr) {
+USCX_BPF_COMMAND(MAP_LOOKUP_ELEM, flags) {
   std::shared_ptr<Map> map;
   std::vector<u64> key;
-  if (int err = map_for_command(attr->map_fd, &map); err != 0) return err;
+  if (int err = system.map_of_fd(attr->map_fd, &map); err != 0) return err;
   if (map->attr().flags & BPF_F_WRONLY) return -EPERM;
   if (int err = read_key(*map, attr->key, &key); err != 0) return err;
   std::vector<u64> value((map->user_value_size() + 7) / 8);
@@ -112,10 +107,10 @@ long BpfSystem::cmd_map_lookup(union bpf_attr *attr) {
   return copy_to_user(attr->value, value.data(), map->user_value_size());
 }
 
-long BpfSystem::cmd_map_update(union bpf_attr *attr) {
+USCX_BPF_COMMAND(MAP_UPDATE_ELEM, flags) {
   std::shared_ptr<Map> map;
   std::vector<u64> key;
-  if (int err = map_for_command(attr->map_fd, &map); err != 0) return err;
+  if (int err = system.map_of_fd(attr->map_fd, &map); err != 0) return err;
   if (map->attr().flags & BPF_F_RDONLY || map->frozen()) return -EPERM;
   if (attr->flags & BPF_F_LOCK && !map->has_field(FieldKind::kSpinLock)) return -EINVAL;
   if (int err = read_key(*map, attr->key, &key); err != 0) return err;
@@ -124,19 +119,19 @@ long BpfSystem::cmd_map_update(union bpf_attr *attr) {
   return map->user_update(key.data(), value.data(), attr->flags);
 }
 
-long BpfSystem::cmd_map_delete(union bpf_attr *attr) {
+USCX_BPF_COMMAND(MAP_DELETE_ELEM, key) {
   std::shared_ptr<Map> map;
   std::vector<u64> key;
-  if (int err = map_for_command(attr->map_fd, &map); err != 0) return err;
+  if (int err = system.map_of_fd(attr->map_fd, &map); err != 0) return err;
   if (map->attr().flags & BPF_F_RDONLY || map->frozen()) return -EPERM;
   if (int err = read_key(*map, attr->key, &key); err != 0) return err;
   return map->user_erase(key.data());
 }
 
-long BpfSystem::cmd_map_next_key(union bpf_attr *attr) {
+USCX_BPF_COMMAND(MAP_GET_NEXT_KEY, next_key) {
   std::shared_ptr<Map> map;
   std::vector<u64> key;
-  if (int err = map_for_command(attr->map_fd, &map); err != 0) return err;
+  if (int err = system.map_of_fd(attr->map_fd, &map); err != 0) return err;
   if (map->attr().flags & BPF_F_WRONLY) return -EPERM;
   if (attr->key != 0) {
     if (int err = read_key(*map, attr->key, &key); err != 0) return err;
@@ -146,10 +141,10 @@ long BpfSystem::cmd_map_next_key(union bpf_attr *attr) {
   return copy_to_user(attr->next_key, next.data(), map->key_size());
 }
 
-long BpfSystem::cmd_map_lookup_and_delete(union bpf_attr *attr) {
+USCX_BPF_COMMAND(MAP_LOOKUP_AND_DELETE_ELEM, flags) {
   std::shared_ptr<Map> map;
   std::vector<u64> key;
-  if (int err = map_for_command(attr->map_fd, &map); err != 0) return err;
+  if (int err = system.map_of_fd(attr->map_fd, &map); err != 0) return err;
   if (attr->flags & ~u64{BPF_F_LOCK}) return -EINVAL;
   if (map->attr().flags & (BPF_F_RDONLY | BPF_F_WRONLY) || map->frozen()) return -EPERM;
   if (int err = read_key(*map, attr->key, &key); err != 0) return err;
@@ -161,21 +156,21 @@ long BpfSystem::cmd_map_lookup_and_delete(union bpf_attr *attr) {
   return copy_to_user(attr->value, value.data(), map->user_value_size());
 }
 
-long BpfSystem::cmd_map_freeze(union bpf_attr *attr) {
+USCX_BPF_COMMAND(MAP_FREEZE, map_fd) {
   std::shared_ptr<Map> map;
-  if (int err = map_for_command(attr->map_fd, &map); err != 0) return err;
-  if (map->type() == BPF_MAP_TYPE_STRUCT_OPS || !map->fields().empty()) return -kENotSupp;
+  if (int err = system.map_of_fd(attr->map_fd, &map); err != 0) return err;
+  if (map->supports(MAP_KERNEL_VALUE) || !map->fields().empty()) return -kENotSupp;
   return map->freeze();
 }
 
-long BpfSystem::cmd_btf_load(union bpf_attr *attr) {
+USCX_BPF_COMMAND(BTF_LOAD, btf_token_fd) {
   if (attr->btf_flags != 0) {
-    log("bpf: BTF_LOAD: tokens are not implemented");
+    system.log("bpf: BTF_LOAD: tokens are not implemented");
     return -EINVAL;
   }
   constexpr u32 kMaxBtfBytes = 16u << 20;
   if (attr->btf_size > kMaxBtfBytes) return -E2BIG;
-  if (env_.alloc_fails(machine::AllocSite::btf)) return -ENOMEM;
+  if (system.env().alloc_fails(machine::AllocSite::btf)) return -ENOMEM;
   std::vector<u8> raw(attr->btf_size);
   if (int err = copy_from_user(raw.data(), attr->btf, raw.size()); err != 0) return err;
   std::string why;
@@ -186,7 +181,7 @@ long BpfSystem::cmd_btf_load(union bpf_attr *attr) {
   }
   struct btf *parsed = btf__new(raw.data(), static_cast<u32>(raw.size()));
   if (parsed == nullptr) return -EINVAL;
-  return install_fd(std::make_shared<Btf>(*this, std::move(raw), parsed));
+  return system.install_fd(std::make_shared<Btf>(system, std::move(raw), parsed));
 }
 
 }  // namespace uscx::bpf

@@ -7,6 +7,7 @@
 
 #include "bpf/memory/region.h"
 #include "bpf/object/bpf_system.h"
+#include "bpf/object/command.h"
 #include "bpf/object/hooks.h"
 #include "bpf/object/iter_link.h"
 #include "bpf/object/prog.h"
@@ -14,39 +15,39 @@
 
 namespace uscx::bpf {
 
-long BpfSystem::cmd_prog_bind_map(union bpf_attr *attr) {
+USCX_BPF_COMMAND(PROG_BIND_MAP, prog_bind_map.flags) {
   if (attr->prog_bind_map.flags != 0) return -EINVAL;
-  const std::shared_ptr<Object> prog = object_of_fd(static_cast<int>(attr->prog_bind_map.prog_fd));
+  const std::shared_ptr<Object> prog = system.object_of_fd(static_cast<int>(attr->prog_bind_map.prog_fd));
   if (prog == nullptr) return -EBADF;
   if (prog->kind() != ObjectKind::kProg) return -EINVAL;
   std::shared_ptr<Map> map;
-  if (int err = map_for_command(attr->prog_bind_map.map_fd, &map); err != 0) return err;
+  if (int err = system.map_of_fd(attr->prog_bind_map.map_fd, &map); err != 0) return err;
   std::static_pointer_cast<Prog>(prog)->bind_map(std::move(map));
   return 0;
 }
 
-long BpfSystem::cmd_prog_assoc(union bpf_attr *attr) {
+USCX_BPF_COMMAND(PROG_ASSOC_STRUCT_OPS, prog_assoc_struct_ops.flags) {
   if (attr->prog_assoc_struct_ops.flags != 0) return -EINVAL;
-  const std::shared_ptr<Object> object = object_of_fd(static_cast<int>(attr->prog_assoc_struct_ops.prog_fd));
+  const std::shared_ptr<Object> object = system.object_of_fd(static_cast<int>(attr->prog_assoc_struct_ops.prog_fd));
   if (object == nullptr) return -EBADF;
   const auto prog = std::dynamic_pointer_cast<Prog>(object);
   if (prog == nullptr || prog->type() == BPF_PROG_TYPE_STRUCT_OPS) return -EINVAL;
   std::shared_ptr<Map> map;
-  if (int err = map_for_command(attr->prog_assoc_struct_ops.map_fd, &map); err != 0) return err;
+  if (int err = system.map_of_fd(attr->prog_assoc_struct_ops.map_fd, &map); err != 0) return err;
   const auto ops = std::dynamic_pointer_cast<StructOpsMap>(map);
   return ops == nullptr ? -EINVAL : prog->associate(ops);
 }
 
-long BpfSystem::cmd_prog_run(union bpf_attr *attr) {
+USCX_BPF_COMMAND(PROG_TEST_RUN, test.batch_size) {
   constexpr u32 kMaxCtxBytes = 0xffff;
   auto &test = attr->test;
   if ((test.ctx_size_in != 0) != (test.ctx_in != 0) || (test.ctx_size_out != 0) != (test.ctx_out != 0)) return -EINVAL;
-  const std::shared_ptr<Object> object = object_of_fd(static_cast<int>(test.prog_fd));
+  const std::shared_ptr<Object> object = system.object_of_fd(static_cast<int>(test.prog_fd));
   if (object == nullptr) return -EBADF;
   const auto prog = std::dynamic_pointer_cast<Prog>(object);
   if (prog == nullptr) return -EINVAL;
   if (prog->type() != BPF_PROG_TYPE_SYSCALL) {
-    log(fmt::format("bpf: PROG_TEST_RUN of program {}: only syscall programs can be run", prog->name()));
+    system.log(fmt::format("bpf: PROG_TEST_RUN of program {}: only syscall programs can be run", prog->name()));
     return -kENotSupp;
   }
   if (test.data_in != 0 || test.data_out != 0 || test.ctx_out != 0 || test.duration != 0 || test.repeat != 0 ||
@@ -61,7 +62,7 @@ long BpfSystem::cmd_prog_run(union bpf_attr *attr) {
     }
   }
   u64 r0 = 0;
-  const bool ran = env_.run_prog(*prog, reinterpret_cast<u64>(ctx), &r0);
+  const bool ran = system.env().run_prog(*prog, reinterpret_cast<u64>(ctx), &r0);
   int err = 0;
   if (ctx != nullptr) {
     err = copy_to_user(test.ctx_in, ctx, test.ctx_size_in);
@@ -72,9 +73,9 @@ long BpfSystem::cmd_prog_run(union bpf_attr *attr) {
   return err;
 }
 
-long BpfSystem::cmd_stream_read(union bpf_attr *attr) {
+USCX_BPF_COMMAND(PROG_STREAM_READ_BY_FD, prog_stream_read.prog_fd) {
   const auto &read = attr->prog_stream_read;
-  const std::shared_ptr<Object> object = object_of_fd(static_cast<int>(read.prog_fd));
+  const std::shared_ptr<Object> object = system.object_of_fd(static_cast<int>(read.prog_fd));
   if (object == nullptr) return -EBADF;
   const auto prog = std::dynamic_pointer_cast<Prog>(object);
   if (prog == nullptr) return -EINVAL;
@@ -88,26 +89,26 @@ long BpfSystem::cmd_stream_read(union bpf_attr *attr) {
 
 // --- Links ---
 
-long BpfSystem::cmd_link_create(union bpf_attr *attr) {
+USCX_BPF_COMMAND(LINK_CREATE, link_create.uprobe_multi.pid) {
   const auto &create = attr->link_create;
   if (create.attach_type == BPF_STRUCT_OPS) {
     if (create.flags != 0) return -EINVAL;
     std::shared_ptr<Map> map;
-    if (int err = map_for_command(create.map_fd, &map); err != 0) return err;
+    if (int err = system.map_of_fd(create.map_fd, &map); err != 0) return err;
     const auto ops = std::dynamic_pointer_cast<StructOpsMap>(map);
     if (ops == nullptr) return -EINVAL;
-    if (env_.alloc_fails(machine::AllocSite::link)) return -ENOMEM;
+    if (system.env().alloc_fails(machine::AllocSite::link)) return -ENOMEM;
     if (int err = ops->attach(); err != 0) return err;
-    return install_fd(std::make_shared<StructOpsLink>(*this, ops));
+    return system.install_fd(std::make_shared<StructOpsLink>(system, ops));
   }
-  const std::shared_ptr<Object> object = object_of_fd(static_cast<int>(create.prog_fd));
+  const std::shared_ptr<Object> object = system.object_of_fd(static_cast<int>(create.prog_fd));
   if (object == nullptr) return -EBADF;
   const auto prog = std::dynamic_pointer_cast<Prog>(object);
   if (prog == nullptr) return -EINVAL;
   // Attachment by perf event or uprobe fails on its target before anything else is looked at; feature probes rest on
   // it.
   if (create.attach_type == BPF_PERF_EVENT) {
-    const auto event = get<PerfEvent>(static_cast<int>(create.target_fd));
+    const auto event = system.get<PerfEvent>(static_cast<int>(create.target_fd));
     if (event == nullptr) return -EBADF;
     if (create.flags != 0) return -EINVAL;
     return attach_to_event(prog, event, create.perf_event.bpf_cookie);
@@ -120,62 +121,83 @@ long BpfSystem::cmd_link_create(union bpf_attr *attr) {
   if (prog->type() == BPF_PROG_TYPE_TRACING && create.attach_type == prog->attr().expected_attach_type &&
       create.attach_type != BPF_TRACE_ITER)
     return create.flags != 0 || create.target_fd != 0 ? -EINVAL : attach_tracing(prog, create.tracing.cookie);
-  log(fmt::format("bpf: LINK_CREATE of program {}: attach type {} is not implemented", prog->name(),
-                  u32{create.attach_type}));
+  system.log(fmt::format("bpf: LINK_CREATE of program {}: attach type {} is not implemented", prog->name(),
+                         u32{create.attach_type}));
   return -EINVAL;
 }
 
-long BpfSystem::cmd_iter_create(union bpf_attr *attr) {
+USCX_BPF_COMMAND(ITER_CREATE, iter_create.flags) {
   if (attr->iter_create.flags != 0) return -EINVAL;
-  const std::shared_ptr<Object> object = object_of_fd(static_cast<int>(attr->iter_create.link_fd));
+  const std::shared_ptr<Object> object = system.object_of_fd(static_cast<int>(attr->iter_create.link_fd));
   if (object == nullptr) return -EBADF;
   const auto link = std::dynamic_pointer_cast<IterLink>(object);
   return link == nullptr ? -EINVAL : link->read();
 }
 
-long BpfSystem::cmd_link_update(union bpf_attr *attr) {
-  const std::shared_ptr<Object> object = object_of_fd(static_cast<int>(attr->link_update.link_fd));
+USCX_BPF_COMMAND(LINK_UPDATE, link_update.old_prog_fd) {
+  const std::shared_ptr<Object> object = system.object_of_fd(static_cast<int>(attr->link_update.link_fd));
   if (object == nullptr) return -EBADF;
   if (attr->link_update.flags & ~static_cast<u32>(BPF_F_REPLACE) || object->kind() != ObjectKind::kLink) return -EINVAL;
   // The only struct_ops tables there are, sched_ext's, have no update.
   return -EOPNOTSUPP;
 }
 
-long BpfSystem::cmd_link_detach(union bpf_attr *attr) {
-  const std::shared_ptr<Object> object = object_of_fd(static_cast<int>(attr->link_detach.link_fd));
+USCX_BPF_COMMAND(LINK_DETACH, link_detach.link_fd) {
+  const std::shared_ptr<Object> object = system.object_of_fd(static_cast<int>(attr->link_detach.link_fd));
   if (object == nullptr) return -EBADF;
   if (object->kind() != ObjectKind::kLink) return -EINVAL;
   const auto link = std::dynamic_pointer_cast<StructOpsLink>(object);
   return link == nullptr ? -EOPNOTSUPP : link->detach();
 }
 
+USCX_BPF_COMMAND(RAW_TRACEPOINT_OPEN, raw_tracepoint.cookie) {
+  const std::shared_ptr<Object> object = system.object_of_fd(static_cast<int>(attr->raw_tracepoint.prog_fd));
+  if (object == nullptr) return -EBADF;
+  const auto prog = std::dynamic_pointer_cast<Prog>(object);
+  if (prog == nullptr) return -EINVAL;
+  if (prog->type() == BPF_PROG_TYPE_TRACING) {
+    // Where it goes was said when it was loaded.
+    if (attr->raw_tracepoint.name != 0 || prog->attr().expected_attach_type == BPF_TRACE_ITER) return -EINVAL;
+    return attach_tracing(prog, attr->raw_tracepoint.cookie);
+  }
+  if (prog->type() != BPF_PROG_TYPE_RAW_TRACEPOINT) return -EINVAL;
+  char name[128] = {};
+  for (size_t i = 0; i < sizeof(name) - 1; i++) {
+    if (copy_from_user(&name[i], attr->raw_tracepoint.name + i, 1) != 0) return -EFAULT;
+    if (name[i] == 0) break;
+  }
+  const s32 hook = find_hook(HookKind::kTracepoint, name);
+  return hook < 0 ? -ENOENT : attach_tracing(prog, hook, attr->raw_tracepoint.cookie);
+}
+
 // --- Ids ---
 
-template <ObjectKind kKind>
-long BpfSystem::cmd_next_id(union bpf_attr *attr) {
+namespace {
+
+long next_id(const BpfSystem &system, ObjectKind kind, union bpf_attr *attr) {
   if (attr->start_id >= INT32_MAX) return -EINVAL;
-  std::lock_guard hold(registry_lock_);
-  const auto &objects = objects_[static_cast<int>(kKind)];
-  auto it = objects.upper_bound(attr->start_id);
-  if (it == objects.end()) return -ENOENT;
-  attr->next_id = it->first;
+  const u32 next = system.next_id(kind, attr->start_id);
+  if (next == 0) return -ENOENT;
+  attr->next_id = next;
   return 0;
 }
 
-template <ObjectKind kKind>
-long BpfSystem::cmd_fd_by_id(union bpf_attr *attr) {
-  const std::shared_ptr<Object> object = find_object(kKind, attr->start_id);
-  return object == nullptr ? -ENOENT : install_fd(object);
+long fd_by_id(BpfSystem &system, ObjectKind kind, const union bpf_attr &attr) {
+  const std::shared_ptr<Object> object = system.find_object(kind, attr.start_id);
+  return object == nullptr ? -ENOENT : system.install_fd(object);
 }
 
-template long BpfSystem::cmd_next_id<ObjectKind::kMap>(union bpf_attr *);
-template long BpfSystem::cmd_next_id<ObjectKind::kProg>(union bpf_attr *);
-template long BpfSystem::cmd_next_id<ObjectKind::kBtf>(union bpf_attr *);
-template long BpfSystem::cmd_next_id<ObjectKind::kLink>(union bpf_attr *);
-template long BpfSystem::cmd_fd_by_id<ObjectKind::kMap>(union bpf_attr *);
-template long BpfSystem::cmd_fd_by_id<ObjectKind::kProg>(union bpf_attr *);
-template long BpfSystem::cmd_fd_by_id<ObjectKind::kBtf>(union bpf_attr *);
-template long BpfSystem::cmd_fd_by_id<ObjectKind::kLink>(union bpf_attr *);
+}  // namespace
+
+USCX_BPF_COMMAND(PROG_GET_NEXT_ID, next_id) { return next_id(system, ObjectKind::kProg, attr); }
+USCX_BPF_COMMAND(MAP_GET_NEXT_ID, next_id) { return next_id(system, ObjectKind::kMap, attr); }
+USCX_BPF_COMMAND(BTF_GET_NEXT_ID, next_id) { return next_id(system, ObjectKind::kBtf, attr); }
+USCX_BPF_COMMAND(LINK_GET_NEXT_ID, next_id) { return next_id(system, ObjectKind::kLink, attr); }
+
+USCX_BPF_COMMAND(PROG_GET_FD_BY_ID, fd_by_id_token_fd) { return fd_by_id(system, ObjectKind::kProg, *attr); }
+USCX_BPF_COMMAND(MAP_GET_FD_BY_ID, fd_by_id_token_fd) { return fd_by_id(system, ObjectKind::kMap, *attr); }
+USCX_BPF_COMMAND(BTF_GET_FD_BY_ID, fd_by_id_token_fd) { return fd_by_id(system, ObjectKind::kBtf, *attr); }
+USCX_BPF_COMMAND(LINK_GET_FD_BY_ID, fd_by_id_token_fd) { return fd_by_id(system, ObjectKind::kLink, *attr); }
 
 // --- Information ---
 
@@ -330,8 +352,8 @@ int link_info(const Object &link, union bpf_attr *attr) {
 
 }  // namespace
 
-long BpfSystem::cmd_get_info(union bpf_attr *attr) {
-  const std::shared_ptr<Object> object = object_of_fd(static_cast<int>(attr->info.bpf_fd));
+USCX_BPF_COMMAND(OBJ_GET_INFO_BY_FD, info.info) {
+  const std::shared_ptr<Object> object = system.object_of_fd(static_cast<int>(attr->info.bpf_fd));
   if (object == nullptr) return -EBADF;
   switch (object->kind()) {
     case ObjectKind::kMap: return map_info(static_cast<Map &>(*object), attr);

@@ -133,11 +133,11 @@ const cpumask *idle_mask(bool smt, s32 node) {
 }  // namespace
 
 USCX_KFUNC(kIdle | kCpuForm, KF_ACQUIRE | KF_IMPLICIT_ARGS, const struct cpumask *, scx_bpf_get_idle_cpumask, (void)) {
-  return idle_mask(false, sched::Ext::kAnyNode);
+  return idle_mask(false, sched::Ext::kGlobalMask);
 }
 
 USCX_KFUNC(kIdle | kCpuForm, KF_ACQUIRE | KF_IMPLICIT_ARGS, const struct cpumask *, scx_bpf_get_idle_smtmask, (void)) {
-  return idle_mask(true, sched::Ext::kAnyNode);
+  return idle_mask(true, sched::Ext::kGlobalMask);
 }
 
 USCX_KFUNC(kIdle | kCpuForm, KF_ACQUIRE | KF_IMPLICIT_ARGS, const struct cpumask *, scx_bpf_get_idle_cpumask_node,

@@ -7,7 +7,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "base/host.h"
+#include "base/need.h"
 #include "machine/explore/server.h"
 
 namespace uscx::machine {

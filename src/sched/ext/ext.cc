@@ -33,45 +33,14 @@ const EventName kEventNames[13] = {
 
 namespace {
 
-// FIDELITY: no-core-sched. Nobody asks core_sched_before: the machine has no core scheduling.
-constexpr const char *kOpNames[] = {"select_cpu",
-                                    "enqueue",
-                                    "dequeue",
-                                    "dispatch",
-                                    "tick",
-                                    "runnable",
-                                    "running",
-                                    "stopping",
-                                    "quiescent",
-                                    "yield",
-                                    "core_sched_before",
-                                    "set_weight",
-                                    "set_cpumask",
-                                    "update_idle",
-                                    "init_task",
-                                    "exit_task",
-                                    "enable",
-                                    "disable",
-                                    "dump",
-                                    "dump_cpu",
-                                    "dump_task",
-                                    "cgroup_init",
-                                    "cgroup_exit",
-                                    "cgroup_prep_move",
-                                    "cgroup_move",
-                                    "cgroup_cancel_move",
-                                    "cgroup_set_weight",
-                                    "cgroup_set_bandwidth",
-                                    "cgroup_set_idle",
-                                    "sub_attach",
-                                    "sub_detach",
-                                    "cpu_online",
-                                    "cpu_offline",
-                                    "init",
-                                    "exit",
-                                    "cpu_acquire",
-                                    "cpu_release"};
-static_assert(std::size(kOpNames) == static_cast<size_t>(Op::count));
+struct OpNames {
+  const char *name, *cid_name;
+};
+constexpr OpNames kOpNames[] = {
+#define X(name, cid_name, sleepable, groups, nullable) {#name, #cid_name},
+    USCX_SCX_OPS(X)
+#undef X
+};
 
 constexpr size_t kHandleBytes = 64;
 constexpr u64 kMaxTimeoutSeconds = 30;
@@ -86,33 +55,33 @@ u64 effective_flags(const ExtOps &ops) {
   return flags;
 }
 
-bool valid_name(const std::string &name) {
-  if (name.empty() || name.size() >= SCX_OPS_NAME_LEN) return false;
-  for (char c : name)
-    if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') && c != '_' && c != '.')
-      return false;
-  return true;
-}
-
 }  // namespace
 
 const char *op_name(Op op, bool cid_form) {
-  if (!cid_form) return kOpNames[static_cast<u32>(op)];
-  switch (op) {
-    case Op::select_cpu: return "select_cid";
-    case Op::set_cpumask: return "set_cmask";
-    case Op::dump_cpu: return "dump_cid";
-    case Op::cpu_online: return "cid_online";
-    case Op::cpu_offline: return "cid_offline";
-    default: return op_name(op);
-  }
+  const OpNames &names = kOpNames[static_cast<u32>(op)];
+  return cid_form ? names.cid_name : names.name;
+}
+
+int check_ops_name(std::string_view name) {
+  if (name.empty() || name.size() >= SCX_OPS_NAME_LEN) return -EINVAL;
+  for (char c : name)
+    if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') && c != '_' && c != '.')
+      return -EINVAL;
+  return 0;
+}
+
+int check_ops_flags(u64 flags) { return flags & ~SCX_OPS_ALL_FLAGS ? -EINVAL : 0; }
+
+int check_ops_batch(u32 dispatch_max_batch) { return dispatch_max_batch > INT_MAX ? -E2BIG : 0; }
+
+int check_ops_timeout(u32 timeout_ms, u32 hz) {
+  return (u64{timeout_ms} * hz + 999) / 1000 > kMaxTimeoutSeconds * hz ? -E2BIG : 0;
 }
 
 int check_ops_config(const OpsConfig &config, u32 hz) {
-  if (!valid_name(config.name)) return -EINVAL;
-  if (config.flags & ~SCX_OPS_ALL_FLAGS) return -EINVAL;
-  if (config.dispatch_max_batch > INT_MAX) return -E2BIG;
-  if ((u64{config.timeout_ms} * hz + 999) / 1000 > kMaxTimeoutSeconds * hz) return -E2BIG;
+  for (int err : {check_ops_name(config.name), check_ops_flags(config.flags),
+                  check_ops_batch(config.dispatch_max_batch), check_ops_timeout(config.timeout_ms, hz)})
+    if (err) return err;
   return 0;
 }
 

@@ -60,7 +60,12 @@ struct EventName {
 };
 extern const EventName kEventNames[13];
 
-// What bpf(2) checks when the table is stored: 0, or -EINVAL (name, flags) or -E2BIG (batch, timeout).
+// What bpf(2) checks when the table is stored, one by one and all: 0, or -EINVAL (name, flags) or -E2BIG (batch,
+// timeout).
+int check_ops_name(std::string_view name);
+int check_ops_flags(u64 flags);
+int check_ops_batch(u32 dispatch_max_batch);
+int check_ops_timeout(u32 timeout_ms, u32 hz);
 int check_ops_config(const OpsConfig &config, u32 hz);
 
 class Ext {
@@ -153,8 +158,6 @@ class Ext {
   // --- the callback now running on this CPU ---
   CallContext *context();  // nullptr outside of callbacks.
 
-  static constexpr s32 kAnyNode = INT32_MIN;  // For idle_cpumask(): the kfuncs without a node argument.
-
   // --- what kfuncs call (reference/kfuncs.md); argument pointers are already checked. `sched` is the caller's. ---
   static ExtSched *sched_of(const ExtOps &ops);  // nullptr unless loaded.
   bool dsq_insert(ExtSched &s, Task &p, u64 dsq_id, u64 slice, u64 enq_flags);
@@ -196,7 +199,8 @@ class Ext {
   s32 pick_any_cpu(ExtSched &s, const cpumask *mask, u64 flags);
   s32 pick_idle_cpu_node(ExtSched &s, const cpumask *mask, s32 node, u64 flags);
   s32 pick_any_cpu_node(ExtSched &s, const cpumask *mask, s32 node, u64 flags);
-  // Kernel-form masks for BPF, of a node or the global ones. Errors return the empty mask.
+  // Kernel-form masks for BPF, of a node or the global ones (the kfuncs without a node argument). Errors return the
+  // empty mask.
   static constexpr s32 kGlobalMask = INT32_MIN;
   const cpumask *idle_cpumask(ExtSched &s, bool smt, s32 node);
   void cpuperf_set(ExtSched &s, s32 cpu, u32 perf);

@@ -11,50 +11,17 @@
 #include "abi/kernel.h"
 #include "abi/scx.h"
 #include "machine/racy.h"
+#include "sched/ext/op_table.h"
 
 namespace uscx::sched {
 
 struct ExtSched;
 
 enum class Op : u32 {
-  select_cpu,
-  enqueue,
-  dequeue,
-  dispatch,
-  tick,
-  runnable,
-  running,
-  stopping,
-  quiescent,
-  yield,
-  core_sched_before,
-  set_weight,
-  set_cpumask,
-  update_idle,
-  init_task,
-  exit_task,
-  enable,
-  disable,
-  dump,
-  dump_cpu,
-  dump_task,
-  cgroup_init,
-  cgroup_exit,
-  cgroup_prep_move,
-  cgroup_move,
-  cgroup_cancel_move,
-  cgroup_set_weight,
-  cgroup_set_bandwidth,
-  cgroup_set_idle,
-  sub_attach,
-  sub_detach,
-  cpu_online,
-  cpu_offline,
-  init,
-  exit,
-  cpu_acquire,
-  cpu_release,
-  count
+#define X(name, cid_name, sleepable, groups, nullable) name,
+  USCX_SCX_OPS(X)
+#undef X
+      count
 };
 const char *op_name(Op op, bool cid_form = false);  // "select_cpu", "select_cid"
 

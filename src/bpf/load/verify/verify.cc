@@ -9,6 +9,7 @@
 
 #include "bpf/isa/fold.h"
 #include "bpf/load/verify/verify_state.h"
+#include "bpf/object/helper.h"
 #include "bpf/object/map.h"
 
 namespace uscx::bpf {
@@ -30,27 +31,13 @@ struct Origin {
   std::string what;
 };
 
-// Helpers whose result must be compared with NULL.
-bool helper_may_return_null(u32 id, const char **type) {
-  switch (id) {
-    case BPF_FUNC_map_lookup_elem:
-    case BPF_FUNC_map_lookup_percpu_elem:
-    case BPF_FUNC_task_storage_get:
-    case BPF_FUNC_cgrp_storage_get: *type = "map_value_or_null"; return true;
-    case BPF_FUNC_ringbuf_reserve: *type = "ringbuf_mem_or_null"; return true;
-    case BPF_FUNC_dynptr_data: *type = "mem_or_null"; return true;
-    case BPF_FUNC_per_cpu_ptr:
-    case BPF_FUNC_kptr_xchg: *type = "ptr_or_null_"; return true;
-    default: return false;
-  }
+// The name that the kernel's log has for the result of a helper that must be compared with NULL.
+const char *result_type(u32 flags) {
+  if (flags & HELPER_RET_MAP_VALUE_OR_NULL) return "map_value_or_null";
+  if (flags & HELPER_RET_RINGBUF_MEM_OR_NULL) return "ringbuf_mem_or_null";
+  if (flags & HELPER_RET_MEM_OR_NULL) return "mem_or_null";
+  return "ptr_or_null_";
 }
-
-// Helpers that only sleepable programs have.
-bool helper_sleeps(u32 id) { return id == BPF_FUNC_copy_from_user || id == BPF_FUNC_copy_from_user_task; }
-
-// Callbacks that run later, outside of the program that sets them, in a context that cannot sleep.
-bool sets_atomic_callback(u32 helper) { return helper == BPF_FUNC_timer_set_callback; }
-bool sets_sleepable_callback(const char *kfunc) { return std::strncmp(kfunc, "bpf_wq_set_callback", 19) == 0; }
 
 class Verifier {
  public:
@@ -488,14 +475,13 @@ void Verifier::call_kfunc(VerifyState *state, u32 index, const KfuncEntry &kfunc
     if (spec.kind != ArgKind::kBuffer)
       state->clobber(value.index, at, value.is(Kind::kFrame) ? size : s64{kFrameBytes});
   }
-  start_callbacks(*state, kfunc.nr_args, sets_sleepable_callback(kfunc.name) || state->sleepable);
-  const std::string_view name = kfunc.name;
-  if (name == "bpf_rcu_read_lock") state->rcu_depth++;
-  if (name == "bpf_rcu_read_unlock" && state->rcu_depth > 0) state->rcu_depth--;
-  if (name == "bpf_preempt_disable") state->preempt_depth++;
-  if (name == "bpf_preempt_enable" && state->preempt_depth > 0) state->preempt_depth--;
+  start_callbacks(*state, kfunc.nr_args, kfunc.flags & KF_SLEEPABLE_CALLBACK || state->sleepable);
+  if (kfunc.flags & KF_RCU_LOCK) state->rcu_depth++;
+  if (kfunc.flags & KF_RCU_UNLOCK && state->rcu_depth > 0) state->rcu_depth--;
+  if (kfunc.flags & KF_PREEMPT_DISABLE) state->preempt_depth++;
+  if (kfunc.flags & KF_PREEMPT_ENABLE && state->preempt_depth > 0) state->preempt_depth--;
   if (kfunc.flags & KF_RET_NULL)
-    finish_call(state, maybe_null("ptr_or_null_", fmt::format("the result of {}", name)));
+    finish_call(state, maybe_null("ptr_or_null_", fmt::format("the result of {}", kfunc.name)));
   else
     finish_call(state, fresh());
 }
@@ -506,7 +492,7 @@ bool Verifier::array_lookup_never_fails(const VerifyState &state) const {
   if (!handle.is(Kind::kConst) || !key.is(Kind::kFrame)) return false;
   for (const auto &map : input_.maps) {
     if (reinterpret_cast<u64>(map->handle()) != handle.number) continue;
-    if (map->type() != BPF_MAP_TYPE_ARRAY && map->type() != BPF_MAP_TYPE_PERCPU_ARRAY) return false;
+    if (!map->supports(MAP_DENSE)) return false;
     const Value index = state.load(key.index, static_cast<s64>(key.number), sizeof(u32));
     return index.is_known() && index.known() < map->max_entries();
   }
@@ -515,24 +501,22 @@ bool Verifier::array_lookup_never_fails(const VerifyState &state) const {
 
 void Verifier::call_helper(VerifyState *state, u32 index, u32 id) {
   const CallDesc &desc = *program_.call_target(index).desc;
-  if (helper_sleeps(id) && !state->sleepable)
+  const HelperEntry &helper = *find_helper(id);  // It is there, or the program would not have been prepared.
+  if (helper.flags & HELPER_SLEEPS && !state->sleepable)
     refuse(index, -EINVAL,
            fmt::format("program of this type cannot use helper {}#{}: it must be sleepable", desc.name, id));
-  start_callbacks(*state, desc.nr_args, state->sleepable && !sets_atomic_callback(id));
-  const char *type = nullptr;
-  const bool may_be_null = helper_may_return_null(id, &type);
+  start_callbacks(*state, desc.nr_args, state->sleepable && !(helper.flags & HELPER_ATOMIC_CALLBACK));
+  const bool may_be_null = helper.flags & kHelperRetMayBeNull;
   const bool checked = id == BPF_FUNC_map_lookup_elem && array_lookup_never_fails(*state);
   for (u32 r = 1; r <= desc.nr_args; r++) {
     const Value value = state->reg(r);
     if (!value.is_frame()) continue;
     const bool exact = value.is(Kind::kFrame);
-    // A lookup reads its key and nothing else.
-    if (r == 2 && (id == BPF_FUNC_map_lookup_elem || id == BPF_FUNC_map_update_elem || id == BPF_FUNC_map_delete_elem))
-      continue;
+    if (helper.const_args >> (r - 1) & 1) continue;
     state->clobber(value.index, exact ? static_cast<s64>(value.number) : -s64{kFrameBytes}, kFrameBytes);
   }
   if (may_be_null && !checked)
-    finish_call(state, maybe_null(type, fmt::format("the result of {}", desc.name)));
+    finish_call(state, maybe_null(result_type(helper.flags), fmt::format("the result of {}", desc.name)));
   else
     finish_call(state, may_be_null ? Value{Kind::kNonZero, false, 0, 0, 0} : fresh());
 }

@@ -38,8 +38,8 @@ const std::vector<KfuncEntry> &kfuncs() {
       make_kfunc("sleeps", kGeneric, KF_SLEEPABLE),
       make_kfunc("peek", kGeneric, KF_RET_NULL),
       make_kfunc("needs_rcu", kGeneric, KF_RCU_PROTECTED),
-      make_kfunc("bpf_rcu_read_lock", kGeneric, 0),
-      make_kfunc("bpf_rcu_read_unlock", kGeneric, 0),
+      make_kfunc("rcu_lock", kGeneric, KF_RCU_LOCK),
+      make_kfunc("rcu_unlock", kGeneric, KF_RCU_UNLOCK),
       make_kfunc("takes_task", kGeneric, 0, {kTask}),
       make_kfunc("takes_task_or_null", kGeneric, 0, {kTaskOrNull}),
   };
@@ -237,10 +237,10 @@ TEST(Verify, SleepingNeedsASleepableProgramAndNoReadSection) {
   expect_refused("call sleeps; exit", must, rules);
   rules.sleepable = true;
   expect_ok("call sleeps; exit", rules);
-  expect_refused("call bpf_rcu_read_lock; call sleeps; exit", "within rcu_read_lock region", rules);
-  expect_ok("call bpf_rcu_read_lock; call bpf_rcu_read_unlock; call sleeps; exit", rules);
+  expect_refused("call rcu_lock; call sleeps; exit", "within rcu_read_lock region", rules);
+  expect_ok("call rcu_lock; call rcu_unlock; call sleeps; exit", rules);
   expect_refused("call needs_rcu; exit", "requires RCU critical section protection", rules);
-  expect_ok("call bpf_rcu_read_lock; call needs_rcu; call bpf_rcu_read_unlock; exit", rules);
+  expect_ok("call rcu_lock; call needs_rcu; call rcu_unlock; exit", rules);
   // A timer's callback cannot sleep even if the program that sets it can; that of a loop can.
   expect_refused("r1 = 0; r2 = func cb; r3 = 0; call timer_set_callback; exit; cb:; call sleeps; exit", must, rules);
   expect_ok("r1 = 1; r2 = func cb; r3 = 0; call loop; exit; cb:; call sleeps; exit", rules);

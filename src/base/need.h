@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // What we need of the host and may not get: memory, addresses, descriptors. It is not our bug, and seldom worth a way
 // back: the process ends with one line and the exit status for what cannot be done.
-#ifndef USCX_BASE_HOST_H_
-#define USCX_BASE_HOST_H_
+#ifndef USCX_BASE_NEED_H_
+#define USCX_BASE_NEED_H_
 
 #include <fmt/format.h>
 
@@ -25,4 +25,4 @@ void end_without_memory();
     if (__builtin_expect(!(cond), 0)) ::uscx::host_refuses(::fmt::format("" __VA_ARGS__)); \
   } while (0)
 
-#endif  // USCX_BASE_HOST_H_
+#endif  // USCX_BASE_NEED_H_

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "base/host.h"
+#include "base/need.h"
 
 #include <unistd.h>
 
