@@ -19,7 +19,7 @@
 namespace uscx::bridge {
 namespace {
 
-// Callbacks that may be sleepable programs (reference/ops.md).
+// Callbacks that may be sleepable programs (docs/reference/ops.md).
 constexpr const char *kSleepable[] = {"init_task",  "cgroup_init", "cgroup_exit", "cgroup_prep_move",
                                       "cpu_online", "cpu_offline", "cid_online",  "cid_offline",
                                       "init",       "exit",        "sub_attach",  "sub_detach"};
@@ -35,7 +35,7 @@ bool valid_name(const char *name) {
   return std::all_of(name, name + length, [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '.'; });
 }
 
-// Checks one data member as user space wrote it: 0 or -errno (reference/ops.md, "ops data fields").
+// Checks one data member as user space wrote it: 0 or -errno (docs/reference/ops.md, "ops data fields").
 int check_data(const std::string &member, const sched_ext_ops &user, u32 hz) {
   if (member == "name") return valid_name(user.name) ? 0 : -EINVAL;
   if (member == "dispatch_max_batch") return user.dispatch_max_batch > INT_MAX ? -E2BIG : 0;

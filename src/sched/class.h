@@ -13,7 +13,7 @@ struct Task;
 struct Rq;
 class Kernel;
 
-// Core flags (the kernel's values, reference/constants.md).
+// Core flags (the kernel's values, docs/reference/constants.md).
 enum : u64 {
   ENQUEUE_WAKEUP = 0x1,
   ENQUEUE_RESTORE = 0x2,
