@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What each callback of a scheduler may do: whose kfuncs it may call, and which of its arguments may be NULL
-// (reference: the kernel's filter by the callback's place in the table). Threading: pure.
+// The rules for each callback of a scheduler: which kfuncs it may call, and which of its arguments may be NULL. The
+// kernel filters by the callback's place in the table (docs/reference/ops.md). Threading: pure.
 #ifndef USCX_BRIDGE_SCX_CONTEXTS_H_
 #define USCX_BRIDGE_SCX_CONTEXTS_H_
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// How the Kernel makes its scheduling classes, apart from ext (ext/ext.h).
+// The functions by which the Kernel makes its scheduling classes, except ext (ext/ext.h).
 #ifndef USCX_SCHED_CLASSES_H_
 #define USCX_SCHED_CLASSES_H_
 

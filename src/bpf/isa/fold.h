@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What instructions make of values: for the interpreter, and for analyses of constants. Threading: pure.
+// The results of instructions on known values, for the interpreter and for analyses of constants. Threading: pure.
 #ifndef USCX_BPF_ISA_FOLD_H_
 #define USCX_BPF_ISA_FOLD_H_
 
