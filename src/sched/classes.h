@@ -17,7 +17,7 @@ std::unique_ptr<SchedClass> make_rt_class(Kernel &kernel);
 std::unique_ptr<SchedClass> make_fair_class(Kernel &kernel);
 std::unique_ptr<SchedClass> make_idle_class(Kernel &kernel);
 
-// What migration/N does: the works of its CPU, each as a step of its own.
+// The behavior of migration/N: the works of its CPU, each as a step of its own.
 std::unique_ptr<Behavior> make_stop_behavior(u32 cpu);
 
 // The fair class's weight of a nice level (1024 for nice 0); 3 for SCHED_IDLE.

@@ -15,7 +15,7 @@ inline u64 sign_extend(u64 value, u32 bytes) {
   return static_cast<u64>(static_cast<s64>(value << shift) >> shift);
 }
 
-// What the operation makes of two values; U and S are the unsigned and the signed type of its width.
+// The result of the operation on two values; U and S are the unsigned and the signed type of its width.
 template <typename U, typename S>
 U alu(AluOp op, U a, U b) {
   constexpr U kMask = sizeof(U) * 8 - 1;

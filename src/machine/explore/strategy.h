@@ -12,7 +12,7 @@ namespace uscx::machine {
 
 constexpr u64 kMaxRound = 8192;
 
-// What the server keeps of each schedule of a round.
+// The server's record of each schedule of a round.
 struct ScheduleOutcome {
   u64 nr_points, nr_steps;
   u32 nr_races;
