@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The base of the BTF that is served as the kernel's: every type of this folder's headers, and no functions. Whoever
-// serves it adds the kfuncs' prototypes to a copy. Immutable bytes; any thread may read them.
+// The base of the BTF that is served as the kernel's: every type of this folder's headers, and no functions. The code
+// that serves it adds the prototypes of kfuncs to a copy. Immutable bytes; any thread may read them.
 #ifndef USCX_ABI_BTF_H_
 #define USCX_ABI_BTF_H_
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What sched_ext programs and their user halves share with the kernel: enums, argument structs and the two tables of
+// The types that sched_ext programs and their user halves share with the kernel: enums, argument structs, the tables of
 // operations, with the names, values and layouts of Linux 7.2. The BTF that is served as the kernel's is compiled from
 // this header (vmlinux.c), so what C++ computes with and what CO-RE relocates against cannot drift apart.
 //

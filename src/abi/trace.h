@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What programs get that are attached to iterators, to events of the trace file system, and to functions: contexts of
+// The contexts of programs that are attached to iterators, to events of the trace file system, and to functions, as in
 // Linux 7.2 on x86-64. C for `clang -target bpf` and C++20, global namespace.
 #ifndef USCX_ABI_TRACE_H_
 #define USCX_ABI_TRACE_H_

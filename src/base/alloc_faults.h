@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Allocation failures on request: every allocation of loading a scheduler has a name, and a test or --fail-alloc can
-// make the nth at one of them fail. A site asks strikes() before it allocates and then behaves as if there were no
-// memory. Unloading allocates nothing.
+// Allocation failures on request. Every allocation that a load of a scheduler makes belongs to a named site, and a test
+// or --fail-alloc can make the nth allocation at a site fail. The code at a site calls strikes() before it allocates;
+// if the answer is true, it behaves as if there were no memory. Unloading allocates nothing.
 //
 // Threading: set from host context, asked by bpf(2) commands and by the enabling thread.
 #ifndef USCX_BASE_ALLOC_FAULTS_H_

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Whole files of the host. An error names the path and says what the host said. Threading: none shared.
+// Reads and writes whole files of the host. An error names the path and the host's reason. Threading: no shared state.
 #ifndef USCX_BASE_FILES_H_
 #define USCX_BASE_FILES_H_
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// A 64-bit hash of a byte sequence, the same on every machine and in every build. It is what `trace_hash` and named
-// random streams rest on, so it must never change. Words are mixed as in MurmurHash3's finaliser, FNV-1a style.
+// A 64-bit hash of a byte sequence, the same on every machine and in every build. trace_hash and the named random
+// streams rest on it, so it must never change. Words are mixed as in MurmurHash3's finaliser, FNV-1a style.
 #ifndef USCX_BASE_HASH_H_
 #define USCX_BASE_HASH_H_
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What we need of the host and may not get: memory, addresses, descriptors. It is not our bug, and seldom worth a way
-// back: the process ends with one line and the exit status for what cannot be done.
+// NEED states that the host must give us something: memory, addresses, descriptors. A refusal is not our bug, and it is
+// seldom worth code that recovers: the process ends with one line that says what cannot be done, and an exit status.
 #ifndef USCX_BASE_NEED_H_
 #define USCX_BASE_NEED_H_
 

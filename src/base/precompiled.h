@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The headers of others that most files include, compiled once for the build (cmake/UscxModule.cmake). No file may rely
-// on it: a build without it (-DUSCX_PRECOMPILE=OFF) must pass too.
+// Headers of other projects that most files include, compiled once for the build (cmake/UscxModule.cmake). No file may
+// rely on it: a build without it (-DUSCX_PRECOMPILE=OFF) must pass too.
 #ifndef USCX_BASE_PRECOMPILED_H_
 #define USCX_BASE_PRECOMPILED_H_
 

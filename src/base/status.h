@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Status and Result<T>: how set-up code (command line, files, loading) reports what a user can mend. The message says
-// what is wrong, where, and what to do, in one line, whatever names and files put into it. Scheduling paths use
-// neither: they use errno values as the kernel does.
+// Status and Result<T>: the errors of set-up code (command line, files, loading), which a user can mend. The message
+// says what is wrong, where, and what to do. It is always one line: line ends in the names and texts that it quotes
+// become blanks. Scheduling paths use neither type: they use errno values as the kernel does.
 #ifndef USCX_BASE_STATUS_H_
 #define USCX_BASE_STATUS_H_
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// A loaded table of the cid form: what the core says of CPUs is said in cids here, and affinity masks become cmasks in
-// the scheduler's arena, one for each CPU that calls, valid during the call. Threading: as BpfOps.
+// A loaded table of the cid form. It translates the CPU numbers of the core to cids, and affinity masks to cmasks in
+// the scheduler's arena. There is one cmask for each CPU that calls, valid during the call. Threading: as BpfOps.
 #ifndef USCX_BRIDGE_CID_OPS_H_
 #define USCX_BRIDGE_CID_OPS_H_
 

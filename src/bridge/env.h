@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// KernelEnv: what bpf(2), helpers and generic kfuncs ask of the machine, answered by the scheduler core.
+// KernelEnv answers, from the scheduler core, the questions of bpf(2), helpers and generic kfuncs about the machine.
 #ifndef USCX_BRIDGE_ENV_H_
 #define USCX_BRIDGE_ENV_H_
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Host: one simulated machine with its kernel and its bpf(2), put together. It is what a run owns: construct it, load
-// and attach a scheduler through libbpf inside a bpf::BpfSystem::Scope of system(), create tasks, run the machine, read
-// the tracer. Nothing of it is global but the region's addresses and the one Host that runs programs on this thread
-// now.
+// Host: one simulated machine with its kernel and its bpf(2), put together. A run owns one: it constructs the host,
+// loads and attaches a scheduler through libbpf inside a bpf::BpfSystem::Scope of system(), creates tasks, runs the
+// machine, and reads the tracer. Only two things are global: the addresses of the region, and which Host runs programs
+// on this thread now.
 //
 // Threading: the host's thread; exec_env() and exec_mode() on any CPU.
 #ifndef USCX_BRIDGE_HOST_H_

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Variables of the kernel that programs take as ksyms: the address they hold, and the copy of each CPU behind it.
-// Constant once made, but for run queues, which are the core's own.
+// Variables of the kernel that programs use as ksyms. A program holds the address of a variable, and each CPU has a
+// copy behind it. Constant once made, except for run queues, which belong to the core.
 #ifndef USCX_BRIDGE_KERNEL_VARIABLES_H_
 #define USCX_BRIDGE_KERNEL_VARIABLES_H_
 

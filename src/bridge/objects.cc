@@ -24,7 +24,7 @@ struct WritableField {
   size_t offset;
   size_t size;
 };
-// What the kernel lets a scheduler store to in a task (reference/ops.md, "Verifier-facing access").
+// What the kernel lets a scheduler store to in a task (docs/reference/ops.md, "Verifier-facing access").
 constexpr WritableField kWritableFields[] = {
     {offsetof(task_struct, scx.slice), sizeof(u64)},
     {offsetof(task_struct, scx.dsq_vtime), sizeof(u64)},

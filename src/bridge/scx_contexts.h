@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What each callback of a scheduler may do, from the table in sched/ext/op_table.h: which kfuncs it may call, whether
-// it may sleep, and which of its arguments may be NULL (as the kernel filters by the callback's place in its table).
-// Threading: pure.
+// The rules for each callback of a scheduler, from the table in sched/ext/op_table.h: which kfuncs it may call, whether
+// it may sleep, and which of its arguments may be NULL. The kernel filters by the callback's place in its table
+// (docs/reference/ops.md). Threading: pure.
 #ifndef USCX_BRIDGE_SCX_CONTEXTS_H_
 #define USCX_BRIDGE_SCX_CONTEXTS_H_
 

@@ -24,7 +24,7 @@ bool contains(const char *const (&list)[N], const std::string &name) {
   return std::find(std::begin(list), std::end(list), name) != std::end(list);
 }
 
-// Checks one data member as user space wrote it: 0 or -errno (reference/ops.md, "ops data fields").
+// Checks one data member as user space wrote it: 0 or -errno (docs/reference/ops.md, "ops data fields").
 int check_data(const std::string &member, const sched_ext_ops &user, u32 hz) {
   if (member == "name") return sched::check_ops_name({user.name, strnlen(user.name, SCX_OPS_NAME_LEN)});
   if (member == "dispatch_max_batch") return sched::check_ops_batch(user.dispatch_max_batch);

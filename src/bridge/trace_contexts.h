@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What programs get that are attached to a point of the kernel: the point's own arguments (tp_btf, fentry, fexit,
-// raw_tp), the record that the trace file system makes of them (tracepoint), or the registers (kprobe, kretprobe).
+// The contexts of programs that are attached to a point of the kernel: the point's own arguments (tp_btf, fentry,
+// fexit, raw_tp), the record that the trace file system makes of them (tracepoint), or the registers (kprobe,
+// kretprobe).
 //
 // Threading: any CPU.
 #ifndef USCX_BRIDGE_TRACE_CONTEXTS_H_

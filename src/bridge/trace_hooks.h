@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Runs the tracing programs that are attached where something happens. The core calls only while there are any.
+// Runs the tracing programs that are attached to a point of the kernel. The core calls this only while programs are
+// attached.
 //
 // Threading: as sched::TraceHooks. running_ of a CPU is used by that CPU alone.
 #ifndef USCX_BRIDGE_TRACE_HOOKS_H_

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // `uscx session start|exec|status|stop`: a simulated machine that stays, and programs that are started in it one after
-// another or at once. `start` leaves a process that has the machine (session_server.h); the other commands talk to it.
+// another or at once. `start` leaves a process that has the machine (session/server.h); the other commands talk to it.
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// A value of the thread that belongs to what runs on a CPU (the invocation in progress). On a machine of threads a CPU
-// is a thread; in explore mode, where one thread plays all CPUs' code in turn, the value is kept apart for each CPU.
+// ContextLocal: a thread-local variable whose value belongs to the code that runs on a CPU, such as the invocation in
+// progress. On a machine of threads each CPU is a thread, and the variable alone is enough. In explore mode one thread
+// plays the code of all CPUs in turn, and the value is kept apart for each CPU.
 //
 // Threading: made at static initialisation. Code may keep the value's address only while it cannot be suspended.
 #ifndef USCX_MACHINE_CONTEXT_LOCAL_H_

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What things cost in virtual nanoseconds on the simulated machine: one table, each number with its source. The
+// The costs of actions in virtual nanoseconds on the simulated machine: one table, each number with its source. The
 // threaded machine charges nothing (time passes by itself).
 //
 // FIDELITY: fixed-cost. A callback costs the same whatever it executes.

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// CPU masks. CpuMask owns its bits (sized for nr_cpu_ids of its machine); MaskView is a non-owning view of the kernel's
-// `struct cpumask` words or of a CpuMask, with all operations. A word's bits beyond nr_cpu_ids are always 0. Not
-// synchronised, but that a view reads each word atomically: what several CPUs change (idle masks) is changed by
-// set_shared() and test_and_clear/set.
+// CPU masks. CpuMask owns its bits (sized for nr_cpu_ids of its machine). MaskView is a non-owning view of the words of
+// the kernel's `struct cpumask` or of a CpuMask, and has all operations. A word's bits beyond nr_cpu_ids are always 0.
+//
+// Threading: not synchronised, except that a view reads each word atomically. A mask that several CPUs change (an idle
+// mask) is changed by set_shared() and test_and_clear/set.
 #ifndef USCX_MACHINE_CPUMASK_H_
 #define USCX_MACHINE_CPUMASK_H_
 

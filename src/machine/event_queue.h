@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The simulated machine's event queue: what happens next in virtual time. Events are ordered by (time, sequence number
-// of scheduling), so that ties never depend on an address. An Event is embedded in what it belongs to (a CPU's tick, a
-// task's sleep timer) and is in the queue at most once; scheduling it again moves it. Deferred events (whose CPU was
-// busy when they arrived) come before all others of the same time, in the order in which they were deferred: they have
-// arrived earlier. Not synchronised.
+// The simulated machine's event queue: the future of the machine in virtual time. Events are ordered by time, and
+// events of the same time by the sequence number of their scheduling, so that ties never depend on an address. An Event
+// is embedded in its owner (a CPU's tick, a task's sleep timer) and is in the queue at most once; scheduling it again
+// moves it. Deferred events, whose CPU was busy when they arrived, come before all other events of the same time, in
+// the order in which they were deferred: they arrived earlier. Not synchronised.
 #ifndef USCX_MACHINE_EVENT_QUEUE_H_
 #define USCX_MACHINE_EVENT_QUEUE_H_
 

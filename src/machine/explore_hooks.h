@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The places at which explore mode may let another CPU go on, or looks at what the code does. Elsewhere each is a test
-// of the mode, which run mode patches away (static_branch.h). The core and its locks call these;
-// machine/explore/explore.h has what is behind them.
+// The places at which explore mode may let another CPU go on, or observes what the code does. In other modes each is a
+// test of the mode, which run mode patches away (static_branch.h). The core and its locks call these functions;
+// machine/explore/explore.h implements them.
 //
-// Threading: on a CPU, any locks held, except spin_wait(), under which others must be able to go on.
+// Threading: on a CPU, with any locks held. The exception is spin_wait(): its caller may hold only locks that the CPU
+// for which it waits does not need.
 #ifndef USCX_MACHINE_EXPLORE_HOOKS_H_
 #define USCX_MACHINE_EXPLORE_HOOKS_H_
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The Machine seam: all that the scheduler core may ask of the hardware below it. SimMachine (sim_machine.h) implements
-// it with virtual time and one event loop, ThreadMachine (thread_machine.h) with a thread for each CPU and real time.
-// The core is written once, in concurrent style, above this.
+// The Machine seam: the interface by which the scheduler core uses the hardware below it. SimMachine
+// (sim/sim_machine.h) implements it with virtual time and one event loop, ThreadMachine (threads/thread_machine.h) with
+// a thread for each CPU and real time. The core is written once, in concurrent style, above this.
 //
-// Threading: code of the core runs "on a CPU", which exec() describes, in segments: an event handler, up to its end or
-// its next wait. Interrupts are off in a segment; what reaches the CPU meanwhile waits. Between the calls of "for the
-// host" no segment runs and time stands still, so that host code may look at everything.
+// Threading: code of the core runs "on a CPU", which exec() describes, in segments. A segment is an event handler, up
+// to its end or its next wait. Interrupts are off in a segment; an interrupt that reaches the CPU meanwhile waits.
+// Between the calls of "for the host" no segment runs and time stands still, so that host code may read everything.
 #ifndef USCX_MACHINE_MACHINE_H_
 #define USCX_MACHINE_MACHINE_H_
 

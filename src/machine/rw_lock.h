@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// A lock for many readers or one writer that nobody sleeps on: the kernel's percpu rwsem where nothing that is done
-// under it waits. Like a SpinLock it is never found taken in run mode, and a yield point in explore mode. Readers that
-// keep coming can keep a writer out.
+// A lock for many readers or one writer whose waiters spin: the kernel's percpu rwsem, for cases in which nothing waits
+// while it is held. Like a SpinLock it is never found taken in run mode, and is a yield point in explore mode. Readers
+// that keep coming can keep a writer out.
 //
 // Lock order is in docs/LOCKING.md.
 #ifndef USCX_MACHINE_RW_LOCK_H_

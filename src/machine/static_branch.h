@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// A test that costs nothing while its answer is no: may code of several CPUs be under way at a time, because somebody
-// explores interleavings or runs a machine of threads? Each place of the test is a jump in the program's text to what
-// is behind it, and as long as only simulated machines in run mode exist the jumps are replaced by instructions that do
-// nothing. Where the text may not be changed (a hardened host, sanitizers, other processors) the test stays a jump, so
-// that this is never more than a matter of speed: behind the test the mode is asked for anyway (machine.h).
+// A test that costs nothing while its answer is no. The question is whether code of several CPUs may be under way at
+// the same time, because explore mode or a machine of threads is in use. Each place of the test is a jump in the
+// program's text to the code behind it. As long as only simulated machines in run mode exist, instructions that do
+// nothing replace these jumps. Where the text may not be changed (a hardened host, sanitizers, other processors), the
+// test stays a jump. Correctness does not depend on it: the code behind the test asks for the mode anyway (machine.h).
 //
 // Threading: the two functions change the program's text, so that no other thread may be in code of the core. They are
 // called when a machine or an explorer is made; the first that needs the tests keeps them for the life of the process.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Locks and atomics as the core uses them. In run mode segments are atomic, so a lock is never found taken: it keeps
-// its owner as a checked invariant, and the virtual time at which it becomes free, so that contention costs what it
-// costs. In explore mode these are the yield points. On threads the lock is a real one, which spins and then lets the
-// host run something else, because a machine may have more CPUs than its host.
+// Locks and atomics of the core. In run mode segments are atomic, so a lock is never found taken. The lock keeps its
+// owner as a checked invariant, and the virtual time at which it becomes free, so that contention costs time. In
+// explore mode these operations are the yield points. On threads the lock is a real one, which spins and then lets the
+// host run another thread, because a machine may have more CPUs than its host.
 //
 // Lock order is in docs/LOCKING.md.
 #ifndef USCX_MACHINE_SYNC_H_

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What a task does, as steps. The core asks for the next step when the last one is done; next() runs on the task's CPU
-// as the task itself (system-call context) and may call the Kernel: wake others, change nice, affinity or policy, fork.
-// Workload tasks are state machines (no stack of their own); kernel threads whose code must wait use FiberBehavior.
+// A Behavior is the sequence of a task's steps. The core asks for the next step when the last one is done; next() runs
+// on the task's CPU as the task itself (system-call context) and may call the Kernel: wake other tasks, change nice,
+// affinity or policy, fork. Workload tasks are state machines (no stack of their own); kernel threads whose code must
+// wait use FiberBehavior.
 #ifndef USCX_SCHED_BEHAVIOR_H_
 #define USCX_SCHED_BEHAVIOR_H_
 

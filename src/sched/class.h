@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// A scheduling class, with the kernel's words. Classes form a ladder: stop, rt, fair, ext, idle (ext is below fair).
-// All methods run with the rq lock held unless they say otherwise; enq_flags/deq_flags are the kernel's low 32 bits
-// (ENQUEUE_*/DEQUEUE_*), which ext passes on to BPF.
+// A scheduling class, with the kernel's words. Classes form a ladder: stop, dl, rt, fair, ext, idle (ext is below
+// fair). All methods run with the rq lock held unless they say otherwise; enq_flags/deq_flags are the kernel's low 32
+// bits (ENQUEUE_*/DEQUEUE_*), which ext passes on to BPF.
 #ifndef USCX_SCHED_CLASS_H_
 #define USCX_SCHED_CLASS_H_
 
@@ -13,7 +13,7 @@ struct Task;
 struct Rq;
 class Kernel;
 
-// Core flags (the kernel's values, reference/constants.md).
+// Core flags (the kernel's values, docs/reference/constants.md).
 enum : u64 {
   ENQUEUE_WAKEUP = 0x1,
   ENQUEUE_RESTORE = 0x2,

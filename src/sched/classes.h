@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// How the Kernel makes its scheduling classes, apart from ext (ext/ext.h).
+// The functions by which the Kernel makes its scheduling classes, except ext (ext/ext.h).
 #ifndef USCX_SCHED_CLASSES_H_
 #define USCX_SCHED_CLASSES_H_
 
@@ -17,7 +17,7 @@ std::unique_ptr<SchedClass> make_rt_class(Kernel &kernel);
 std::unique_ptr<SchedClass> make_fair_class(Kernel &kernel);
 std::unique_ptr<SchedClass> make_idle_class(Kernel &kernel);
 
-// What migration/N does: the works of its CPU, each as a step of its own.
+// The behavior of migration/N: the works of its CPU, each as a step of its own.
 std::unique_ptr<Behavior> make_stop_behavior(u32 cpu);
 
 // The fair class's weight of a nice level (1024 for nice 0); 3 for SCHED_IDLE.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Who runs now, where code that may be called in host context as well as by a task wants to wait.
+// The task or kernel thread that runs now, for code that wants to wait and may be called in host context as well.
 #ifndef USCX_SCHED_CURRENT_H_
 #define USCX_SCHED_CURRENT_H_
 

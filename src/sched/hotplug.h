@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// CPU hotplug: takes CPUs away from the scheduler and gives them back. A request is carried out by kernel threads, as a
-// write to /sys/devices/system/cpu/cpuN/online is: "cpuhp" goes through the steps and cpuhp/N does what has to be done
-// on the CPU itself.
+// CPU hotplug: takes CPUs away from the scheduler and gives them back. Kernel threads carry out a request, as they
+// carry out a write to /sys/devices/system/cpu/cpuN/online: "cpuhp" goes through the steps, and cpuhp/N does the work
+// that must be done on the CPU itself.
 //
-// Down: the CPU is no longer active (nobody chooses it), a grace period, its rq goes offline and sched_ext is told;
-// what still gets picked there is pushed away, task by task, until nothing is left; then migration/N takes it out of
-// the online mask, it idles for the last time, and its timers and RCU callbacks go to another CPU. Up: the reverse.
+// Down: the CPU is no longer active (no task chooses it); a grace period passes; its rq goes offline and sched_ext is
+// told; each task that still gets picked there is pushed away, until none is left; then migration/N takes the CPU out
+// of the online mask, the CPU idles for the last time, and its timers and RCU callbacks go to another CPU. Up: the
+// reverse.
 // FIDELITY: hotplug-states, stop-machine.
 //
-// Threading: requests come from any CPU or from host context, without locks. CpusLock is above all other locks: it is
-// slept on, and held over several waits.
+// Threading: requests come from any CPU or from host context, without locks. CpusLock is above all other locks: its
+// waiters sleep, and it is held over several waits.
 #ifndef USCX_SCHED_HOTPLUG_H_
 #define USCX_SCHED_HOTPLUG_H_
 

@@ -4,14 +4,15 @@
 // run in interrupt context on the CPU that queued them. Segments are read-side critical sections by themselves: code on
 // a fiber must not keep an RCU-protected pointer across a wait, unless it holds a reference.
 //
-// Nothing here takes an rq lock or pi_lock in call() and quiescent(), so both may be called with those held; the
-// wakeups that they owe happen in irq_work. Without rcu_preempt (boot_kthreads off) every irq_work ends a grace period.
+// call() and quiescent() take neither an rq lock nor a pi_lock, so both may be called with those held; the wakeups that
+// result from them happen in irq_work. Without rcu_preempt (boot_kthreads off) every irq_work ends a grace period.
 //
 // On the threaded machine a grace period is liburcu's (machine/threads/grace_periods.h): readers are segments,
 // quiescent() and rcu_preempt have nothing to do, and no stall is detected. FIDELITY: threads-no-stall.
 //
-// In explore mode a grace period is as short as readers allow, so that what they protect too little is seen to be
-// freed: interrupts begin it without the thread, and it ends when each CPU that was in a segment has come to its end.
+// In explore mode a grace period is as short as readers allow, so that memory which is freed too early is found:
+// interrupts begin it without the thread, and it ends when each CPU that was in a segment has come to the end of that
+// segment.
 #ifndef USCX_SCHED_RCU_H_
 #define USCX_SCHED_RCU_H_
 

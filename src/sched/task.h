@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Task: a thread of the simulated machine. What BPF programs may see of it is `ts`, the kernel's own struct; everything
-// else is private to the core. A Task lives in memory that the ObjectSpace hands out, so that BPF pointers to `ts` are
-// valid inside programs, and is freed after an RCU grace period once it is dead and unreferenced.
+// Task: a thread of the simulated machine. BPF programs may see `ts`, the kernel's own struct; everything else is
+// private to the core. A Task lives in memory that the ObjectSpace hands out, so that BPF pointers to `ts` are valid
+// inside programs. It is freed after an RCU grace period once it is dead and unreferenced.
 //
-// Protected by: pi_lock (wakeup, affinity, policy, nice); the rq lock of its CPU (everything about queueing, `cpu`
-// changes need both this and the new rq's lock in turn); ops_state and qseq are atomic (see ext/).
+// Protected by: pi_lock (wakeup, affinity, policy, nice); the rq lock of its CPU (everything about queueing; a change
+// of `cpu` needs the old and the new rq's lock in turn); ops_state and qseq are atomic (see ext/).
 #ifndef USCX_SCHED_TASK_H_
 #define USCX_SCHED_TASK_H_
 

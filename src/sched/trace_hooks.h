@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Points of the kernel that programs may be attached to (tracepoints, and entries and exits of functions). While nobody
-// listens (Kernel::set_trace_hooks()), each costs a test of a pointer.
+// Points of the kernel to which programs may be attached (tracepoints, and entries and exits of functions). While no
+// program is attached (Kernel::set_trace_hooks()), each costs a test of a pointer.
 //
-// Threading: fire() is called on the CPU where it happens, under whatever locks are held there.
+// Threading: fire() is called on the CPU where the event happens, with the locks that are held there.
 #ifndef USCX_SCHED_TRACE_HOOKS_H_
 #define USCX_SCHED_TRACE_HOOKS_H_
 

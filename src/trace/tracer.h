@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The tracer takes every event of a run: it hashes it, and hands it to the sinks (metrics, Perfetto file, the keeper of
-// the last events, tests). Sinks see events in emission order, which is the same in each run of the same input.
+// The tracer takes every event of a run: it hashes the event and passes it to the sinks (metrics, Perfetto file, the
+// keeper of the last events, tests). Sinks see events in emission order, which is the same in each run of the same
+// input.
 //
-// Threading: one writer at a time. After set_concurrent(), emit() only puts the event into a buffer of its CPU, which
-// one thread at a time writes, text() may be called from anywhere, and merge() hands over what came since the last
-// time, in order of time (and of CPUs), while nobody writes. The hash then says nothing: time is real, and so no run is
-// repeated.
+// Threading: one writer at a time. After set_concurrent() each CPU has a buffer of its own: emit() only puts the event
+// there (one thread at a time writes to a buffer), and text() may be called from any thread. While no thread writes,
+// merge() passes on the events since the last merge, in order of time, then of CPUs. The hash has no meaning then: time
+// is real, so that no run is repeated.
 #ifndef USCX_TRACE_TRACER_H_
 #define USCX_TRACE_TRACER_H_
 

@@ -30,6 +30,12 @@ CASES = [
     ("check_docs", {"docs/FIDELITY.md": FIDELITY + "\nSee `src/gone.h`.\n"}, "there is no src/gone.h"),
     ("check_docs", {"docs/FIDELITY.md": FIDELITY + "\nDo `make gone`.\n"}, "no target gone"),
     ("check_docs", {"docs/FIDELITY.md": FIDELITY + "\nDo `uscx gone`.\n"}, "no subcommand gone"),
+    ("check_docs", {"docs/FIDELITY.md": FIDELITY + "\nSee [there](gone.md#part).\n"}, "to gone.md leads nowhere"),
+    ("check_docs", {"src/a.h": "// See reference/b.md.\n", "docs/FIDELITY.md": FIDELITY}, "no page reference/b.md"),
+    ("check_docs", {"src/a.h": "// docs/b.md, sections 1 and 2.\n", "docs/b.md": "## 1. One\n",
+                    "docs/FIDELITY.md": FIDELITY}, "docs/b.md has no section 2"),
+    ("check_docs", {"src/a.h": "// docs/b.md, section 1.\n", "docs/b.md": "## 1. One\n",
+                    "docs/FIDELITY.md": FIDELITY}, ""),
 ]
 
 

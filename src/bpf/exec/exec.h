@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Running a program. An Invocation is one entry into BPF from outside (a callback of sched_ext_ops, a timer): it has a
-// budget, knows the environment (CPU, current task), and takes the outcome. run() executes on the JIT or on the
+// budget, knows the environment (CPU, current task), and holds the outcome. run() executes on the JIT or on the
 // interpreter, with identical results, budget and aborts.
 //
-// What ends a run early is an abort: a store outside of what the program may write, a trap instruction, the budget, the
-// call depth, or a violation that a helper or kfunc raises. The run then returns at once; the caller gives the
-// callback's default result and ejects the scheduler. A load that goes wrong is no abort: it reads 0 and is counted.
+// An abort ends a run early. Its causes are a store outside of what the program may write, a trap instruction, the
+// budget, the call depth, or a violation that a helper or kfunc raises. The run then returns at once; the caller gives
+// the callback's default result and ejects the scheduler. A load from a wrong address is no abort: it reads 0 and is
+// counted.
 //
 // Budget: charged at fixed points by a static cost, so JIT and interpreter agree: at the entry and at each call of a
 // subprogram the length of that subprogram, at each taken backward jump the length of the loop (source - target + 1).

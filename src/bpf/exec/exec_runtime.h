@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What translated code and the interpreter call back into, and the access to Invocation that execution alone has. Not
-// for other parts of the system.
+// The functions that translated code and the interpreter call, and their access to the inside of an Invocation. Not for
+// other parts of the system.
 #ifndef USCX_BPF_EXEC_EXEC_RUNTIME_H_
 #define USCX_BPF_EXEC_EXEC_RUNTIME_H_
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Translated code of programs: where it lives, how it is entered and left, and what a fault inside it means. The
-// translation itself is per architecture: a file jit_ARCH.cc provides translate_functions() and build_stubs(); all that
-// is here knows code as bytes with tables.
+// translation itself is per architecture: a file of arch/ provides translate_functions() and build_stubs(). All code
+// here knows machine code as bytes with tables only.
 //
 // Code memory is one mapping of a memfd near our own text, so that calls of helpers are direct; it is written through a
 // second mapping, so no page is ever writable and executable.

@@ -25,7 +25,7 @@ namespace uscx::bpf {
 class JitCode;
 class Prog;
 
-// What is known of a pointer that a helper or kfunc returns. Only for functions that keep the promise in every case:
+// A promise about the pointer that a helper or kfunc returns. Only for functions that keep it in every case:
 // execution leaves out the range check of accesses through it (unmapped memory and NULL are still caught).
 enum class Returns : u8 {
   kScalar,        // nothing known

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What instructions make of values: for the interpreter, and for analyses of constants. Threading: pure.
+// The results of instructions on known values, for the interpreter and for analyses of constants. Threading: pure.
 #ifndef USCX_BPF_ISA_FOLD_H_
 #define USCX_BPF_ISA_FOLD_H_
 
@@ -15,7 +15,7 @@ inline u64 sign_extend(u64 value, u32 bytes) {
   return static_cast<u64>(static_cast<s64>(value << shift) >> shift);
 }
 
-// What the operation makes of two values; U and S are the unsigned and the signed type of its width.
+// The result of the operation on two values; U and S are the unsigned and the signed type of its width.
 template <typename U, typename S>
 U alu(AluOp op, U a, U b) {
   constexpr U kMask = sizeof(U) * 8 - 1;

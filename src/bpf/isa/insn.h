@@ -25,7 +25,7 @@ inline constexpr u32 kMaxCallDepth = 8;   // frames, that of the entry included
 inline constexpr u32 kMaxTailCalls = 33;  // of an invocation
 inline constexpr u64 kMayGotoSteps = 8u << 20;
 
-// What an instruction does. Size, width and operation are in other fields of its row.
+// The kind of an instruction. Size, width and operation are in other fields of its row.
 enum class OpKind : u8 {
   kAlu,            // dst = dst <alu> (src or imm)
   kNeg,            // dst = -dst

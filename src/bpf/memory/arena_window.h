@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Where the fault handler finds the arena that an address belongs to. An arena is seen by programs through a window of
-// 4 GiB, aligned to 4 GiB, in the read-write half: a pointer is the window's base plus its low 32 bits. Pages of the
-// window are mapped when they come into being: by bpf_arena_alloc_pages(), or when user space touches its own mapping,
-// which nothing tells us of. So a fault in a window first asks the arena's file whether the page is there by now.
+// ArenaWindow: the table in which the fault handler looks up the arena of an address. Programs see an arena through a
+// window of 4 GiB, aligned to 4 GiB, in the read-write half: a pointer is the window's base plus its low 32 bits. Pages
+// of the window are mapped when they come into being: by bpf_arena_alloc_pages(), or when user space touches its own
+// mapping. Nothing notifies us of the latter, so that a fault in a window first asks the arena's file whether it has
+// the page by now.
 //
 // Threads: find() and fault_in() read atomics and make system calls only, so that they are safe in a signal handler.
 // Invariant: a window is entered after its addresses are reserved and removed before they are given back.

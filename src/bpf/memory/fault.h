@@ -3,9 +3,9 @@
 // of the probing functions below, is turned into a value or an abort; any other one goes to the handler that was there
 // before (AddressSanitizer's report, a core dump).
 //
-// The handler is installed with the first program or by install_fault_handler(), after the sanitizers' own, which is
-// how it comes to sit in front of them; sanitizer builds need no option for that (allow_user_segv_handler is on by
-// default). Whoever installs another SIGSEGV handler later must chain to ours.
+// The handler is installed with the first program or by install_fault_handler(), after the sanitizers' own handlers, so
+// that it runs before them; sanitizer builds need no option for that (allow_user_segv_handler is on by default). Code
+// that installs another SIGSEGV handler later must chain to ours.
 //
 // Threads: the handler reads only immutable tables and the state of the thread that faulted.
 #ifndef USCX_BPF_MEMORY_FAULT_H_
@@ -20,7 +20,7 @@ namespace uscx::bpf {
 void install_fault_handler();
 
 // Asked first about a fault in code that is none of the probing functions: true if it has decided where the thread goes
-// on, by changing the mcontext_t. Whoever translates programs sets it, before the first of them runs.
+// on, by changing the mcontext_t. The translator of programs sets it, before the first of them runs.
 using CodeFaultDecoder = bool (*)(void *machine_context);
 void set_code_fault_decoder(CodeFaultDecoder decoder);
 

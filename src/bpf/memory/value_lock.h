@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // bpf_spin_lock: one word of a map's value that programs and updates with BPF_F_LOCK take. Zero is free.
 //
-// Threading: any CPU. Where segments are atomic, nobody else can be in the middle of one, so a word that is taken was
-// left so, or is this program's own: try_value_lock() says so, and who must have it takes it over.
+// Threading: any CPU. Where segments are atomic, no other CPU can be in the middle of one. A word that is taken was
+// then left taken, or is held by this program itself: try_value_lock() returns false, and a caller that must have the
+// lock takes it over.
 #ifndef USCX_BPF_MEMORY_VALUE_LOCK_H_
 #define USCX_BPF_MEMORY_VALUE_LOCK_H_
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Objects that programs allocate (bpf_obj_new() and its per-CPU kin). What is known of an object is kept here, not in
-// its bytes, which programs may write: its type's fields, its references, whether it is in a list or tree.
+// Objects that programs allocate (bpf_obj_new() and its per-CPU kin). Our knowledge of an object is kept here, not in
+// its bytes, which programs may write: the fields of its type, its references, whether it is in a list or tree.
 //
 // Threading: lock_ is a leaf and is never held while a program or a release runs.
 // Invariant: an object is live from its making to its last drop; its memory is given back after a grace period.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The BPF file system: names below /sys/fs/bpf under which objects are pinned, which keeps them when the last
-// descriptor has gone. A pinned link keeps its scheduler.
+// The BPF file system: names below /sys/fs/bpf. An object that is pinned under a name stays when its last descriptor
+// has gone. A pinned link keeps its scheduler.
 //
 // Threading: as BpfSystem's descriptors.
 #ifndef USCX_BPF_OBJECT_BPF_FS_H_

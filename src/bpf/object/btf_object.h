@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// BTF objects: what programs and maps bring along (Btf), and the kernel's own (KernelBtf), which is the base generated
-// from src/abi plus one FUNC for each kfunc, the value types of struct_ops maps and the kernel variables on offer.
-// Parsing is libbpf's (whose header has the name bpf/btf.h, so this one cannot).
+// BTF objects: those that programs and maps bring along (Btf), and the kernel's own (KernelBtf). The kernel's is the
+// base generated from src/abi plus one FUNC for each kfunc, the value types of struct_ops maps and the kernel variables
+// on offer. Parsing is libbpf's (whose header has the name bpf/btf.h, so this one cannot).
 //
 // Threading: immutable once made.
 #ifndef USCX_BPF_OBJECT_BTF_OBJECT_H_

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What the kernel keeps in a struct bpf_dynptr's 16 bytes: a pointer to memory, how much of it, and of which kind. The
-// bytes lie on the program's stack, where it can overwrite them (only a verifier would stop it), so every use checks
-// the memory again.
+// The content of a struct bpf_dynptr's 16 bytes, as the kernel keeps it: a pointer to memory, its size, and its kind.
+// The bytes lie on the program's stack, where the program can overwrite them (only a verifier would stop it), so every
+// use checks the memory again.
 #ifndef USCX_BPF_OBJECT_DYNPTR_H_
 #define USCX_BPF_OBJECT_DYNPTR_H_
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Env: what the emulated bpf(2), the helpers and the generic kfuncs ask of the machine below them. The bridge
-// implements it over the scheduler core; tests implement it with a clock of their own. src/bpf knows nothing of
+// Env: the interface by which the emulated bpf(2), the helpers and the generic kfuncs use the machine below them. The
+// bridge implements it over the scheduler core; tests implement it with a clock of their own. src/bpf knows nothing of
 // scheduling: a task is an address that Env vouches for.
 //
 // Threading: an Env belongs to one BpfSystem and is called on whichever thread runs that system's programs.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Kernel-owned fields inside map values and inside objects that programs allocate: what the kernel keeps there is not
+// Kernel-owned fields inside map values and inside objects that programs allocate. The content of such a field is not
 // copied with the value, and ends with it.
 //
 // Threading: pure, but for release_fields(), which is as the owner of the value.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Points of the kernel that tracing programs may be attached to: one line of a table each (hooks.cc), from which come
-// the types in the kernel BTF, what may be loaded, and what `uscx inspect` says. HookTable has the programs that are
-// attached now; whoever owns the point (the bridge) runs them.
+// Hooks: points of the kernel to which tracing programs may be attached, one line of a table each (hooks.cc). The types
+// in the kernel BTF, the programs that may be loaded, and the output of `uscx inspect` derive from the table. HookTable
+// has the programs that are attached now; the owner of a point (the bridge) runs them.
 //
 // A point without a source here loads and attaches, and never fires; its line says why.
 //

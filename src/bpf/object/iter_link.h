@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Iterators that user space reads as files (SEC("iter/X")): one line of a table each (iter_link.cc), from which come
-// the functions in the kernel BTF, what may be loaded, and what `uscx inspect` says. A link is a program with what it
-// is to go over; BPF_ITER_CREATE gives a file of what the program writes.
+// Iterators that user space reads as files (SEC("iter/X")): one line of a table each (iter_link.cc). The functions in
+// the kernel BTF, the programs that may be loaded, and the output of `uscx inspect` derive from the table. A link is a
+// program together with the objects that it iterates; BPF_ITER_CREATE gives a file with the program's output.
 //
 // FIDELITY: iter-snapshot. The programs run when the file is made, not as it is read.
 //

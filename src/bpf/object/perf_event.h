@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Performance events as far as programs use them: counters that are read through a PERF_EVENT_ARRAY, and the buffer
+// Performance events, as far as programs use them: counters that are read through a PERF_EVENT_ARRAY, and the buffer
 // that bpf_perf_event_output() fills, in the layout that user space maps.
 //
 // FIDELITY: perf-model. A CPU runs one cycle and one instruction in a nanosecond that it is not idle; every other
 // hardware, cache or raw event happens once in a microsecond of that. Software clocks are virtual time.
 //
-// Threading: lock_ protects the buffer's head and what was lost; the tail is user space's. A counter is read on its own
-// CPU.
+// Threading: lock_ protects the buffer's head and the count of lost records; the tail is user space's. A counter is
+// read on its own CPU.
 #ifndef USCX_BPF_OBJECT_PERF_EVENT_H_
 #define USCX_BPF_OBJECT_PERF_EVENT_H_
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Prog: a loaded BPF program as bpf(2) knows it: what was loaded, what it refers to, and the prepared Program that
-// runs. The steps from BPF_PROG_LOAD's instructions to that are in prog_load.cc: map, kernel and function references
-// become addresses, kfunc and helper calls become thunks, and what is missing is named in the verifier log.
+// Prog: a loaded BPF program as bpf(2) knows it: its attributes, the objects that it refers to, and the prepared
+// Program that runs. The steps from BPF_PROG_LOAD's instructions to that are in load/prog_load.cc: map, kernel and
+// function references become addresses, kfunc and helper calls become thunks, and the verifier log names what is
+// missing.
 //
 // Threading: immutable after loading, except for the association with a struct_ops map, which commands change while
 // programs may ask for it.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // SeqFile: the text that an iterator's programs write for user space (bpf_seq_write(), bpf_seq_printf()). Programs know
-// it as the address of a struct seq_file, which lies where they cannot write; whoever runs an iterator makes one, puts
-// address() into the context, and takes the bytes afterwards.
+// it as the address of a struct seq_file, which lies where they cannot write. The code that runs an iterator makes a
+// SeqFile, puts address() into the context, and takes the bytes afterwards.
 //
 // Threading: one CPU at a time, as an iterator's read() runs.
 #ifndef USCX_BPF_OBJECT_SEQ_FILE_H_

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// struct_ops: a table of callbacks that user space fills with programs and values and then registers. What the table
-// means is its StructOpsType's business (the bridge has sched_ext's); this file knows maps of the type and their links.
+// struct_ops: a table of callbacks that user space fills with programs and values and then registers. Its StructOpsType
+// decides what the table means (the bridge has the type of sched_ext); this file knows maps of the type and their
+// links.
 //
 // Life: the map is created empty (kInit), one update fills it (kReady, or kInUse without BPF_F_LINK), a link registers
 // it, the link's end unregisters it.

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // bpf_timer and bpf_wq: the state behind the 16 opaque bytes in a map value, which hold the timer's or the work's id.
-// Arming and firing is the Env's; the callback runs as part of the program that set it.
+// The Env arms and fires them; the callback runs as part of the program that set it.
 //
-// Threading: any CPU; one lock for all timers, also around the Env's timer_arm() and timer_cancel(). Callbacks run, and
-// programs are let go of, without it.
+// Threading: any CPU; one lock for all timers, held also around the Env's timer_arm() and timer_cancel(). It is not
+// held while a callback runs or a program is released.
 //
 // Invariant: a timer is known by the address of its field and by its id; both must agree, so that bytes which a program
 // has overwritten name no timer.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// UserSpace: the program that calls bpf(2), when it is not this process. Its memory is read and written through here,
-// its descriptors are its own, and their end is its owner's business: he tells an object when its last one has gone.
+// UserSpace: the program that calls bpf(2), when it is not this process. Its memory is read and written through here.
+// It has descriptors of its own; its owner observes their end and notifies an object when the last one has gone.
 //
 // Threading: as BpfSystem; the current one is that of what runs (running.h). A call that waits on a fiber is resumed in
 // a Scope of its own.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What a program is held to when it is loaded (verify.h). Threading: values.
+// The rules that apply to a program when it is loaded (load/verify/verify.h checks them). Threading: values.
 #ifndef USCX_BPF_OBJECT_VERIFY_RULES_H_
 #define USCX_BPF_OBJECT_VERIFY_RULES_H_
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Kfuncs of cids (reference/kfuncs.md): the numbers that schedulers of the cid form know CPUs by.
+// Kfuncs of cids (docs/reference/kfuncs.md): the numbers that schedulers of the cid form know CPUs by.
 #include "bridge/kfuncs/context.h"
 
 namespace uscx::bridge {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What every sched_ext kfunc starts from: the machine, and the scheduler for which the calling program acts
-// (reference/kfuncs.md, "Which scheduler?").
+// The state that every sched_ext kfunc needs first: the machine, and the scheduler for which the calling program acts
+// (docs/reference/kfuncs.md, "Which scheduler?").
 #ifndef USCX_BRIDGE_KFUNCS_CONTEXT_H_
 #define USCX_BRIDGE_KFUNCS_CONTEXT_H_
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Kfuncs of CPUs, clocks, performance levels and idle tracking (reference/kfuncs.md, idle.md).
+// Kfuncs of CPUs, clocks, performance levels and idle tracking (docs/reference/kfuncs.md, docs/reference/idle.md).
 #include "bridge/kfuncs/context.h"
 
 namespace uscx::bridge {

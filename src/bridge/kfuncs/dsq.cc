@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Kfuncs of dispatch queues: inserting, dispatching, moving, inspecting (reference/kfuncs.md).
+// Kfuncs of dispatch queues: inserting, dispatching, moving, inspecting (docs/reference/kfuncs.md).
 #include "bridge/kfuncs/context.h"
 
 namespace uscx::bridge {

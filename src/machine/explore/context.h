@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The inside of the Explorer that needs Boost.Context: a CPU's fiber and how sanitizers are told of a switch. Included
-// by explore*.cc only.
+// The parts of the Explorer that need Boost.Context: a CPU's fiber, and how sanitizers are told of a switch. Included
+// by explore.cc and detect.cc only.
 #ifndef USCX_MACHINE_EXPLORE_CONTEXT_H_
 #define USCX_MACHINE_EXPLORE_CONTEXT_H_
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Runs schedules of a scenario: looks for one that fails, repeats one, makes one smaller. In child processes
-// (explore_server.h): no schedule can spoil the next one, memory is the same at the beginning of each, and a crash is a
-// result like another.
+// The driver of explore mode: it runs schedules of a scenario to find one that fails, repeats a schedule, or makes it
+// smaller. Schedules run in child processes (server.h): no schedule can spoil the next one, memory is the same at the
+// beginning of each, and a crash is a result like any other.
 //
 // Threading: one thread in the process, which must not have others. A function of its arguments: the same seed gives
 // the same schedules.

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// All private memory of this process as it was once, to which it goes back without a new process: heap, globals,
-// thread-local variables and stacks, other libraries' and the allocator's included. What is shared with other processes
-// is not part of it, and neither is what only the kernel keeps: restore() refuses if mappings or descriptors are not
-// what they were.
+// A snapshot of all private memory of this process, to which the process can return without a new process: heap,
+// globals, thread-local variables and stacks, those of other libraries and of the allocator included. Memory that is
+// shared with other processes is not part of it, nor is state that only the host's kernel keeps: restore() refuses if
+// mappings or descriptors are not what they were.
 //
-// Going back costs a copy of the pages that have been written since, in this or an earlier round: a process that does
-// the same again and again makes no page faults any more, and the kernel is asked which pages are written only if there
-// were some. Written are those that it tells to be this process's own, so that take() is best called soon after a
-// fork(), by the child: most pages are shared with the parent then.
+// A return costs a copy of the pages that were written since the snapshot, in this or an earlier round. A process that
+// does the same again and again therefore has no page faults any more, and asks the kernel which pages are written only
+// if there were some. A page counts as written if the kernel says that it is this process's own. The child of a fork()
+// should call take() soon: most of its pages are still shared with the parent then.
 //
-// Threading: one thread in the process. take() and restore() run on a stack that is left out; whoever calls goes on,
-// and all others find themselves as they were. Neither allocates.
+// Threading: one thread in the process. take() and restore() run on a stack that is not part of the snapshot. Their
+// caller goes on; all other code finds itself as it was. Neither function allocates.
 #ifndef USCX_MACHINE_EXPLORE_PROCESS_SNAPSHOT_H_
 #define USCX_MACHINE_EXPLORE_PROCESS_SNAPSHOT_H_
 

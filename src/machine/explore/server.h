@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Runs schedules of a scenario in child processes. Three kinds of processes take part:
 //
-// - Whoever explores forks the server and waits for its answer.
-// - The server runs the scenario up to its first choice, once, and there decides, on a stack of its own, what to run.
-// - A lane is a child of the server that goes on from there: it takes the lowest number that nobody has taken, runs its
-//   schedule, and puts all memory back to where it was (process_snapshot.h) for the next one. If that is not possible,
-//   it ends, and the server makes another. A failure or a crash ends it too.
+// - The explorer's own process forks the server and waits for its answer.
+// - The server runs the scenario up to its first choice, once. There it decides, on a stack of its own, which schedules
+//   to run.
+// - A lane is a child of the server that goes on from there. It takes the lowest number that no lane has taken, runs
+//   its schedule, and puts all memory back to where it was (process_snapshot.h) for the next one. A lane that cannot do
+//   so ends, and the server makes another. A failure or a crash ends a lane too.
 //
-// Lanes run at the same time, one for each CPU of the host. What comes of it is what one lane would find: the lowest
-// number that fails counts, all lower ones are run to their end, and outcomes are looked at in order.
+// Lanes run at the same time, one for each CPU of the host. The result is the one that a single lane would find: the
+// lowest number that fails counts, all lower numbers are run to their end, and outcomes are examined in order.
 //
-// Threading: one thread in each process. What they share is on the ScheduleBoard; a lane writes to what belongs to its
-// schedule only, and the server reads it when the lane has ended, or the whole round.
+// Threading: one thread in each process. Their shared data is on the ScheduleBoard. A lane writes only to the part that
+// belongs to its schedule, and the server reads that part when the lane, or the whole round, has ended.
 #ifndef USCX_MACHINE_EXPLORE_SERVER_H_
 #define USCX_MACHINE_EXPLORE_SERVER_H_
 

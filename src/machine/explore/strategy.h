@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The strategies: how the next schedule is chosen. Schedules are run in rounds: the server (explore_server.h) learns
-// from all of one in order of their numbers, then forks lanes that begin() and run those of the next, in any order.
+// The strategies choose the next schedule. Schedules run in rounds: the server (server.h) learns from all schedules of
+// one round, in order of their numbers, then forks lanes that begin() and run the schedules of the next round, in any
+// order.
 #ifndef USCX_MACHINE_EXPLORE_STRATEGY_H_
 #define USCX_MACHINE_EXPLORE_STRATEGY_H_
 
@@ -11,7 +12,7 @@ namespace uscx::machine {
 
 constexpr u64 kMaxRound = 8192;
 
-// What the server keeps of each schedule of a round.
+// The server's record of each schedule of a round.
 struct ScheduleOutcome {
   u64 nr_points, nr_steps;
   u32 nr_races;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Interleaver: what SimMachine asks of explore mode (machine/explore/explore.h), which takes its segments apart.
-// Threading: the machine's thread.
+// Interleaver: the interface by which SimMachine calls explore mode (machine/explore/explore.h), which runs segments in
+// pieces. Threading: the machine's thread.
 #ifndef USCX_MACHINE_SIM_INTERLEAVER_H_
 #define USCX_MACHINE_SIM_INTERLEAVER_H_
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // SimMachine: the machine in virtual time. One host thread plays all CPUs in turn: one event is one segment of one CPU,
 // which runs atomically; its charges advance that CPU's own time, and events that reach the CPU meanwhile wait until it
-// is free. FIDELITY: run-atomic. Explore mode takes the segments apart (explore.h).
+// is free. FIDELITY: run-atomic. Explore mode interleaves the segments (explore.h).
 //
 // Threading: one thread, but for request_stop().
 #ifndef USCX_MACHINE_SIM_SIM_MACHINE_H_

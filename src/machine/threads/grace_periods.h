@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Grace periods over the host's threads, by liburcu (the flavour with explicit quiescent states): a CPU of the threaded
-// machine is a reader inside of its segments, and none while it idles, waits or runs user code. A callback comes back
-// to the CPU that asked for it, which runs it in a segment of its own.
+// Grace periods over the host's threads, by liburcu (the flavour with explicit quiescent states). A CPU of the threaded
+// machine is a reader inside of its segments, and not while it idles, waits or runs user code. A callback returns to
+// the CPU that asked for it, which runs it in a segment of its own.
 //
 // Threading: call() from any thread; online() and offline() by registered readers; run_ready() on the CPU concerned, or
 // in host context. liburcu is not instrumented, so that ThreadSanitizer is told of the order that a grace period makes.

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// ThreadMachine: the machine on real threads and in real time, one thread a CPU. A CPU's thread runs its segments as
-// they become due; while its current task runs user code the thread really works (it spins, and looks at its attention
-// flag), and while the CPU idles it sleeps until its next event. Charges are no-ops. A machine may have more CPUs than
-// its host; then CPUs wait for each other in ways that no scheduler of ours sees. FIDELITY: threads-shared-host.
+// ThreadMachine: the machine on real threads and in real time, one thread a CPU. The thread of a CPU runs its segments
+// as they become due. While its current task runs user code the thread really works (it spins, and reads its attention
+// flag); while the CPU idles the thread sleeps until its next event. Charges do nothing. A machine may have more CPUs
+// than its host; then CPUs wait for each other in ways that no scheduler of ours sees. FIDELITY: threads-shared-host.
 //
 // Host context and the CPUs never run at the same time: run_until() and its kin let the CPUs go, and return when all of
-// them have stopped between two segments. So a segment may wait only for what others finish in the segments that they
-// are in, as everywhere in the core. The machine's clock is the host's monotonic clock without these pauses.
+// them have stopped between two segments. A segment may therefore wait only for what other CPUs finish in the segments
+// that they are in, as everywhere in the core. The machine's clock is the host's monotonic clock without these pauses.
 //
 // Threading: "for the core" on a CPU or in host context, raise_irq_work() from any thread; "for the host" on the thread
 // that made the machine. Locks: a CPU's mutex guards its event queue; two are taken together only by std::scoped_lock;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Bypass mode (reference/core.md, section 12): while a scheduler cannot be trusted (it is being loaded, unloaded, or
-// has failed), its tasks run from simple per-CPU FIFO queues without it. Depth-counted; per-CPU flags change under the
-// rq lock, and every waiting task is taken through its queue once, so that it lands where the new mode wants it.
+// Bypass mode (docs/reference/core.md, section 12): while a scheduler cannot be trusted (it is being loaded, unloaded,
+// or has failed), its tasks run from simple per-CPU FIFO queues without it. Depth-counted; per-CPU flags change under
+// the rq lock, and every waiting task is taken through its queue once, so that it lands where the new mode wants it.
 #include <algorithm>
 
 #include "sched/ext/impl.h"

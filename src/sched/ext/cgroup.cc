@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What a scheduler hears of control groups (reference/core.md, section 20; ops.md). Groups keep their settings without
-// one, and every group that a scheduler is told of with cgroup_init it is told of with cgroup_exit.
+// What a scheduler hears of control groups (docs/reference/core.md, section 20; docs/reference/ops.md). Groups keep
+// their settings without one, and every group that a scheduler is told of with cgroup_init it is told of with
+// cgroup_exit.
 //
 // Threading: CgroupTree's lock is held where groups come and go and tasks move, its ops_lock() where settings change;
 // whoever loads or unloads a scheduler holds both.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Work that an rq owes but could not do where it came up (reference/core.md, sections 6 and 9): direct dispatches to
-// other CPUs' local DSQs, and re-enqueueing. It runs with the rq's lock held, which it may drop: after a wakeup, from
-// the balance callback, or from an irq_work on that CPU.
+// Work that an rq owes but could not do where it came up (docs/reference/core.md, sections 6 and 9): direct dispatches
+// to other CPUs' local DSQs, and re-enqueueing. It runs with the rq's lock held, which it may drop: after a wakeup,
+// from the balance callback, or from an irq_work on that CPU.
 #include <algorithm>
 
 #include "sched/ext/impl.h"

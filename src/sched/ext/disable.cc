@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Unloading a scheduler (reference/core.md, section 14), whatever the reason: work of its own helper thread, so that it
-// gets the CPU whatever the scheduler has done to everybody else. When it ends, all tasks are back in their old classes
-// and no operation is called any more; the object itself lives on until its user detaches.
+// Unloading a scheduler (docs/reference/core.md, section 14), whatever the reason: work of its own helper thread, so
+// that it gets the CPU whatever the scheduler has done to everybody else. When it ends, all tasks are back in their old
+// classes and no operation is called any more; the object itself lives on until its user detaches.
 #include "sched/cgroup.h"
 #include "sched/current.h"
 #include "sched/ext/impl.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Dispatching (reference/core.md, sections 2, 4 and 7): how a CPU that needs a task gets one, and how tasks move
+// Dispatching (docs/reference/core.md, sections 2, 4 and 7): how a CPU that needs a task gets one, and how tasks move
 // between run queues. Entered with the rq's lock held, inside the class's pick; the lock is dropped to reach other run
 // queues, so callers must look again at everything afterwards.
 #include "sched/ext/impl.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What the kfuncs of insertion, dispatch and DSQ management do (reference/kfuncs.md). They are called from operations,
-// and some from outside of any; context() says which locks are held.
+// What the kfuncs of insertion, dispatch and DSQ management do (docs/reference/kfuncs.md). They are called from
+// operations, and some from outside of any; context() says which locks are held.
 #include <cerrno>
 #include <cstring>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The debug dump (reference/core.md, section 15): the machine's state as the kernel prints it when a scheduler fails.
-// Runs in an irq_work; takes each rq's lock in turn. Every line also goes to the trace.
+// The debug dump (docs/reference/core.md, section 15): the machine's state as the kernel prints it when a scheduler
+// fails. Runs in an irq_work; takes each rq's lock in turn. Every line also goes to the trace.
 #include <cstring>
 #include <string_view>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Loading a scheduler (reference/core.md, section 13). attach() is called in host context and runs the machine until
-// the enabling thread is done, or by a task that may wait (current_api()), which then waits for it. Everything after
-// the scheduler object exists fails through its exit record, not through attach()'s result.
+// Loading a scheduler (docs/reference/core.md, section 13). attach() is called in host context and runs the machine
+// until the enabling thread is done, or by a task that may wait (current_api()), which then waits for it. Everything
+// after the scheduler object exists fails through its exit record, not through attach()'s result.
 //
 // A stretch of enable_work() without a wait is one segment; the fork lock keeps tasks from coming and going meanwhile.
 // FIDELITY: enable-window. What enable_work() calls between its waits is not inlined (machine/fiber.h).

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Enqueueing and dequeueing (reference/core.md, sections 2, 3 and 5): who gets a task that became queued, insertion
-// into DSQs, and custody, the time during which the BPF scheduler answers for a task. The task's rq lock is held
-// throughout.
+// Enqueueing and dequeueing (docs/reference/core.md, sections 2, 3 and 5): who gets a task that became queued,
+// insertion into DSQs, and custody, the time during which the BPF scheduler answers for a task. The task's rq lock is
+// held throughout.
 #include <algorithm>
 
 #include "sched/ext/impl.h"
@@ -161,7 +161,7 @@ void Ext::Impl::enqueue_task(Rq &rq, Task &p, u64 core_flags) {
   rq.clear_scx_flags(SCX_RQ_IN_WAKEUP);
 }
 
-// The ladder of reference/core.md, section 5: the first rule that applies decides where p goes.
+// The ladder of docs/reference/core.md, section 5: the first rule that applies decides where p goes.
 void Ext::Impl::do_enqueue(Rq &rq, Task &p, u64 enq_flags, s32 sticky_cpu) {
   ExtSched &s = *p.ext_sched;
   Dsq &local = rq.ext.local_dsq;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// How a scheduler's end begins (reference/core.md, section 14): whoever claims exit_kind first decides why. Claiming
-// works from any context, with any locks held; the rest waits for an irq_work, which dumps the state and wakes the
-// helper.
+// How a scheduler's end begins (docs/reference/core.md, section 14): whoever claims exit_kind first decides why.
+// Claiming works from any context, with any locks held; the rest waits for an irq_work, which dumps the state and wakes
+// the helper.
 #include "sched/ext/impl.h"
 
 namespace uscx::sched {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Ext: the sched_ext core. This header is its face to the rest: life cycle (attach, detach, exits), and the operations
-// that kfuncs need. The scheduling class itself is in ext_class.cc; reference/core.md is the specification.
+// that kfuncs need. The scheduling class itself is in ext_class.cc; docs/reference/core.md is the specification.
 #ifndef USCX_SCHED_EXT_EXT_H_
 #define USCX_SCHED_EXT_EXT_H_
 
@@ -74,7 +74,7 @@ class Ext {
   ~Ext();
 
   // --- life cycle; from host context. They run the machine until the helper thread is done. ---
-  // 0, or -errno as in reference/ops.md "Attach results". ops must outlive the detach.
+  // 0, or -errno as in docs/reference/ops.md "Attach results". ops must outlive the detach.
   int attach(ExtOps &ops);
   // The same for callers on a CPU, which look from time to time how far it is. `load` must stay until it is done.
   struct Load {
@@ -120,7 +120,7 @@ class Ext {
   void post_fork(Task &p);
   void cancel_fork(Task &p);
   void task_dead(Task &p);
-  void update_idle(Rq &rq, bool idle, bool notify);  // Called by the idle class (idle.md).
+  void update_idle(Rq &rq, bool idle, bool notify);  // Called by the idle class (docs/reference/idle.md).
   void tick_check();                                 // "watchdog failed to check in", from each tick.
   void irq_work();                                   // Kicks, deferred work, disable: what is pending on this CPU.
   // This CPU is still inside schedule(), waiting for others (SCX_KICK_WAIT): its task has not started yet and no other
@@ -158,7 +158,7 @@ class Ext {
   // --- the callback now running on this CPU ---
   CallContext *context();  // nullptr outside of callbacks.
 
-  // --- what kfuncs call (reference/kfuncs.md); argument pointers are already checked. `sched` is the caller's. ---
+  // --- what kfuncs call (docs/reference/kfuncs.md); argument pointers are checked. `sched` is the caller's. ---
   static ExtSched *sched_of(const ExtOps &ops);  // nullptr unless loaded.
   bool dsq_insert(ExtSched &s, Task &p, u64 dsq_id, u64 slice, u64 enq_flags);
   bool dsq_insert_vtime(ExtSched &s, Task &p, u64 dsq_id, u64 slice, u64 vtime, u64 enq_flags);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The scheduling class (reference/core.md, sections 7 and 8): what the core asks of ext, and the operations that tell
-// the scheduler about a task's way over a CPU. The rq lock is held unless class.h says otherwise.
+// The scheduling class (docs/reference/core.md, sections 7 and 8): what the core asks of ext, and the operations that
+// tell the scheduler about a task's way over a CPU. The rq lock is held unless class.h says otherwise.
 #include <algorithm>
 #include <bit>
 

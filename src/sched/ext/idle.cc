@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Built-in idle tracking: the masks, claims, and the default choice of a CPU, in the order of reference/idle.md.
+// Built-in idle tracking: the masks, claims, and the default choice of a CPU, in the order of docs/reference/idle.md.
 #include "sched/ext/idle.h"
 
 #include <cerrno>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Built-in idle tracking and CPU selection (reference/idle.md). Masks are global or one pair a node; each has the idle
-// CPUs, and the CPUs of wholly idle cores. They live in object space because programs read them live.
+// Built-in idle tracking and CPU selection (docs/reference/idle.md). Masks are global or one pair a node; each has the
+// idle CPUs, and the CPUs of wholly idle cores. They live in object space because programs read them live.
 //
 // Updates of a CPU's own bit come with its rq lock held; claims come from any CPU without a lock, so every access to a
 // word is atomic, and only test-and-clear decides who has got a CPU. A mask is a hint, never a promise.

@@ -2,7 +2,7 @@
 // The inside of the sched_ext core, split over the .cc files of this folder by subject; each group below names its
 // file.
 //
-// Threading: methods run on a CPU with the locks that reference/core.md gives; those named *_locked or with an Rq&
+// Threading: methods run on a CPU with the locks that docs/reference/core.md gives; those named *_locked or with an Rq&
 // first need that rq's lock. No method suspends, apart from the work functions of enable.cc and disable.cc, which run
 // on kernel threads.
 #ifndef USCX_SCHED_EXT_IMPL_H_

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What the kfuncs of CPU selection, idle masks, kicks and the rest do (reference/kfuncs.md).
+// What the kfuncs of CPU selection, idle masks, kicks and the rest do (docs/reference/kfuncs.md).
 #include <cerrno>
 
 #include "sched/ext/impl.h"

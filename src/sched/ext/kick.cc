@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Kicks (reference/core.md, section 10). A request is noted in this rq's masks, and one irq_work carries all of them
-// out. SCX_KICK_WAIT keeps the kicker inside its next schedule() until its targets have been through theirs: the
+// Kicks (docs/reference/core.md, section 10). A request is noted in this rq's masks, and one irq_work carries all of
+// them out. SCX_KICK_WAIT keeps the kicker inside its next schedule() until its targets have been through theirs: the
 // target's kick_sync moves at each pick and put_prev, and while a CPU itself waits its own counter moves too, which
 // breaks cycles.
 #include "sched/ext/impl.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // A sched_ext scheduler as the core sees it: a table of operations, whether BPF (src/bridge) or native C++. Names,
-// arguments, contexts and return values are those of struct sched_ext_ops (reference/ops.md). The core calls only the
-// operations that has() reports. Pointers to tasks and masks are valid during the call.
+// arguments, contexts and return values are those of struct sched_ext_ops (docs/reference/ops.md). The core calls only
+// the operations that has() reports. Pointers to tasks and masks are valid during the call.
 #ifndef USCX_SCHED_EXT_OPS_H_
 #define USCX_SCHED_EXT_OPS_H_
 

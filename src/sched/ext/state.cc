@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// A task's relation to the loaded scheduler: its state machine (reference/core.md, section 1) and the operations that
-// go with the transitions. States change under the task's rq lock, or before the task can be found.
+// A task's relation to the loaded scheduler: its state machine (docs/reference/core.md, section 1) and the operations
+// that go with the transitions. States change under the task's rq lock, or before the task can be found.
 #include <algorithm>
 
 #include "sched/cgroup.h"

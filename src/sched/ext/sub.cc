@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Sub-schedulers (reference/core.md, section 21): a scheduler for the tasks of a control group, loaded under one that
-// takes such children, four levels deep at most. The tree of them, what they do in dispatching, and how they come and
-// go; sub_life.cc hands the tasks over.
+// Sub-schedulers (docs/reference/core.md, section 21): a scheduler for the tasks of a control group, loaded under one
+// that takes such children, four levels deep at most. The tree of them, what they do in dispatching, and how they come
+// and go; sub_life.cc hands the tasks over.
 //
 // Threading: scheds_lock guards who is in the tree; a scheduler that was found there stays for an RCU grace period.
 // Loading and unloading hold enable_mutex, and the fork lock while tasks change hands.

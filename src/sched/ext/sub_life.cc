@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Loading and unloading of sub-schedulers (reference/core.md, sections 13, 14 and 21): the same steps as a root
+// Loading and unloading of sub-schedulers (docs/reference/core.md, sections 13, 14 and 21): the same steps as a root
 // scheduler's (enable.cc, disable.cc), with tasks that change hands instead of classes. Work of the enabling thread and
 // of the scheduler's own helper; a stretch without a wait is one segment.
 #include <cerrno>

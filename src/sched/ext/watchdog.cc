@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The watchdog (reference/core.md, section 11): a delayed work finds tasks that were runnable for longer than the
+// The watchdog (docs/reference/core.md, section 11): a delayed work finds tasks that were runnable for longer than the
 // scheduler's timeout, and each tick finds out whether that work itself still runs.
 // FIDELITY: check-in-timer. A timer makes the second test too, because CPUs that idle have no ticks.
 #include <algorithm>

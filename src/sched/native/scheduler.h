@@ -14,7 +14,7 @@
 
 namespace uscx::sched {
 
-// What one task has been through, from the calls alone.
+// The history of one task, from the calls alone.
 struct TaskLife {
   bool inited = false, enabled = false, runnable = false, running = false;
   bool custody = false;  // Between enqueue and dequeue, for schedulers that never direct-dispatch.

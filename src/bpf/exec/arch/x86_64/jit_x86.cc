@@ -20,7 +20,7 @@
 #include "bpf/memory/region.h"
 
 #if !defined(__x86_64__)
-#error "src/bpf/jit_x86.cc is for x86-64; another architecture needs a translator of its own"
+#error "src/bpf/exec/arch/x86_64/jit_x86.cc is for x86-64; another architecture needs a translator of its own"
 #endif
 
 namespace uscx::bpf {
