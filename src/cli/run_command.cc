@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "cli/command.h"
+#include "cli/command_tree.h"
 #include "cli/machine_options.h"
 #include "cli/terminal.h"
 #include "report/report.h"
@@ -52,7 +53,9 @@ std::string describe_failure(void *) {
 
 void print_report(const std::string &report) { std::fwrite(report.data(), 1, report.size(), stdout); }
 
-int do_run(const RunArguments &arguments, const std::vector<std::string> &rest) {
+int do_run(const CLI::App &command, const RunArguments &arguments) {
+  const std::vector<std::string> rest = command.remaining();
+  if (!rest.empty() && rest[0].starts_with("-")) return bad_input(unknown_word(command, rest[0]));
   Result<RunOptions> options = parse_run_options(arguments, rest);
   if (!options.ok()) return bad_input(options.status());
   Result<std::optional<std::string>> usage = scheduler_usage(*options);
@@ -150,8 +153,7 @@ void add_run_command(CLI::App &app, Action &action) {
   const auto arguments = std::make_shared<RunArguments>();
   add_machine_options(run, *arguments);
   add_run_options(run, *arguments);
-  run->callback(
-      [&action, run, arguments] { action = [run, arguments] { return do_run(*arguments, run->remaining()); }; });
+  run->callback([&action, run, arguments] { action = [run, arguments] { return do_run(*run, *arguments); }; });
 }
 
 }  // namespace uscx::cli
