@@ -18,6 +18,7 @@ namespace uscx::cli {
 // What was chosen on the command line, to be done now.
 using Action = std::function<int()>;
 
+void add_new_command(CLI::App &app, Action &action);
 void add_run_command(CLI::App &app, Action &action);
 void add_session_commands(CLI::App &app, Action &action);  // session start, exec, status, stop
 void add_list_command(CLI::App &app, Action &action);

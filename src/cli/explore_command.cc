@@ -159,7 +159,8 @@ Result<SavedSchedule> subject_of(const ExploreArgs &args, const std::vector<std:
     return Status::error("{}: a whole program cannot be explored; its object file can", args.subject);
   if (!is_subject(args.subject))
     return Status::error(
-        "there is no scenario or scheduler '{}'{}; uscx explore lists them, and a file has a slash or ends in .bpf.o",
+        "there is no scenario or scheduler '{}'{}; uscx explore lists them, and a file has a slash or ends in .bpf.o "
+        "or .bpf.c",
         args.subject, did_you_mean(args.subject, subject_names()));
   saved.scheduler = args.scheduler;
   saved.scheduler.command = {args.subject};

@@ -44,6 +44,7 @@ int run_command(int argc, char **argv) {
   app.footer(kFooter);
   app.get_formatter()->column_width(26);
   uscx::cli::Action action;
+  uscx::cli::add_new_command(app, action);
   uscx::cli::add_run_command(app, action);
   uscx::cli::add_session_commands(app, action);
   uscx::cli::add_list_command(app, action);

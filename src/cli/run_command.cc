@@ -21,8 +21,9 @@ namespace {
 
 constexpr const char *kFooter =
     "SCHEDULER is one of ours by name (uscx list schedulers), fair for no BPF\n"
-    "scheduler, an object file (a path with a slash, or one that ends in .bpf.o), or\n"
-    "a whole scheduler program: a path to something executable. ARGS go to it.\n"
+    "scheduler, an object file (a path with a slash, or one that ends in .bpf.o),\n"
+    "source (X.bpf.c, which clang compiles first), or a whole scheduler program: a\n"
+    "path to something executable. ARGS go to it.\n"
     "\n"
     "Times are written 5ms, 200us, 1.5s. The report goes to standard output; the\n"
     "kernel log and the scheduler's own output go to standard error. Ctrl-C ends\n"
@@ -32,6 +33,7 @@ constexpr const char *kFooter =
     "  uscx run scx_simple\n"
     "  uscx run --cpus 16 --duration 60s --trace qmap.pftrace scx_qmap -s 5000\n"
     "  uscx run --workload hogs:nice=-5/0/5 --cpus 1 fair\n"
+    "  uscx run mine.bpf.c\n"
     "  uscx run --set slice_ns=5000000 --ops timeout_ms=2000 ./my.bpf.o\n"
     "  uscx run ./scx_qmap -s 5000\n"
     "  uscx run --topology 2n:4l:8c:2t --workload tasks.json --report json fair\n"

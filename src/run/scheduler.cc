@@ -3,6 +3,7 @@
 
 #include "base/nearest.h"
 #include "run/bpf_scheduler.h"
+#include "run/compile.h"
 #include "run/program_scheduler.h"
 #include "run/run.h"
 #include "schedulers/user_half.h"
@@ -24,7 +25,7 @@ Result<std::unique_ptr<schedulers::UserHalf>> make_user_half(const RunOptions &o
   if (!found) {
     std::vector<std::string> known{"fair"};
     for (const schedulers::Scheduler &scheduler : schedulers::schedulers()) known.emplace_back(scheduler.name);
-    return Status::error("unknown scheduler '{}'{}; ours are {}, and a file has a slash or ends in .bpf.o",
+    return Status::error("unknown scheduler '{}'{}; ours are {}, and a file has a slash or ends in .bpf.o or .bpf.c",
                          options.scheduler, did_you_mean(options.scheduler, known), fmt::join(known, ", "));
   }
   std::unique_ptr<schedulers::UserHalf> half = found->make();
@@ -35,7 +36,7 @@ Result<std::unique_ptr<schedulers::UserHalf>> make_user_half(const RunOptions &o
 }  // namespace
 
 bool is_scheduler_file(std::string_view name) {
-  return name.find('/') != std::string_view::npos || name.ends_with(".bpf.o");
+  return name.find('/') != std::string_view::npos || name.ends_with(".bpf.o") || is_source_file(name);
 }
 
 Result<std::unique_ptr<SchedulerUnderTest>> make_scheduler(const RunOptions &options) {
