@@ -44,13 +44,12 @@ void add_btf_command(CLI::App &app, Action &action) {
   CLI::App *btf = app.add_subcommand("btf", "Writes the kernel BTF that programs are served.");
   const auto path = std::make_shared<std::string>();
   const auto header = std::make_shared<bool>(false);
-  CLI::Option *to_file =
-      btf->add_option("--dump", *path, "The file to write: raw BTF, or C if its name ends\nin .h")->type_name("FILE");
-  btf->add_flag("--header", *header, "Prints C: a vmlinux.h with prototypes of all kfuncs")->excludes(to_file);
+  btf->add_option("--dump", *path, "The file to write: raw BTF, or C if its name ends\nin .h")->type_name("FILE");
+  btf->add_flag("--header", *header, "Prints C: a vmlinux.h with prototypes of all kfuncs");
   btf->callback([&action, path, header] {
     action = [path, header] {
-      if (path->empty() && !*header)
-        return bad_input(Status::error("uscx btf needs --header or --dump FILE; see uscx btf --help"));
+      if (path->empty() != *header)
+        return bad_input(Status::error("uscx btf takes one of --header and --dump FILE; see uscx btf --help"));
       return dump(*path);
     };
   });

@@ -25,6 +25,17 @@ const CLI::App &last_command(const CLI::App &command) {
   return parsed.empty() ? command : last_command(*parsed.back());
 }
 
+class UsageFormatter final : public CLI::Formatter {
+ public:
+  explicit UsageFormatter(std::string text) : text_(std::move(text)) {}
+  std::string make_usage(const CLI::App *, std::string name) const override {
+    return fmt::format("Usage: {} {}\n", name, text_);
+  }
+
+ private:
+  const std::string text_;
+};
+
 std::string see_help(const CLI::App &command) { return fmt::format("see {} --help", full_name(command)); }
 
 }  // namespace
@@ -42,6 +53,12 @@ std::vector<const CLI::Option *> options_of(const CLI::App &command) {
 
 std::string help_of(const CLI::App &command) {
   return command.get_formatter()->make_help(&command, full_name(command), CLI::AppFormatMode::Normal);
+}
+
+void set_usage(CLI::App *command, const std::string &text) {
+  const auto formatter = std::make_shared<UsageFormatter>(text);
+  formatter->column_width(command->get_formatter()->get_column_width());
+  command->formatter(formatter);
 }
 
 std::string usage_of(const CLI::App &command) {

@@ -21,6 +21,8 @@ std::vector<const CLI::Option *> options_of(const CLI::App &command);
 // "[options] SCHEDULER [ARGS...]": the usage line without the name.
 std::string usage_of(const CLI::App &command);
 std::string help_of(const CLI::App &command);
+// For a command whose usage line the parser cannot know: "[options] PROGRAM [ARGS...]".
+void set_usage(CLI::App *command, const std::string &text);
 
 // The command that the words name, or an error that suggests the nearest.
 Result<const CLI::App *> find_command(const CLI::App &root, const std::vector<std::string> &words);

@@ -320,6 +320,7 @@ void add_explore_commands(CLI::App &app, Action &action) {
   const auto args = std::make_shared<ExploreArgs>();
   CLI::App *command = app.add_subcommand("explore", "Runs a scenario or a scheduler in many orders.");
   command->add_option("SUBJECT", args->subject, "Without one: lists them")->type_name("SCENARIO | SCHEDULER");
+  set_usage(command, "[options] [SCENARIO | SCHEDULER [ARGS...]]");
   add_search_options(command, *args);
   add_scheduler_options(command, *args);
   command->allow_extras();

@@ -58,7 +58,7 @@ int do_help(const CLI::App &root, const HelpArguments &arguments) {
 void add_help_command(CLI::App &app, Action &action) {
   CLI::App *help = app.add_subcommand("help", "Shows the help of a command.");
   const auto arguments = std::make_shared<HelpArguments>();
-  help->add_option("COMMAND", arguments->words, "As in uscx help session start");
+  help->add_option("COMMAND", arguments->words, "As in uscx help session start")->type_name("");
   help->add_option("--write", arguments->folder,
                    "Writes man pages and completions for bash, zsh\nand fish into a folder, as below /usr/share")
       ->type_name("FOLDER");

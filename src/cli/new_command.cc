@@ -61,7 +61,7 @@ int do_new(const std::string &name) {
 void add_new_command(CLI::App &app, Action &action) {
   CLI::App *command = app.add_subcommand("new", "Writes a small scheduler to begin with.");
   const auto name = std::make_shared<std::string>();
-  command->add_option("NAME", *name, "The scheduler's name; the file is NAME.bpf.c")->required();
+  command->add_option("NAME", *name, "The scheduler's name; the file is NAME.bpf.c")->required()->type_name("");
   command->footer(kFooter);
   command->callback([&action, name] { action = [name] { return do_new(*name); }; });
 }

@@ -42,13 +42,6 @@ constexpr const char *kFooter =
     "or a refused scheduler; 3 the scheduler ended with an error; 4 a task stalled;\n"
     "70 a bug of uscx itself.";
 
-class RunFormatter final : public CLI::Formatter {
- public:
-  std::string make_usage(const CLI::App *, std::string) const override {
-    return "Usage: uscx run [options] SCHEDULER [ARGS...]\n";
-  }
-};
-
 std::string describe_failure(void *) {
   return fmt::format("At virtual time {}, on CPU {}.", format_duration(machine::now_ns()), machine::this_cpu());
 }
@@ -147,9 +140,8 @@ void add_machine_options(CLI::App *app, RunArguments &a) {
 
 void add_run_command(CLI::App &app, Action &action) {
   CLI::App *run = app.add_subcommand("run", "Runs a scheduler on a simulated machine, and reports.");
-  const auto formatter = std::make_shared<RunFormatter>();
-  formatter->column_width(28);
-  run->formatter(formatter);
+  set_usage(run, "[options] SCHEDULER [ARGS...]");
+  run->get_formatter()->column_width(28);
   run->footer(kFooter);
   run->prefix_command();
   const auto arguments = std::make_shared<RunArguments>();

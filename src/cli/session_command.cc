@@ -251,6 +251,7 @@ void add_session_commands(CLI::App &app, Action &action) {
       [&action, arguments] { action = [arguments] { return do_start(arguments->first, arguments->second); }; });
 
   CLI::App *exec = session->add_subcommand("exec", "Runs PROGRAM [ARGS...] in it.");
+  set_usage(exec, "[options] PROGRAM [ARGS...]");
   const auto how = std::make_shared<ExecArguments>();
   add_name(exec, &how->name);
   exec->add_flag("--detach", how->detach, "Starts it and does not wait for its end");

@@ -148,7 +148,7 @@ class BadInput(Case):
         self.check(["list", "nothing"], "uscx list has no subcommand 'nothing'")
         self.check(["list"], "uscx list needs one of its subcommands, schedulers, workloads")
         self.check(["btf"], "--header", "--dump")
-        self.check(["btf", "--header", "--dump", "x.h"], "--header", "--dump")
+        self.check(["btf", "--header", "--dump", "x.h"], "one of --header and --dump")
         self.check(["replay"], "FILE is required")
 
     def test_misspelt_names(self):
