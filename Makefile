@@ -9,9 +9,11 @@ RUN_SECONDS ?= 10
 FUZZ_SECONDS ?= 60
 # What tests of this many seconds or more do is a bug of the test.
 TEST_TIMEOUT ?= 300
+PREFIX ?= /usr/local
+export DESTDIR
 
 .NOTPARALLEL:
-.PHONY: help setup setup-tests build debug asan tsan run test test-threads objects programs own-btf bench
+.PHONY: help setup setup-tests build install deb debug asan tsan run test test-threads objects programs own-btf bench
 .PHONY: build-all link-uscx conformance fuzz lint format check-format tidy clean distclean
 
 help: ## This list
@@ -42,6 +44,13 @@ build-all: setup-tests build/release/build.ninja
 
 link-uscx:
 	@ln -sfn "$$(realpath --relative-to=build "$$(cat build/release/programs/uscx.path)")" build/uscx
+
+install: build ## Install the command, headers, man pages and completions below PREFIX, or DESTDIR/PREFIX
+	@cmake --install build/release --prefix "$(PREFIX)" >/dev/null
+	@echo "uscx is installed below $(DESTDIR)$(PREFIX)"
+
+deb: build ## Make a Debian package of the optimised uscx, build/uscx_VERSION_ARCH.deb
+	@scripts/make-deb build/release build
 
 debug asan tsan: %: setup-tests build/%/build.ninja ## Build with the preset of that name, in build/NAME
 	@cmake --build --preset $@ -j$(JOBS)

@@ -4,12 +4,14 @@
 # uscx_bpf_object(NAME SOURCE [CLANG clang] [VMLINUX dir] [INCLUDES dir...])
 #   compiles SOURCE to NAME.bpf.o in the current binary folder, through a target NAME_bpf whose property BPF_OBJECT is
 #   the object's path. VMLINUX is a folder with a vmlinux.h; without it the one made from our own BTF is used.
-#   CLANG is a command, by default clang-19. The extensions and silenced warnings are what a real kernel's vmlinux.h
-#   needs.
+#   CLANG is a command, by default clang-19. `uscx run X.bpf.c` compiles with the flags USCX_BPF_FLAGS too; the
+#   extensions and silenced warnings are what a real kernel's vmlinux.h needs.
 #
 # The target vmlinux_h makes our vmlinux.h, in the folder USCX_VMLINUX_DIR.
 find_program(USCX_BPF_CLANG NAMES clang-19 REQUIRED)
 set(USCX_VMLINUX_DIR ${CMAKE_BINARY_DIR}/vmlinux)
+set(USCX_BPF_FLAGS -target bpf -mcpu=v3 -O2 -g -Wall -D__TARGET_ARCH_x86 -fms-extensions -Wno-microsoft-anon-tag
+    -Wno-compare-distinct-pointer-types -idirafter /usr/include/${CMAKE_LIBRARY_ARCHITECTURE})
 
 function(uscx_bpf_object name source)
   cmake_parse_arguments(PARSE_ARGV 2 arg "" "CLANG;VMLINUX" "INCLUDES")
@@ -34,10 +36,7 @@ function(uscx_bpf_object name source)
   list(TRANSFORM includes PREPEND -I)
   add_custom_command(
     OUTPUT ${object}
-    COMMAND ${clang} -target bpf -mcpu=v3 -O2 -g -Wall -Werror -D__TARGET_ARCH_x86
-            -fms-extensions -Wno-microsoft-anon-tag -Wno-compare-distinct-pointer-types ${includes}
-            -idirafter /usr/include/${CMAKE_LIBRARY_ARCHITECTURE} -MMD -MT ${object} -MF ${object}.d
-            -c ${source} -o ${object}
+    COMMAND ${clang} ${USCX_BPF_FLAGS} -Werror ${includes} -MMD -MT ${object} -MF ${object}.d -c ${source} -o ${object}
     DEPENDS ${source} ${types}
     DEPFILE ${object}.d
     COMMENT "Compiling ${name}.bpf.o"

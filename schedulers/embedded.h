@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The bytes of our BPF objects, which the build puts into the program (embedded.cc.in).
+// The bytes of our BPF objects, and of the source that `uscx new` writes, which the build puts into the program
+// (embedded.cc.in).
 #ifndef USCX_SCHEDULERS_EMBEDDED_H_
 #define USCX_SCHEDULERS_EMBEDDED_H_
 
@@ -12,6 +13,7 @@ namespace uscx::schedulers {
 std::span<const u8> embedded_scx_central();
 std::span<const u8> embedded_scx_simple();
 std::span<const u8> embedded_scx_qmap();
+std::span<const u8> embedded_template();
 
 }  // namespace uscx::schedulers
 

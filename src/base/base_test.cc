@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <gtest/gtest.h>
 
+#include "base/nearest.h"
 #include "base/rng.h"
 #include "base/units.h"
 
@@ -35,6 +36,27 @@ TEST(Number, RangeIsChecked) {
   EXPECT_FALSE(parse_number("-1", 0, 10).ok());
   EXPECT_FALSE(parse_number("0x", 0, 10).ok());
   EXPECT_EQ(*parse_signed("-20", -20, 19), -20);
+}
+
+TEST(Nearest, DistanceCountsLetters) {
+  EXPECT_EQ(edit_distance("", "abc"), 3u);
+  EXPECT_EQ(edit_distance("run", "run"), 0u);
+  EXPECT_EQ(edit_distance("rnu", "run"), 1u);
+  EXPECT_EQ(edit_distance("workload", "workloads"), 1u);
+  EXPECT_EQ(edit_distance("kitten", "sitting"), 3u);
+}
+
+TEST(Nearest, NameIsNearOrNone) {
+  const std::vector<std::string> known{"run", "list", "replay", "session"};
+  EXPECT_EQ(nearest_name("rnu", known), "run");
+  EXPECT_EQ(nearest_name("sesion", known), "session");
+  EXPECT_EQ(nearest_name("repaly", known), "replay");
+  EXPECT_EQ(nearest_name("resolve", known), "");
+  EXPECT_EQ(nearest_name("x", {"a", "b"}), "");
+  EXPECT_EQ(nearest_name("tun", {"fun", "run"}), "fun");
+  EXPECT_EQ(nearest_name(std::string(100000, 'r'), known), "");
+  EXPECT_EQ(did_you_mean("lst", known), " (did you mean 'list'?)");
+  EXPECT_EQ(did_you_mean("nothing", known), "");
 }
 
 TEST(Rng, StreamsAreIndependentAndRepeat) {

@@ -18,12 +18,14 @@ namespace uscx::cli {
 // What was chosen on the command line, to be done now.
 using Action = std::function<int()>;
 
+void add_new_command(CLI::App &app, Action &action);
 void add_run_command(CLI::App &app, Action &action);
 void add_session_commands(CLI::App &app, Action &action);  // session start, exec, status, stop
 void add_list_command(CLI::App &app, Action &action);
 void add_btf_command(CLI::App &app, Action &action);
 void add_inspect_command(CLI::App &app, Action &action);
 void add_explore_commands(CLI::App &app, Action &action);  // explore, replay, minimize
+void add_help_command(CLI::App &app, Action &action);      // of all that are added by the time it is asked
 
 // Prints "uscx: TEXT" as one line on standard error; returns the status for bad input.
 int bad_input(const Status &status);

@@ -2,7 +2,9 @@
 // `uscx explore`, `uscx replay`, `uscx minimize`: interleavings of the core on small scenarios, and of schedulers in
 // BPF with it (docs/EXPLORE.md). A schedule that fails is a JSON file with what was run and the choices that differ
 // from the default.
+#include "base/nearest.h"
 #include "cli/command.h"
+#include "cli/command_tree.h"
 #include "run/explore_scheduler.h"
 #include "run/program_scheduler.h"
 #include "run/saved_schedule.h"
@@ -122,26 +124,44 @@ int list() {
   return kExitOk;
 }
 
+std::vector<std::string> subject_names() {
+  std::vector<std::string> names{"fair"};
+  for (const Scenario &scenario : scenario::scenarios()) names.emplace_back(scenario.name);
+  for (const schedulers::Scheduler &scheduler : schedulers::schedulers()) names.emplace_back(scheduler.name);
+  return names;
+}
+
+std::vector<std::string> mutation_names() {
+  std::vector<std::string> names;
+  for (u32 i = 0; i < static_cast<u32>(Mutation::count); i++)
+    names.emplace_back(sched::mutation_name(static_cast<Mutation>(i)));
+  return names;
+}
+
+bool is_subject(const std::string &name) {
+  const std::vector<std::string> names = subject_names();
+  return is_scheduler_file(name) || std::find(names.begin(), names.end(), name) != names.end();
+}
+
 // A name of a scenario, or a scheduler as `uscx run` takes it.
 Result<SavedSchedule> subject_of(const ExploreArgs &args, const std::vector<std::string> &rest) {
   SavedSchedule saved;
   saved.scenario = scenario::find_scenario(args.subject);
   saved.mutation = sched::mutation_named(args.mutation);
   if (saved.mutation == Mutation::count)
-    return Status::error("option --mutation: there is no '{}' (uscx explore lists them)", args.mutation);
+    return Status::error("option --mutation: there is no '{}'{}; uscx explore lists them", args.mutation,
+                         did_you_mean(args.mutation, mutation_names()));
   if (saved.scenario) {
     if (!rest.empty()) return Status::error("a scenario takes no arguments ('{}')", rest[0]);
     return saved;
   }
   if (is_scheduler_file(args.subject) && is_program_file(args.subject))
     return Status::error("{}: a whole program cannot be explored; its object file can", args.subject);
-  const bool known =
-      args.subject == "fair" || is_scheduler_file(args.subject) || schedulers::find_scheduler(args.subject) != nullptr;
-  if (!known)
+  if (!is_subject(args.subject))
     return Status::error(
-        "there is no scenario or scheduler '{}' (uscx explore lists them; a file has a slash or ends in "
-        ".bpf.o)",
-        args.subject);
+        "there is no scenario or scheduler '{}'{}; uscx explore lists them, and a file has a slash or ends in .bpf.o "
+        "or .bpf.c",
+        args.subject, did_you_mean(args.subject, subject_names()));
   saved.scheduler = args.scheduler;
   saved.scheduler.command = {args.subject};
   saved.scheduler.command.insert(saved.scheduler.command.end(), rest.begin(), rest.end());
@@ -154,7 +174,12 @@ void print_races(const ExploreResult &result) {
   for (const ExploreResult::Race &race : result.races) fmt::print("  {:>6}  {}\n", race.schedules, race.text);
 }
 
-int explore(ExploreArgs args, const std::vector<std::string> &rest) {
+int explore(const CLI::App &command, ExploreArgs args) {
+  const std::vector<std::string> rest = command.remaining();
+  // A misspelt option leaves its value for the subject. Behind a subject it may be the scheduler's.
+  if (args.subject.empty() || !is_subject(args.subject))
+    for (const std::string &word : rest)
+      if (word.starts_with("-")) return bad_input(unknown_word(command, word));
   if (args.subject.empty()) return list();
   Result<SavedSchedule> subject = subject_of(args, rest);
   if (!subject.ok()) return bad_input(subject.status());
@@ -295,12 +320,12 @@ void add_explore_commands(CLI::App &app, Action &action) {
   const auto args = std::make_shared<ExploreArgs>();
   CLI::App *command = app.add_subcommand("explore", "Runs a scenario or a scheduler in many orders.");
   command->add_option("SUBJECT", args->subject, "Without one: lists them")->type_name("SCENARIO | SCHEDULER");
+  set_usage(command, "[options] [SCENARIO | SCHEDULER [ARGS...]]");
   add_search_options(command, *args);
   add_scheduler_options(command, *args);
   command->allow_extras();
   command->footer(kFooter);
-  command->callback(
-      [&action, command, args] { action = [command, args] { return explore(*args, command->remaining()); }; });
+  command->callback([&action, command, args] { action = [command, args] { return explore(*command, *args); }; });
   add_replay_commands(app, action);
 }
 

@@ -6,10 +6,10 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "base/files.h"
 #include "bpf/load/scan/scan.h"
 #include "bridge/host.h"
 #include "cli/command.h"
+#include "run/compile.h"
 #include "run/run.h"
 #include "run/scan_json.h"
 #include "schedulers/common/scx_user.h"
@@ -55,7 +55,7 @@ void read_values(const schedulers::ScxObject &object, Inspection *out) {
 }
 
 Result<Inspection> inspect(const std::string &path) {
-  Result<std::vector<u8>> bytes = read_file(path);
+  Result<std::vector<u8>> bytes = read_object(path);
   if (!bytes.ok()) return bytes.status();
   Result<std::unique_ptr<bridge::Host>> host = bridge::Host::create({});
   if (!host.ok()) return host.status();
@@ -175,7 +175,7 @@ void add_inspect_command(CLI::App &app, Action &action) {
   CLI::App *inspect = app.add_subcommand("inspect", "Says what an object has, and needs that is not there.");
   const auto path = std::make_shared<std::string>();
   const auto format = std::make_shared<std::string>("text");
-  inspect->add_option("OBJECT", *path, "An object file (X.bpf.o)")->required();
+  inspect->add_option("OBJECT", *path, "An object file (X.bpf.o), or source (X.bpf.c)")->required();
   inspect->add_option("--report", *format, "text or json (default text)")->type_name("FORMAT");
   inspect->callback([&action, path, format] { action = [path, format] { return do_inspect(*path, *format); }; });
 }

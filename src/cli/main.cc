@@ -8,7 +8,9 @@
 #include <system_error>
 
 #include "base/need.h"
+#include "base/version.h"
 #include "cli/command.h"
+#include "cli/command_tree.h"
 #include "run/run.h"
 
 namespace {
@@ -17,7 +19,7 @@ constexpr const char *kFooter =
     "Exit status: 0 all went well; 2 bad input or a refused scheduler; 3 the\n"
     "scheduler ended with an error; 4 a task stalled; 70 a bug of uscx itself.\n"
     "\n"
-    "`uscx COMMAND --help` says more about a command.";
+    "`uscx help COMMAND` says more about a command.";
 
 // Files of ours must not get the numbers of standard descriptors that are closed: they would be written to. In their
 // place stand some that cannot be used either.
@@ -42,20 +44,27 @@ int run_command(int argc, char **argv) {
   app.footer(kFooter);
   app.get_formatter()->column_width(26);
   uscx::cli::Action action;
+  uscx::cli::add_new_command(app, action);
   uscx::cli::add_run_command(app, action);
   uscx::cli::add_session_commands(app, action);
   uscx::cli::add_list_command(app, action);
   uscx::cli::add_btf_command(app, action);
   uscx::cli::add_inspect_command(app, action);
   uscx::cli::add_explore_commands(app, action);
+  uscx::cli::add_help_command(app, action);
+  app.set_version_flag("--version", fmt::format("uscx {}", uscx::kVersion), "Says which version this is");
   app.require_subcommand(1);
   try {
+    if (argc == 1) throw CLI::CallForHelp();
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp &) {
     std::fputs(app.help().c_str(), stdout);
     return uscx::cli::kExitOk;
+  } catch (const CLI::CallForVersion &version) {
+    std::puts(version.what());
+    return uscx::cli::kExitOk;
   } catch (const CLI::ParseError &error) {
-    return uscx::cli::bad_input(uscx::Status::error("{} (see uscx --help)", error.what()));
+    return uscx::cli::bad_input(uscx::cli::parse_error(app, error));
   }
   return action();
 }

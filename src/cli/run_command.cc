@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "cli/command.h"
+#include "cli/command_tree.h"
 #include "cli/machine_options.h"
 #include "cli/terminal.h"
 #include "report/report.h"
@@ -20,8 +21,9 @@ namespace {
 
 constexpr const char *kFooter =
     "SCHEDULER is one of ours by name (uscx list schedulers), fair for no BPF\n"
-    "scheduler, an object file (a path with a slash, or one that ends in .bpf.o), or\n"
-    "a whole scheduler program: a path to something executable. ARGS go to it.\n"
+    "scheduler, an object file (a path with a slash, or one that ends in .bpf.o),\n"
+    "source (X.bpf.c, which clang compiles first), or a whole scheduler program: a\n"
+    "path to something executable. ARGS go to it.\n"
     "\n"
     "Times are written 5ms, 200us, 1.5s. The report goes to standard output; the\n"
     "kernel log and the scheduler's own output go to standard error. Ctrl-C ends\n"
@@ -31,6 +33,7 @@ constexpr const char *kFooter =
     "  uscx run scx_simple\n"
     "  uscx run --cpus 16 --duration 60s --trace qmap.pftrace scx_qmap -s 5000\n"
     "  uscx run --workload hogs:nice=-5/0/5 --cpus 1 fair\n"
+    "  uscx run mine.bpf.c\n"
     "  uscx run --set slice_ns=5000000 --ops timeout_ms=2000 ./my.bpf.o\n"
     "  uscx run ./scx_qmap -s 5000\n"
     "  uscx run --topology 2n:4l:8c:2t --workload tasks.json --report json fair\n"
@@ -39,20 +42,15 @@ constexpr const char *kFooter =
     "or a refused scheduler; 3 the scheduler ended with an error; 4 a task stalled;\n"
     "70 a bug of uscx itself.";
 
-class RunFormatter final : public CLI::Formatter {
- public:
-  std::string make_usage(const CLI::App *, std::string) const override {
-    return "Usage: uscx run [options] SCHEDULER [ARGS...]\n";
-  }
-};
-
 std::string describe_failure(void *) {
   return fmt::format("At virtual time {}, on CPU {}.", format_duration(machine::now_ns()), machine::this_cpu());
 }
 
 void print_report(const std::string &report) { std::fwrite(report.data(), 1, report.size(), stdout); }
 
-int do_run(const RunArguments &arguments, const std::vector<std::string> &rest) {
+int do_run(const CLI::App &command, const RunArguments &arguments) {
+  const std::vector<std::string> rest = command.remaining();
+  if (!rest.empty() && rest[0].starts_with("-")) return bad_input(unknown_word(command, rest[0]));
   Result<RunOptions> options = parse_run_options(arguments, rest);
   if (!options.ok()) return bad_input(options.status());
   Result<std::optional<std::string>> usage = scheduler_usage(*options);
@@ -142,16 +140,14 @@ void add_machine_options(CLI::App *app, RunArguments &a) {
 
 void add_run_command(CLI::App &app, Action &action) {
   CLI::App *run = app.add_subcommand("run", "Runs a scheduler on a simulated machine, and reports.");
-  const auto formatter = std::make_shared<RunFormatter>();
-  formatter->column_width(28);
-  run->formatter(formatter);
+  set_usage(run, "[options] SCHEDULER [ARGS...]");
+  run->get_formatter()->column_width(28);
   run->footer(kFooter);
   run->prefix_command();
   const auto arguments = std::make_shared<RunArguments>();
   add_machine_options(run, *arguments);
   add_run_options(run, *arguments);
-  run->callback(
-      [&action, run, arguments] { action = [run, arguments] { return do_run(*arguments, run->remaining()); }; });
+  run->callback([&action, run, arguments] { action = [run, arguments] { return do_run(*run, *arguments); }; });
 }
 
 }  // namespace uscx::cli

@@ -14,6 +14,7 @@
 #include <filesystem>
 
 #include "cli/command.h"
+#include "cli/command_tree.h"
 #include "cli/machine_options.h"
 #include "cli/terminal.h"
 #include "process/launch.h"
@@ -191,10 +192,10 @@ int await_end(SessionChannel &channel, const ExecArguments &arguments) {
   }
 }
 
-int do_exec(const ExecArguments &arguments, const std::vector<std::string> &program) {
-  if (program.empty() || program[0].starts_with("-"))
-    return exec_failed(program.empty() ? Status::error("PROGRAM is missing (see uscx session exec --help)")
-                                       : Status::error("unknown option {}", program[0]));
+int do_exec(const CLI::App &command, const ExecArguments &arguments) {
+  const std::vector<std::string> program = command.remaining();
+  if (program.empty()) return exec_failed(Status::error("PROGRAM is missing (see uscx session exec --help)"));
+  if (program[0].starts_with("-")) return exec_failed(unknown_word(command, program[0]));
   u64 for_ns = 0;
   if (!arguments.for_time.empty()) {
     Result<u64> time = parse_duration(arguments.for_time);
@@ -250,13 +251,14 @@ void add_session_commands(CLI::App &app, Action &action) {
       [&action, arguments] { action = [arguments] { return do_start(arguments->first, arguments->second); }; });
 
   CLI::App *exec = session->add_subcommand("exec", "Runs PROGRAM [ARGS...] in it.");
+  set_usage(exec, "[options] PROGRAM [ARGS...]");
   const auto how = std::make_shared<ExecArguments>();
   add_name(exec, &how->name);
   exec->add_flag("--detach", how->detach, "Starts it and does not wait for its end");
   exec->add_option("--for", how->for_time, "Sends it SIGINT after so much virtual time, and\nSIGKILL 10s later")
       ->type_name("TIME");
   exec->prefix_command();
-  exec->callback([&action, exec, how] { action = [exec, how] { return do_exec(*how, exec->remaining()); }; });
+  exec->callback([&action, exec, how] { action = [exec, how] { return do_exec(*exec, *how); }; });
 
   const auto name = std::make_shared<std::string>("default");
   CLI::App *status = session->add_subcommand("status", "Shows its time, its scheduler and its programs.");

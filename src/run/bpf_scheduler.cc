@@ -7,8 +7,8 @@
 #include <cstdio>
 #include <cstring>
 
-#include "base/files.h"
 #include "bpf/load/scan/scan.h"
+#include "run/compile.h"
 #include "run/recipe.h"
 #include "run/run.h"
 
@@ -198,7 +198,7 @@ Result<std::unique_ptr<SchedulerUnderTest>> make_object_scheduler(const RunOptio
   if (!options.scheduler_args.empty())
     return Status::error("{}: an object file takes no arguments ('{}'); options come before it", options.scheduler,
                          options.scheduler_args[0]);
-  Result<std::vector<u8>> bytes = read_file(options.scheduler);
+  Result<std::vector<u8>> bytes = read_object(options.scheduler);
   if (!bytes.ok()) return bytes.status();
   return std::unique_ptr<SchedulerUnderTest>(std::make_unique<ObjectScheduler>(bytes.take(), options));
 }

@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "process/supervisor.h"
+#include "run/compile.h"
 #include "run/run.h"
 
 namespace uscx::cli {
@@ -97,6 +98,7 @@ void end_programs(RunHost &run, process::Supervisor &supervisor, const std::stri
 }
 
 bool is_program_file(const std::string &path) {
+  if (is_source_file(path)) return false;
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return false;
   Elf64_Ehdr header{};

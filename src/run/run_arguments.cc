@@ -8,6 +8,7 @@
 #include <optional>
 #include <tuple>
 
+#include "base/nearest.h"
 #include "machine/threads/thread_machine.h"
 #include "report/report.h"
 #include "run/recipe.h"
@@ -129,13 +130,21 @@ Status parse_cgroups(const std::vector<std::string> &texts, RunOptions *options)
   return Status::ok_status();
 }
 
+std::vector<std::string> alloc_site_names() {
+  std::vector<std::string> names;
+  for (u32 i = 0; i < static_cast<u32>(machine::AllocSite::count); i++)
+    names.emplace_back(machine::alloc_site_name(static_cast<machine::AllocSite>(i)));
+  return names;
+}
+
 Status parse_alloc_failures(const std::vector<std::string> &texts, RunOptions *options) {
   constexpr u64 kMaxAllocations = 1000000000;
   for (const std::string &text : texts) {
     const size_t colon = text.find(':');
     const machine::AllocSite site = machine::alloc_site_named(std::string_view(text).substr(0, colon));
     if (site == machine::AllocSite::count)
-      return Status::error("--fail-alloc: there is no site '{}' (see uscx list alloc-sites)", text.substr(0, colon));
+      return Status::error("--fail-alloc: there is no site '{}'{}; see uscx list alloc-sites", text.substr(0, colon),
+                           did_you_mean(text.substr(0, colon), alloc_site_names()));
     const bool lasts = text.back() == '+';
     u64 number = 1;
     if (colon != std::string::npos) {
@@ -204,8 +213,6 @@ Status parse_kill(const std::string &text, KillPoint *kill) {
 
 Result<RunOptions> parse_run_options(const RunArguments &arguments, const std::vector<std::string> &rest) {
   RunOptions options;
-  if (!rest.empty() && rest[0].starts_with("-"))
-    return Status::error("unknown option {} (see uscx run --help)", rest[0]);
   if (rest.empty()) return Status::error("SCHEDULER is missing (see uscx run --help)");
   options.scheduler = rest[0];
   options.scheduler_args.assign(rest.begin() + 1, rest.end());

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "run/scheduler.h"
 
+#include "base/nearest.h"
 #include "run/bpf_scheduler.h"
+#include "run/compile.h"
 #include "run/program_scheduler.h"
 #include "run/run.h"
 #include "schedulers/user_half.h"
@@ -21,11 +23,10 @@ class FairOnly final : public SchedulerUnderTest {
 Result<std::unique_ptr<schedulers::UserHalf>> make_user_half(const RunOptions &options) {
   const schedulers::Scheduler *found = schedulers::find_scheduler(options.scheduler);
   if (!found) {
-    std::string known = "fair";
-    for (const schedulers::Scheduler &scheduler : schedulers::schedulers())
-      known += fmt::format(", {}", scheduler.name);
-    return Status::error("unknown scheduler '{}'; ours are {}, and a file has a slash or ends in .bpf.o",
-                         options.scheduler, known);
+    std::vector<std::string> known{"fair"};
+    for (const schedulers::Scheduler &scheduler : schedulers::schedulers()) known.emplace_back(scheduler.name);
+    return Status::error("unknown scheduler '{}'{}; ours are {}, and a file has a slash or ends in .bpf.o or .bpf.c",
+                         options.scheduler, did_you_mean(options.scheduler, known), fmt::join(known, ", "));
   }
   std::unique_ptr<schedulers::UserHalf> half = found->make();
   if (Status status = half->parse_args(options.scheduler_args); !status.ok()) return status;
@@ -35,7 +36,7 @@ Result<std::unique_ptr<schedulers::UserHalf>> make_user_half(const RunOptions &o
 }  // namespace
 
 bool is_scheduler_file(std::string_view name) {
-  return name.find('/') != std::string_view::npos || name.ends_with(".bpf.o");
+  return name.find('/') != std::string_view::npos || name.ends_with(".bpf.o") || is_source_file(name);
 }
 
 Result<std::unique_ptr<SchedulerUnderTest>> make_scheduler(const RunOptions &options) {

@@ -48,7 +48,7 @@ class SchedulerUnderTest {
 Result<std::unique_ptr<SchedulerUnderTest>> make_scheduler(const RunOptions &options);
 // The help text of one of our schedulers, if that is what its arguments ask for.
 Result<std::optional<std::string>> scheduler_usage(const RunOptions &options);
-// A name with a slash, or that ends in .bpf.o, is a file.
+// A name with a slash, or that ends in .bpf.o or .bpf.c, is a file.
 bool is_scheduler_file(std::string_view name);
 
 }  // namespace uscx::cli

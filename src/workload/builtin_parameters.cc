@@ -2,6 +2,7 @@
 // The text form of built-in workloads.
 #include <algorithm>
 
+#include "base/nearest.h"
 #include "workload/builtins.h"
 #include "workload/json_tree.h"
 
@@ -116,16 +117,16 @@ Result<Values> parse_values(std::span<const Parameter> parameters, std::string_v
 Result<std::shared_ptr<const Workload>> open_builtin(const std::string &text) {
   const size_t colon = std::min(text.find(':'), text.size());
   const std::string name = text.substr(0, colon);
-  std::string known;
+  std::vector<std::string> known;
   for (const Builtin &builtin : builtins()) {
-    known += (known.empty() ? "" : ", ") + std::string(builtin.name);
+    known.emplace_back(builtin.name);
     if (name != builtin.name) continue;
     Result<Values> values = parse_values(builtin.parameters, colon < text.size() ? text.substr(colon + 1) : "");
     if (!values.ok()) return values.status().at(name);
     return std::shared_ptr<const Workload>(std::make_shared<BuiltinWorkload>(text, builtin, values.take()));
   }
-  return Status::error("unknown workload {}; built-in are {}, and a file has a slash or ends in .json", quoted(name),
-                       known);
+  return Status::error("unknown workload {}{}; built-in are {}, and a file has a slash or ends in .json", quoted(name),
+                       did_you_mean(name, known), fmt::join(known, ", "));
 }
 
 }  // namespace uscx::workload

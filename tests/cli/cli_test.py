@@ -26,9 +26,11 @@ class Case(unittest.TestCase):
     def setUp(self):
         self.folder = tempfile.TemporaryDirectory()
         self.addCleanup(self.folder.cleanup)
+        self.environment = None
 
     def uscx(self, *args):
-        return subprocess.run([USCX, *args], capture_output=True, text=True, cwd=self.folder.name, timeout=TIMEOUT_S)
+        return subprocess.run([USCX, *args], capture_output=True, text=True, cwd=self.folder.name, timeout=TIMEOUT_S,
+                              env=self.environment)
 
     def write(self, name, text):
         with open(os.path.join(self.folder.name, name), "w", encoding="utf-8") as file:
@@ -143,10 +145,51 @@ class BadInput(Case):
         self.check(["run", *short, "fair", "-x"], "fair takes no arguments")
         self.check(["run", "--fail-alloc", "heap", "fair"], "--fail-alloc", "'heap'", "uscx list alloc-sites")
         self.check(["run", "--fail-alloc", "kick_syncs:0", "fair"], "--fail-alloc", "1 to")
-        self.check(["list", "nothing"])
-        self.check(["list"])
-        self.check([])
-        self.check(["btf"], "--dump")
+        self.check(["list", "nothing"], "uscx list has no subcommand 'nothing'")
+        self.check(["list"], "uscx list needs one of its subcommands, schedulers, workloads")
+        self.check(["btf"], "--header", "--dump")
+        self.check(["btf", "--header", "--dump", "x.h"], "one of --header and --dump")
+        self.check(["replay"], "FILE is required")
+
+    def test_misspelt_names(self):
+        """The message names the nearest known name, and the command whose help lists all of them."""
+        self.check(["rnu", "--cpus", "4", "fair"], "'rnu' (did you mean 'run'?); see uscx --help")
+        self.check(["--versoin"], "--versoin (did you mean '--version'?)")
+        self.check(["help", "lst"], "'lst' (did you mean 'list'?)")
+        self.check(["help", "session", "strt"], "'strt' (did you mean 'start'?); see uscx session --help")
+        self.check(["list", "workload"], "'workload' (did you mean 'workloads'?); see uscx list --help")
+        self.check(["run", "--cpu", "4", "fair"], "--cpu (did you mean '--cpus'?); see uscx run --help")
+        self.check(["run", "--cpu=4", "fair"], "--cpu=4 (did you mean '--cpus'?)")
+        self.check(["session", "start", "--cpu", "4"], "--cpu (did you mean '--cpus'?); see uscx session start --help")
+        self.check(["explore", "--cpu", "4", "fifo"], "--cpu (did you mean '--cpus'?); see uscx explore --help")
+        self.check(["explore", "fif"], "'fif' (did you mean 'fifo'?)")
+        self.check(["explore", "--mutation", "lock_ordr", "fifo"], "'lock_ordr' (did you mean 'lock_order'?)")
+        self.check(["replay", "--event", "3", "x.json"], "--event (did you mean '--events'?)")
+        self.check(["run", "scx_qmp"], "'scx_qmp' (did you mean 'scx_qmap'?)")
+        self.check(["run", "--workload", "hog", "fair"], "'hog' (did you mean 'hogs'?)")
+        self.check(["run", "--fail-alloc", "pog", "fair"], "'pog' (did you mean 'prog'?)")
+        unlike = self.uscx("resolve")
+        self.assertNotIn("did you mean", unlike.stderr)
+        refused = self.uscx("session", "exec", "--detah", "x")
+        self.assertEqual((refused.returncode, refused.stdout), (125, ""))
+        self.assertIn("--detah (did you mean '--detach'?)", refused.stderr)
+
+    def test_new(self):
+        for name in ("9", "a-b", "a/b", "", "a.bpf.c", "x" * 101):
+            self.check(["new", name], "letters, digits and underscores")
+        self.check(["new"], "NAME is required")
+        self.write("mine.bpf.c", "precious")
+        self.check(["new", "mine"], "mine.bpf.c exists")
+        with open(os.path.join(self.folder.name, "mine.bpf.c"), encoding="utf-8") as file:
+            self.assertEqual(file.read(), "precious")
+
+    def test_source(self):
+        self.check(["run", "none.bpf.c"], "none.bpf.c: No such file or directory")
+        self.check(["inspect", "none.bpf.c"], "none.bpf.c: No such file or directory")
+        self.write("mine.bpf.c", "int x;\n")
+        self.check(["run", "mine.bpf.c", "-s"], "takes no arguments")
+        self.environment = {"PATH": self.folder.name}
+        self.check(["run", "mine.bpf.c"], "mine.bpf.c: no clang in PATH (clang-22, clang-19, clang were looked for)")
         self.check(["btf", "--dump", "no/such/folder/x"], "no/such/folder/x", "No such file or directory")
 
     def test_allocations_that_fail(self):
@@ -337,6 +380,89 @@ class Streams(Case):
         out, errors = process.communicate(timeout=TIMEOUT_S)
         self.assertEqual(process.returncode, 0, errors)
         self.assertLess(json.loads(out)["duration_ns"], 100_000 * 10**9)
+
+
+class Help(Case):
+    def test_help(self):
+        for args, start in (([], "Runs sched_ext schedulers"), (["--help"], "Runs sched_ext schedulers"),
+                            (["help"], "Runs sched_ext schedulers"), (["help", "run"], "Runs a scheduler"),
+                            (["help", "session", "start"], "Makes a machine")):
+            result = self.uscx(*args)
+            with self.subTest(args=args):
+                self.assertEqual((result.returncode, result.stderr), (0, ""))
+                self.assertTrue(result.stdout.startswith(start), result.stdout)
+        for command in ("run", "session start", "list", "explore"):
+            words = command.split()
+            self.assertEqual(self.uscx("help", *words).stdout, self.uscx(*words, "--help").stdout)
+
+    def test_version(self):
+        result = self.uscx("--version")
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        self.assertRegex(result.stdout, r"\Auscx \d+\.\d+\.\d+\n\Z")
+
+    def test_each_command_has_a_man_page_and_is_completed(self):
+        self.assertEqual(self.uscx("help", "--write", "share").returncode, 0)
+        commands = re.findall(r"^  (\w+) {2,}\w", self.uscx().stdout.split("Subcommands:")[1], re.MULTILINE)
+        self.assertIn("explore", commands)
+        pages = os.listdir(os.path.join(self.folder.name, "share/man/man1"))
+        self.assertEqual(sorted(pages), sorted(["uscx.1", *(f"uscx-{command}.1" for command in commands)]))
+        for name in ("bash-completion/completions/uscx", "zsh/site-functions/_uscx",
+                     "fish/vendor_completions.d/uscx.fish"):
+            with open(os.path.join(self.folder.name, "share", name), encoding="utf-8") as file:
+                text = file.read()
+            for command in commands:
+                self.assertIn(command, text)
+            self.assertIn("hotplug", text)
+        self.assertEqual(self.uscx("help", "--write", "/dev/null/x").returncode, 2)
+
+
+class Source(Case):
+    """X.bpf.c is compiled and runs as the object that the same flags make of it."""
+
+    def test_new_scheduler_runs(self):
+        self.assertEqual(self.uscx("new", "mine").returncode, 0)
+        run = ["--cpus", "2", "--duration", "100ms"]
+        report = self.report(*run, "mine.bpf.c")
+        os.chmod(os.path.join(self.folder.name, "mine.bpf.c"), 0o755)
+        self.assertEqual(self.report(*run, "./mine.bpf.c")["trace_hash"], report["trace_hash"])
+        self.assertEqual(self.files(), ["mine.bpf.c"])
+        inspected = self.uscx("inspect", "mine.bpf.c")
+        self.assertEqual(inspected.returncode, 0, inspected.stderr)
+        self.assertIn("mine_enqueue", inspected.stdout)
+        explored = self.uscx("explore", "--cpus", "2", "--schedules", "2", "mine.bpf.c")
+        self.assertEqual(explored.returncode, 0, explored.stderr)
+
+    def test_errors_are_clangs(self):
+        self.write("bad.bpf.c", '#include "uscx_scx.bpf.h"\nint x\n')
+        result = self.uscx("run", "bad.bpf.c")
+        self.assertEqual((result.returncode, result.stdout), (2, ""))
+        self.assertRegex(result.stderr, r"\Abad.bpf.c:2:6: error: expected ';'")
+        self.assertRegex(result.stderr, r"\nuscx: bad.bpf.c: clang[-0-9]* does not compile it and says why above\n\Z")
+        self.assertEqual(self.files(), ["bad.bpf.c"])
+
+    def test_header_declares_kfuncs(self):
+        """vmlinux.h alone suffices to call any kfunc, and is what --header and --dump write."""
+        header = self.uscx("btf", "--header")
+        self.assertEqual((header.returncode, header.stderr), (0, ""))
+        self.assertEqual(self.uscx("btf", "--dump", "vmlinux.h").returncode, 0)
+        with open(os.path.join(self.folder.name, "vmlinux.h"), encoding="utf-8") as file:
+            self.assertEqual(file.read(), header.stdout)
+        names = [re.search(r"(\w+)\(", line).group(1) for line in self.uscx("list", "kfuncs").stdout.splitlines()]
+        self.assertGreater(len(names), 100)
+        for name in names:
+            self.assertRegex(header.stdout, rf"extern .*\b{name}\(.*\) __weak __ksym;")
+        self.write("mine.bpf.c", """#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+char _license[] SEC("license") = "GPL";
+SEC("struct_ops/kick_enqueue") void BPF_PROG(kick_enqueue, struct task_struct *p, u64 enq_flags) {
+  scx_bpf_kick_cpu(0, SCX_KICK_IDLE);
+  scx_bpf_dsq_insert(p, SCX_DSQ_GLOBAL, SCX_SLICE_DFL, enq_flags);
+}
+SEC(".struct_ops.link") struct sched_ext_ops kick_ops = {.enqueue = (void *)kick_enqueue, .name = "kick"};
+""")
+        report = self.report("--cpus", "2", "--duration", "100ms", "mine.bpf.c")
+        self.assertGreater(report["dispatch"]["kicks"], 0)
 
 
 class Host(Case):

@@ -22,7 +22,7 @@ int main(int argc, char **argv) {
   }
   std::string text;
   int error = 0;
-  const __u32 bad_type = uscx::abi::btf_as_c(types, &text, &error);
+  const __u32 bad_type = uscx::abi::btf_as_c(types, {}, &text, &error);
   btf__free(types);
   if (bad_type != 0) {
     fmt::print(stderr, "btf_to_c: type {} cannot be written as C ({})\n", bad_type, error);
