@@ -11,7 +11,7 @@
 #include <filesystem>
 
 #include "base/files.h"
-#include "base/host.h"
+#include "base/need.h"
 #include "process/launch.h"
 #include "run/compile_flags.h"
 
