@@ -67,7 +67,7 @@ class AnyOps final : public StructOpsType {
 };
 
 TEST(ScxObject, SimpleOfLinux72LoadsAndItsCallbacksCallWhatTheyShould) {
-  const std::string path = std::string(USCX_TEST_KERNEL_OBJECTS) + "/linux-source-7.2/scx_simple.bpf.o";
+  const std::string path = std::string(USCX_TEST_KERNEL_OBJECTS "/linux-source-7.2/scx_simple.bpf.o");
   if (access(path.c_str(), R_OK) != 0) GTEST_SKIP() << path << " is not built";
   TestEnv env;
   std::vector<std::unique_ptr<StructOpsType>> types;

@@ -30,7 +30,7 @@ class OpsWithoutEnqueue final : public StructOpsType {
 };
 
 std::vector<std::string> missing_in(const std::string &name) {
-  std::ifstream file(std::string(USCX_SCAN_OBJECTS) + "/" + name + ".bpf.o", std::ios::binary);
+  std::ifstream file(std::string(USCX_SCAN_OBJECTS "/") + name + ".bpf.o", std::ios::binary);
   const std::vector<u8> bytes{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
   TestEnv env;
   std::vector<std::unique_ptr<StructOpsType>> types;
