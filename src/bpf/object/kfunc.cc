@@ -76,6 +76,8 @@ void refine_from_names(KfuncEntry &entry) {
         i + 1 < entry.nr_args && (ends_with(parsed[i + 1].name, "__sz") || ends_with(parsed[i + 1].name, "__szk"));
     if (sized && spec.kind == ArgKind::kMemory) spec.kind = ArgKind::kBuffer;
     if (sized && spec.kind == ArgKind::kMemoryOut) spec.kind = ArgKind::kBufferOut;
+    // The body asks whose a dynptr is that is there; one of a callback lies where programs cannot write.
+    if (parsed[i].type == "struct bpf_dynptr *" && !ends_with(parsed[i].name, "__uninit")) spec.kind = ArgKind::kMemory;
     // A map is resolved by the body, which knows what to say.
     if (ends_with(parsed[i].name, "__ign") || ends_with(parsed[i].name, "__map")) spec.kind = ArgKind::kScalar;
     entry.has_checks |= spec.kind != ArgKind::kScalar;
