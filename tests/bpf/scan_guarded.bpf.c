@@ -17,12 +17,15 @@ extern void scx_bpf_if_version(void) __ksym;
 extern void scx_bpf_if_variable(void) __ksym;
 extern void scx_bpf_if_choice(void) __ksym;
 extern void scx_bpf_if_enumerator_is_set(void) __ksym;
+extern void scx_bpf_if_flag(void) __ksym;
+extern void scx_bpf_if_range(void) __ksym;
 extern const void weak_variable __ksym __weak;
 extern bool CONFIG_WEAK __kconfig __weak;
 extern u32 CONFIG_HZ __kconfig;
 extern u32 LINUX_KERNEL_VERSION __kconfig;
 
 const volatile bool option;
+const volatile bool mark;
 const volatile u64 level = 5;
 const volatile u64 __SCX_SLICE_DFL __weak;
 
@@ -80,6 +83,14 @@ int guarded_dispatch(u64 *ctx) {
   if (LINUX_KERNEL_VERSION < KERNEL_VERSION(7, 2, 0)) scx_bpf_if_version();
   if (&weak_variable) scx_bpf_if_variable();
   if (!__SCX_SLICE_DFL) scx_bpf_if_enumerator_is_set();
+  // One bit of a word of which nothing else is known, and a range of it.
+  u64 flags = ctx[1];
+  flags = mark ? flags | 8 : flags & ~8ull;
+  asm volatile("" : "+r"(flags));
+  if (flags & 8) scx_bpf_if_flag();
+  flags &= 0xff;
+  asm volatile("" : "+r"(flags));
+  if (flags > 255) scx_bpf_if_range();
   scx_bpf_created(3);
   return shared(3);
 }

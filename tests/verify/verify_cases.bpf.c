@@ -258,3 +258,71 @@ u32 BPF_PROG(plain_undo_cwnd, struct sock *sk) { return 2; }
 SEC("?.struct_ops")
 struct tcp_congestion_ops kicks_from_tcp = {
     .ssthresh = (void *)kick_ssthresh, .undo_cwnd = (void *)plain_undo_cwnd, .name = "kicks"};
+
+// --- Flags and many branches ---
+
+static __noinline bool is_busy(void) { return bpf_get_prandom_u32() & 1; }
+
+// A flag in one bit of a word of which nothing else is known.
+void BPF_STRUCT_OPS(flag_bit_dispatch, s32 cpu, struct task_struct *prev) {
+  u32 no_task = prev ? 0 : 1, word = bpf_get_prandom_u32();
+  barrier_var(word);
+  word = (word | no_task) & 1;
+  barrier_var(word);
+  if (!word) seen = prev->pid;
+}
+CASE(flag_bit, dispatch);
+
+void BPF_STRUCT_OPS(flag_bit_inverted_dispatch, s32 cpu, struct task_struct *prev) {
+  u32 no_task = prev ? 0 : 1, word = bpf_get_prandom_u32();
+  barrier_var(word);
+  word = (word | no_task) & 1;
+  barrier_var(word);
+  if (word) seen = prev->pid;
+}
+CASE(flag_bit_inverted, dispatch);
+
+void BPF_STRUCT_OPS(flag_of_three_dispatch, s32 cpu, struct task_struct *prev) {
+  bool keep = prev && (prev->scx.flags & 1) && !is_busy();
+  seen = scx_bpf_nr_cpu_ids();
+  if (keep) seen = prev->pid;
+}
+CASE(flag_of_three, dispatch);
+
+// A lock that is given back where a word on the stack says so, behind many branches whose outcomes are all kept.
+struct guard {
+  u64 locked;
+};
+static void unlock(struct guard *guard) {
+  if (guard->locked) bpf_rcu_read_unlock();
+}
+volatile int words[40];
+
+static __always_inline s32 under_guard(u64 locked) {
+  s32 err = 0;
+  u32 i;
+  bpf_for(i, 0, nr_rounds) {
+    struct guard guard = {locked};
+    struct guard *at = &guard;
+    bpf_rcu_read_lock();
+    asm volatile("" : "+r"(at)::"memory");
+    u32 kept[8];
+#pragma unroll
+    for (int k = 0; k < 8; k++) kept[k] = words[k] ? 10 + k : 0;
+#pragma unroll
+    for (int k = 0; k < 6; k++)
+      if (words[8 + k]) words[16 + k] = kept[k];
+#pragma unroll
+    for (int k = 0; k < 8; k++) words[24 + k] = kept[k];
+    unlock(at);
+    err = scx_bpf_create_dsq(i + 1, -1);
+    if (err) break;
+  }
+  return err;
+}
+
+s32 BPF_STRUCT_OPS_SLEEPABLE(many_branches_init) { return under_guard(1); }
+CASE(many_branches, init);
+
+s32 BPF_STRUCT_OPS_SLEEPABLE(many_branches_locked_init) { return under_guard(0); }
+CASE(many_branches_locked, init);

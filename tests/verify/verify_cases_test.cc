@@ -92,6 +92,11 @@ constexpr Case kCases[] = {
     {"unreached_move", nullptr},
     {"create_in_init", nullptr},
     {"create_without_sleep", "program must be sleepable to call sleepable kfunc scx_bpf_create_dsq"},
+    {"flag_bit", nullptr},
+    {"flag_bit_inverted", "argument prev of ops.dispatch is NULL here"},
+    {"flag_of_three", nullptr},
+    {"many_branches", nullptr},
+    {"many_branches_locked", "kernel func scx_bpf_create_dsq is sleepable within rcu_read_lock region"},
     {"kicks_from_tcp", "calling kernel function scx_bpf_kick_cpu is not allowed"},
 };
 

@@ -143,6 +143,8 @@ class Program {
   Access access(u32 insn) const { return access_[insn]; }
   // Registers among r1..r5 (or r0, r6..r9 at an entry) that are read before they are written after this call.
   u16 live_after(u32 insn) const { return live_after_[insn]; }
+  // Registers that may be read before they are written from this instruction on.
+  u16 live_before(u32 insn) const { return live_before_[insn]; }
   const CallTarget &call_target(u32 insn) const;
   u64 arena_base() const { return options_.arena_base; }
   u64 arena_user_base() const { return options_.arena_user_base; }
@@ -204,6 +206,7 @@ class Program {
   std::vector<Subprog> subprogs_;
   std::vector<u32> subprog_of_;
   std::vector<Access> access_;
+  std::vector<u16> live_before_;
   std::vector<u16> live_after_;
   mutable std::unique_ptr<std::atomic<u64>[]> wild_loads_;
   mutable std::atomic<u64> arena_skips_ = 0;

@@ -60,7 +60,8 @@ void Program::analyse_liveness() {
       effects[i].reads = first_args(call_target(i).desc->nr_args);
     subprogs_[subprog_of_[i]].written |= effects[i].writes;
   }
-  std::vector<u16> live(count + 1, 0);
+  std::vector<u16> &live = live_before_;
+  live.assign(count + 1, 0);
   live_after_.assign(count, 0);
   // A call reads the arguments that its callee reads, so passes repeat until neither loops nor callees bring more.
   for (bool changed = true; changed;) {

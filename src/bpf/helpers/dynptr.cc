@@ -15,12 +15,17 @@ namespace uscx::bpf {
 
 int Dynptr::check(u64 at, u64 length) const { return length > size() || at > size() - length ? -E2BIG : 0; }
 
+RegionPool &callback_dynptrs() {
+  static RegionPool &pool = *new RegionPool(Half::kReadOnly, sizeof(Dynptr), alignof(Dynptr));
+  return pool;
+}
+
 namespace {
 
 // A dynptr of the program, with its memory checked (a null dynptr has none).
 Dynptr *checked(const char *who, int arg, const void *ptr, bool to_change) {
   Dynptr *dynptr = static_cast<Dynptr *>(const_cast<void *>(ptr));
-  if (to_change)
+  if (to_change && !callback_dynptrs().is_slot(ptr))
     Guard::writable(who, arg, dynptr, sizeof(*dynptr));
   else
     Guard::readable(who, arg, dynptr, sizeof(*dynptr));
@@ -132,13 +137,16 @@ USCX_KFUNC(kGeneric, 0, s32, bpf_dynptr_copy,
   const Dynptr *to = checked("bpf_dynptr_copy", 1, dst_ptr, false);
   const Dynptr *from = checked("bpf_dynptr_copy", 3, src_ptr, false);
   if (const u8 *source = slice(from, src_off, size)) return static_cast<s32>(write_to(to, dst_off, source, size));
-  return from->data == nullptr ? -EINVAL : -E2BIG;
+  if (u8 *target = slice(to, dst_off, size)) return static_cast<s32>(read_from(target, from, src_off, size));
+  if (to->check(dst_off, size) != 0 || from->check(src_off, size) != 0) return -E2BIG;
+  return size == 0 ? 0 : -EINVAL;
 }
 
 USCX_KFUNC(kGeneric, 0, s32, bpf_dynptr_memset, (struct bpf_dynptr * p, u64 offset, u64 size, u8 val)) {
   const Dynptr *ptr = checked("bpf_dynptr_memset", 1, p, false);
-  if (ptr->data == nullptr || ptr->read_only()) return -EINVAL;
+  if (ptr->read_only()) return -EINVAL;
   if (int err = ptr->check(offset, size); err != 0) return err;
+  if (ptr->data == nullptr) return size == 0 ? 0 : -EINVAL;
   std::memset(ptr->data + ptr->offset + offset, val, size);
   return 0;
 }

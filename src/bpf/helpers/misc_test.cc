@@ -10,6 +10,7 @@
 
 #include "bpf/exec/exec.h"
 #include "bpf/object/helper.h"
+#include "bpf/object/kfunc.h"
 #include "bpf/object/perf_event.h"
 #include "bpf/object/prog.h"
 #include "bpf/object/seq_file.h"
@@ -35,6 +36,39 @@ class MiscTest : public ObjectTest, public ::testing::WithParamInterface<ExecMod
 
 TEST_P(MiscTest, NumbersInText) { EXPECT_EQ(run_syscall("numbers"), 0u); }
 TEST_P(MiscTest, Strings) { EXPECT_EQ(run_syscall("strings"), 0u); }
+
+TEST_P(MiscTest, AMaskMayBeAnyMemoryOfTheProgramThatIsLargeEnough) {
+  EXPECT_EQ(run_syscall("own_masks"), 0u) << env_.logged;
+}
+
+TEST_P(MiscTest, OtherMemoryIsNoMask) {
+  constexpr const char *kReasons[] = {
+      "bpf_cpumask_weight: argument 1",  "bpf_cpumask_set_cpu: argument 2", "bpf_cpumask_weight: argument 1",
+      "bpf_cpumask_weight: argument 1",  "bpf_cpumask_weight: argument 1",  "bpf_cpumask_release: argument 1",
+      "bpf_cpumask_acquire: argument 1", "bpf_cpumask_weight: argument 1",
+  };
+  for (u32 i = 0; i < std::size(kReasons); i++) {
+    env_.logged.clear();
+    run_syscall("no_masks", &i, sizeof(i));
+    EXPECT_NE(env_.logged.find(kReasons[i]), std::string::npos) << "case " << i << "\n" << env_.logged;
+  }
+}
+
+// Which structs have only scalars is the kernel's BTF's to say; ours has the same members where it has any.
+TEST(KfuncArguments, ObjectsOfScalarsAreMemoryUnlessAReferenceIsMeant) {
+  u32 nr_memory = 0;
+  for (const KfuncEntry *kfunc : list_kfuncs()) {
+    for (u32 i = 0; i < kfunc->nr_args; i++) {
+      const ArgSpec &spec = kfunc->args[i];
+      if (spec.kind != ArgKind::kObject) continue;
+      const bool scalars = spec.object == ObjectType::kCpumask || spec.object == ObjectType::kBpfCpumask;
+      const bool by_reference = kfunc->flags & (KF_ACQUIRE | KF_RELEASE);
+      EXPECT_EQ(spec.size != 0, scalars && !by_reference) << kfunc->name;
+      nr_memory += spec.size != 0;
+    }
+  }
+  EXPECT_GT(nr_memory, 20u);
+}
 
 TEST_P(MiscTest, BitsAreIterated) {
   EXPECT_EQ(run_syscall("iterate_bits"), 0u) << env_.logged;

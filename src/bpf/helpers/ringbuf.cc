@@ -102,12 +102,6 @@ USCX_HELPER(BPF_FUNC_ringbuf_discard_dynptr, 0, ringbuf_discard_dynptr, void, (D
 
 namespace {
 
-// Dynptrs that callbacks get: programs read them where they cannot write.
-RegionPool &callback_dynptrs() {
-  static RegionPool &pool = *new RegionPool(Half::kReadOnly, sizeof(Dynptr), alignof(Dynptr));
-  return pool;
-}
-
 // Hands samples to the callback until it has enough or none is left: their number, or -errno.
 s64 drain(RingbufMap *map, u32 subprog, u64 ctx, u64 *nr_seen) {
   constexpr u64 kMaxSamples = 128 * 1024;
@@ -129,7 +123,7 @@ s64 drain(RingbufMap *map, u32 subprog, u64 ctx, u64 *nr_seen) {
       result = err;
       break;
     }
-    *ptr = Dynptr::make(payload, Dynptr::kLocal, size, true);
+    *ptr = Dynptr::make(payload, Dynptr::kLocal, size);
     const RunResult called = invocation->call_back(subprog, {reinterpret_cast<u64>(ptr), ctx});
     if (called.aborted()) break;
     result = static_cast<s64>(called.r0);

@@ -3,10 +3,8 @@
 
 namespace uscx::bpf {
 
-std::optional<u64> fold_alu(AluOp op, u32 bits, u64 a, u64 b) {
-  if (op == AluOp::kSdiv || op == AluOp::kSmod) return std::nullopt;
-  if (bits == 32) return alu<u32, s32>(op, static_cast<u32>(a), static_cast<u32>(b));
-  return alu<u64, s64>(op, a, b);
+u64 fold_alu(AluOp op, bool is64, u64 a, u64 b) {
+  return is64 ? alu<u64, s64>(op, a, b) : alu<u32, s32>(op, static_cast<u32>(a), static_cast<u32>(b));
 }
 
 bool cond_holds(Cond cond, bool is64, u64 a, u64 b) {
@@ -30,16 +28,6 @@ bool cond_holds(Cond cond, bool is64, u64 a, u64 b) {
     case Cond::kSle: return sa <= sb;
   }
   return true;
-}
-
-std::optional<bool> cond_holds_for_non_zero(Cond cond) {
-  switch (cond) {
-    case Cond::kEq:
-    case Cond::kLe: return false;
-    case Cond::kNe:
-    case Cond::kGt: return true;
-    default: return std::nullopt;
-  }
 }
 
 }  // namespace uscx::bpf

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The results of instructions on known values, for the interpreter and for analyses of constants. Threading: pure.
+// The results of instructions on known values, for the interpreter and for analyses (known.h). Threading: pure.
 #ifndef USCX_BPF_ISA_FOLD_H_
 #define USCX_BPF_ISA_FOLD_H_
-
-#include <optional>
 
 #include "base/types.h"
 #include "bpf/isa/insn.h"
@@ -38,13 +36,10 @@ U alu(AluOp op, U a, U b) {
   return 0;
 }
 
-// The same for an analysis, cut to the operation's width; nothing where the result is not worth being right about.
-std::optional<u64> fold_alu(AluOp op, u32 bits, u64 a, u64 b);
+// The same, cut to the operation's width.
+u64 fold_alu(AluOp op, bool is64, u64 a, u64 b);
 
 bool cond_holds(Cond cond, bool is64, u64 a, u64 b);
-
-// The outcome for a left side of which only is known that it is not zero, against zero.
-std::optional<bool> cond_holds_for_non_zero(Cond cond);
 
 }  // namespace uscx::bpf
 

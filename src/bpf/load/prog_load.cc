@@ -518,6 +518,9 @@ int ProgLoader::verify() {
   verify_.maps = prog_->maps();
   const Verdict verdict = verify_program(verify_, rules);
   if (verdict.err != 0) return fail(verdict.err, verdict.log);
+  if (!verdict.doubt.empty())
+    log_ += fmt::format("not refused, as it follows from a number of which not all is known in a loop:\n{}\n",
+                        verdict.doubt);
   if (!verdict.whole) log_ += "more paths than are followed: the rest of the program was not looked at\n";
   return 0;
 }

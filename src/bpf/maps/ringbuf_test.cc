@@ -110,7 +110,7 @@ TEST_P(RingbufTest, LibbpfsProducerIsDrained) {
     ASSERT_EQ(variable("drained"), 9u);
     ASSERT_EQ(variable("command_sum"), sum);
   }
-  EXPECT_EQ(variable("callback_writable"), 0u);
+  EXPECT_EQ(variable("null_data"), 0u) << "a sample is memory of the program's, as in the kernel";
   // The callback's 1 ends the drain.
   for (u64 value : {99, 1, 2}) {
     void *sample = user_ring_buffer__reserve(producer, sizeof(u64));
@@ -164,6 +164,43 @@ TEST_P(RingbufTest, MappingsAreTheKernels) {
   EXPECT_EQ(create(BPF_MAP_TYPE_RINGBUF, 4, 4096, 0), -EINVAL);
   EXPECT_EQ(create(BPF_MAP_TYPE_RINGBUF, 0, 4096, BPF_F_MMAPABLE), -EINVAL);
   EXPECT_EQ(create(BPF_MAP_TYPE_USER_RINGBUF, 0, 8192, 0), 0);
+}
+
+// What the kernel lets a program do with a dynptr of each kind (bpf_dynptr_init() in ringbuf.c and helpers.c): all that
+// there are are local memory that may be written, or nothing.
+struct Rights {
+  const char *kind;
+  s64 is_null, is_rdonly, size, data, slice, slice_rdwr, read, write, clone, clone_has_less, copy_from, copy_to, memset,
+      adjust;
+};
+constexpr Rights all_rights(const char *kind) { return {kind, 0, 0, 16, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0}; }
+constexpr Rights no_rights(const char *kind) {
+  return {kind, 1, 0, -EINVAL, 0, 0, 0, -EINVAL, -EINVAL, -EINVAL, 1, -EINVAL, -EINVAL, -E2BIG, -EINVAL};
+}
+constexpr Rights kRights[] = {
+    all_rights("a clone of memory"),   all_rights("memory"),
+    all_rights("a clone of a record"), all_rights("a reserved record"),
+    no_rights("a submitted record"),   all_rights("a clone of a sample of user space"),
+    all_rights("such a sample"),       no_rights("a record that was refused"),
+};
+
+TEST_P(RingbufTest, EachKindOfDynptrHasTheKernelsRights) {
+  user_ring_buffer *producer = user_ring_buffer__new(fd_of("commands"), nullptr);
+  ASSERT_NE(producer, nullptr) << libbpf_text();
+  user_ring_buffer__submit(producer, user_ring_buffer__reserve(producer, 16));
+  EXPECT_EQ(run_syscall("try_kinds"), 0u) << env_.logged;
+  user_ring_buffer__free(producer);
+  ASSERT_EQ(variable("nr_rights"), std::size(kRights)) << env_.logged;
+  for (size_t i = 0; i < std::size(kRights); i++) {
+    const Rights &want = kRights[i];
+    const s64 columns[] = {want.is_null,    want.is_rdonly, want.size,   want.data,  want.slice,
+                           want.slice_rdwr, want.read,      want.write,  want.clone, want.clone_has_less,
+                           want.copy_from,  want.copy_to,   want.memset, want.adjust};
+    s64 got[std::size(columns)];
+    std::memcpy(got, variable_at("rights") + i * sizeof(got), sizeof(got));
+    for (size_t column = 0; column < std::size(columns); column++)
+      EXPECT_EQ(got[column], columns[column]) << want.kind << ", column " << column;
+  }
 }
 
 TEST_P(RingbufTest, Dynptrs) { EXPECT_EQ(run_syscall("dynptrs"), 0u) << env_.logged; }

@@ -6,6 +6,7 @@
 #define USCX_BPF_OBJECT_DYNPTR_H_
 
 #include "base/types.h"
+#include "bpf/memory/region.h"
 
 namespace uscx::bpf {
 
@@ -14,12 +15,11 @@ struct Dynptr {
   static constexpr u32 kMaxBytes = (1u << 24) - 1;
 
   u8 *data;
-  u32 size_and_type;  // 24 bits of size, 3 of type from bit 28, read-only in bit 31
+  u32 size_and_type;  // 24 bits of size, 3 of type from bit 28; bit 31 of one that is read-only,
+                      // which none of the kinds here is
   u32 offset;
 
-  static Dynptr make(void *data, Type type, u32 size, bool read_only = false) {
-    return {static_cast<u8 *>(data), size | type << 28 | (read_only ? 1u << 31 : 0), 0};
-  }
+  static Dynptr make(void *data, Type type, u32 size) { return {static_cast<u8 *>(data), size | type << 28, 0}; }
   u32 size() const { return size_and_type & kMaxBytes; }
   Type type() const { return static_cast<Type>(size_and_type >> 28 & 7); }
   bool read_only() const { return size_and_type >> 31; }
@@ -28,6 +28,9 @@ struct Dynptr {
   int check(u64 at, u64 length) const;
 };
 static_assert(sizeof(Dynptr) == 16);
+
+// Those that callbacks get: they lie where programs cannot write, and change through kfuncs alone.
+RegionPool &callback_dynptrs();
 
 }  // namespace uscx::bpf
 

@@ -5,12 +5,15 @@
 #include <algorithm>
 #include <cstring>
 
+#include "abi/kernel_types.h"
 #include "base/check.h"
 #include "bpf/exec/exec.h"
 #include "bpf/memory/fault.h"
 #include "bpf/memory/region.h"
 #include "bpf/object/bpf_system.h"
 #include "bpf/object/helper.h"
+#include "bpf/object/map.h"
+#include "bpf/object/prog.h"
 
 namespace uscx::bpf {
 
@@ -66,6 +69,42 @@ void check_object(const char *what, const char *name, int arg, ObjectType type, 
     violate(what, name, arg, object_type_name(type), value);
 }
 
+// Objects of a struct that has nothing but scalars: where a kfunc reads or writes their contents alone, the kernel
+// takes any memory of the program's for one.
+u32 size_of_scalars(ObjectType type) {
+  switch (type) {
+    case ObjectType::kCpumask: return sizeof(cpumask);
+    case ObjectType::kBpfCpumask: return sizeof(bpf_cpumask);
+    case ObjectType::kTask:
+    case ObjectType::kCgroup:
+    case ObjectType::kRq: break;
+  }
+  return 0;
+}
+
+// Whether a program may use these bytes as it likes. Global data and arrays say where each value ends.
+// FIDELITY: far-store. Elsewhere the bytes need only be there.
+bool is_own_memory(u64 address, u64 size) {
+  if (address % alignof(u64) != 0 || !writable_range(address, size)) return false;
+  const Prog *prog = Invocation::current()->program()->owner();
+  if (prog == nullptr) return true;
+  const char *place = reinterpret_cast<const char *>(address);
+  for (const std::shared_ptr<Map> &map : prog->maps()) {
+    if (map->type() != BPF_MAP_TYPE_ARRAY && map->type() != BPF_MAP_TYPE_PERCPU_ARRAY) continue;
+    if (const char *value = static_cast<const char *>(map->value_around(place)))
+      return static_cast<u64>(place - value) + size <= map->value_size();
+  }
+  return true;
+}
+
+void check_object_or_memory(const char *name, int arg, const ArgSpec &spec, u64 value) {
+  if (BpfSystem::current()->is_live(spec.object, reinterpret_cast<const void *>(value)) ||
+      is_own_memory(value, spec.size))
+    return;
+  Invocation::current()->violation("kfunc {}: argument {} ({:#x}) is not {}, nor {} bytes of the program's memory",
+                                   name, arg, value, object_type_name(spec.object), spec.size);
+}
+
 void refine_from_names(KfuncEntry &entry) {
   const std::vector<ParsedArg> parsed = parse_kfunc_params(entry.params_text);
   CHECK(parsed.size() == entry.nr_args, "kfunc {}: cannot read its prototype", entry.name);
@@ -76,8 +115,13 @@ void refine_from_names(KfuncEntry &entry) {
         i + 1 < entry.nr_args && (ends_with(parsed[i + 1].name, "__sz") || ends_with(parsed[i + 1].name, "__szk"));
     if (sized && spec.kind == ArgKind::kMemory) spec.kind = ArgKind::kBuffer;
     if (sized && spec.kind == ArgKind::kMemoryOut) spec.kind = ArgKind::kBufferOut;
+    // The body asks whose a dynptr is that is there; one of a callback lies where programs cannot write.
+    if (parsed[i].type == "struct bpf_dynptr *" && !ends_with(parsed[i].name, "__uninit")) spec.kind = ArgKind::kMemory;
     // A map is resolved by the body, which knows what to say.
     if (ends_with(parsed[i].name, "__ign") || ends_with(parsed[i].name, "__map")) spec.kind = ArgKind::kScalar;
+    // FIDELITY: own-mask-reference. A reference is taken of, and given back for, an object alone.
+    if (spec.kind == ArgKind::kObject && (entry.flags & (KF_ACQUIRE | KF_RELEASE)) == 0)
+      spec.size = size_of_scalars(spec.object);
     entry.has_checks |= spec.kind != ArgKind::kScalar;
   }
 }
@@ -191,7 +235,12 @@ void check_kfunc_args(const KfuncEntry &entry, const u64 (&regs)[kMaxArgs]) {
     const u64 next = i + 1 < entry.nr_args ? static_cast<u32>(regs[i + 1]) : 0;
     switch (spec.kind) {
       case ArgKind::kScalar: break;
-      case ArgKind::kObject: check_object(kWhat, entry.name, arg, spec.object, value); break;
+      case ArgKind::kObject:
+        if (spec.size != 0)
+          check_object_or_memory(entry.name, arg, spec, value);
+        else
+          check_object(kWhat, entry.name, arg, spec.object, value);
+        break;
       case ArgKind::kMemory:
         if (!readable_range(value, spec.size)) violate(kWhat, entry.name, arg, "readable memory", value);
         break;

@@ -74,7 +74,7 @@ inline constexpr int kMaxArgs = 5;
 // What a thunk checks of one argument before the body runs.
 enum class ArgKind : u8 {
   kScalar,
-  kObject,     // a live object of `object`, or NULL where allowed
+  kObject,     // a live object of `object`, or NULL where allowed; or `size` bytes of the program's memory, if not 0
   kMemory,     // `size` readable bytes of the reserved range
   kMemoryOut,  // `size` writable bytes of it
   kBuffer,     // readable bytes, as many as the next argument says

@@ -22,6 +22,13 @@ extern int bpf_strnlen(const char *s, size_t count) __ksym;
 extern int bpf_strnstr(const char *s1, const char *s2, size_t len) __ksym;
 extern int bpf_stream_vprintk(int stream_id, const char *fmt, const void *args, u32 size) __ksym;
 
+extern struct bpf_cpumask *bpf_cpumask_acquire(struct bpf_cpumask *cpumask) __ksym;
+extern void bpf_cpumask_release(struct bpf_cpumask *cpumask) __ksym;
+extern void bpf_cpumask_set_cpu(u32 cpu, struct bpf_cpumask *cpumask) __ksym;
+extern bool bpf_cpumask_test_cpu(u32 cpu, const struct cpumask *cpumask) __ksym;
+extern bool bpf_cpumask_and(struct bpf_cpumask *dst, const struct cpumask *src1, const struct cpumask *src2) __ksym;
+extern u32 bpf_cpumask_weight(const struct cpumask *cpumask) __ksym;
+
 struct {
   __uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY);
   __uint(max_entries, 4);
@@ -105,5 +112,86 @@ int perf(u64 *ctx) {
   counter = value.counter;
   running = value.running;
   output_err = bpf_perf_event_output(ctx, &events, BPF_F_CURRENT_CPU, sample, sizeof(sample));
+  return 0;
+}
+
+// CPU masks in memory of the program's: any that is large enough.
+struct words {
+  u64 bits[128];
+};
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, 2);
+  __type(key, u32);
+  __type(value, struct words);
+} masks_by_index SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, 2);
+  __type(key, u32);
+  __type(value, struct words);
+} masks_by_hash SEC(".maps");
+
+struct bpf_cpumask masks[4] SEC(".bss.masks");
+const struct words fixed = {{3}};
+
+SEC("syscall")
+int own_masks(void *ctx) {
+  static struct words zeros;
+  u32 key = 1;
+  struct words *words = bpf_map_lookup_elem(&masks_by_index, &key);
+
+  bpf_cpumask_set_cpu(1, &masks[2]);
+  bpf_cpumask_set_cpu(3, &masks[2]);
+  if (!bpf_cpumask_test_cpu(3, (struct cpumask *)&masks[2]) || masks[2].cpumask.bits[0] != 10) return 1;
+  if (!words) return 2;
+  words->bits[0] = 9;
+  if (bpf_cpumask_weight((struct cpumask *)words) != 2) return 3;
+  if (!bpf_cpumask_and(&masks[3], (struct cpumask *)words, (struct cpumask *)&masks[2])) return 4;
+  if (masks[3].cpumask.bits[0] != 8 || masks[3].usage.refs.counter != 0) return 5;
+  bpf_map_update_elem(&masks_by_hash, &key, &zeros, 0);
+  words = bpf_map_lookup_elem(&masks_by_hash, &key);
+  if (!words) return 6;
+  words->bits[0] = 7;
+  if (bpf_cpumask_weight((struct cpumask *)words) != 3) return 7;
+  return 0;
+}
+
+// What is none: by the case in the context.
+SEC("syscall")
+int no_masks(u32 *ctx) {
+  u32 key = 0;
+  struct words *words = bpf_map_lookup_elem(&masks_by_index, &key);
+
+  if (!words) return 1;
+  switch (*ctx) {
+    case 0:
+      bpf_cpumask_weight((struct cpumask *)&words->bits[1]);  // ends behind its value
+      break;
+    case 1:
+      bpf_cpumask_set_cpu(0, (struct bpf_cpumask *)words);  // a cpumask has no count behind its bits
+      break;
+    case 2:
+      bpf_cpumask_weight((struct cpumask *)((char *)&masks[1] + 4));
+      break;
+    case 3:
+      bpf_cpumask_weight((struct cpumask *)&fixed);  // not of the program's to write
+      break;
+    case 4:
+      bpf_cpumask_weight((struct cpumask *)&masks_by_index);
+      break;
+    case 5:
+      bpf_cpumask_release(&masks[0]);
+      break;
+    case 6:
+      bpf_cpumask_acquire(&masks[0]);
+      break;
+    case 7:
+      bpf_cpumask_weight((struct cpumask *)4096);
+      break;
+    default: return 2;
+  }
   return 0;
 }

@@ -7,6 +7,7 @@
 char _license[] SEC("license") = "GPL";
 
 extern void *bpf_dynptr_slice(const struct bpf_dynptr *p, u64 offset, void *buffer, u64 size) __ksym;
+extern void *bpf_dynptr_slice_rdwr(const struct bpf_dynptr *p, u64 offset, void *buffer, u64 size) __ksym;
 extern int bpf_dynptr_adjust(const struct bpf_dynptr *p, u64 start, u64 end) __ksym;
 extern u64 bpf_dynptr_size(const struct bpf_dynptr *p) __ksym;
 extern bool bpf_dynptr_is_null(const struct bpf_dynptr *p) __ksym;
@@ -30,7 +31,7 @@ struct {
   __uint(max_entries, 4096);
 } commands SEC(".maps");
 
-u64 next_number, refused, available, drained, command_sum, callback_writable, results[8];
+u64 next_number, refused, available, drained, command_sum, null_data, results[8];
 
 SEC("syscall")
 int produce(void *ctx) {
@@ -93,7 +94,7 @@ static long on_command(struct bpf_dynptr *ptr, void *ctx) {
 
   bpf_dynptr_read(&value, sizeof(value), ptr, 0, 0);
   command_sum += value;
-  callback_writable = bpf_dynptr_data(ptr, 0, 8) != 0;
+  if (!bpf_dynptr_data(ptr, 0, 8)) null_data++;
   return value == 99;
 }
 
@@ -127,5 +128,64 @@ int dynptrs(void *ctx) {
   if (bpf_dynptr_adjust(&copy, 3, 2) != -22 || bpf_dynptr_adjust(&copy, 0, 17) != -34) return 13;
   if (bpf_dynptr_from_mem(memory, sizeof(memory), 1, &small) != -22) return 14;
   if (!bpf_dynptr_is_null(&small) || (s64)bpf_dynptr_size(&small) != -22) return 15;
+  return 0;
+}
+
+// What may be done with a dynptr of 16 bytes, by its kind. Rows and columns are those of the table in ringbuf_test.cc.
+s64 rights[8][14];
+u64 nr_rights;
+char spare[16];
+
+static __noinline void try_all(struct bpf_dynptr *ptr) {
+  struct bpf_dynptr other, clone;
+  u64 word = 1, row = nr_rights++;
+  s64 *right = rights[row & 7];
+
+  bpf_dynptr_from_mem(spare, sizeof(spare), 0, &other);
+  right[0] = bpf_dynptr_is_null(ptr);
+  right[1] = bpf_dynptr_is_rdonly(ptr);
+  right[2] = bpf_dynptr_size(ptr);
+  right[3] = bpf_dynptr_data(ptr, 8, 8) != 0;
+  right[4] = bpf_dynptr_slice(ptr, 8, 0, 8) != 0;
+  right[5] = bpf_dynptr_slice_rdwr(ptr, 8, 0, 8) != 0;
+  right[6] = bpf_dynptr_read(&word, sizeof(word), ptr, 8, 0);
+  right[7] = bpf_dynptr_write(ptr, 8, &word, sizeof(word), 0);
+  right[8] = bpf_dynptr_clone(ptr, &clone);
+  right[9] = bpf_dynptr_is_rdonly(&clone) || bpf_dynptr_is_null(&clone);
+  right[10] = bpf_dynptr_copy(&other, 0, ptr, 8, 8);
+  right[11] = bpf_dynptr_copy(ptr, 8, &other, 0, 8);
+  right[12] = bpf_dynptr_memset(ptr, 8, 8, 1);
+  right[13] = bpf_dynptr_adjust(ptr, 8, 16) ?: bpf_dynptr_size(ptr) != 8;
+}
+
+static __noinline void try_clone(struct bpf_dynptr *ptr) {
+  struct bpf_dynptr clone;
+
+  bpf_dynptr_clone(ptr, &clone);
+  try_all(&clone);
+}
+
+static long try_sample(struct bpf_dynptr *ptr, void *ctx) {
+  try_clone(ptr);
+  try_all(ptr);
+  return 1;
+}
+
+SEC("syscall")
+int try_kinds(void *ctx) {
+  struct bpf_dynptr ptr;
+
+  bpf_dynptr_from_mem(memory, 16, 0, &ptr);
+  try_clone(&ptr);
+  try_all(&ptr);
+  bpf_ringbuf_reserve_dynptr(&ring, 16, 0, &ptr);
+  try_clone(&ptr);
+  try_all(&ptr);
+  bpf_ringbuf_submit_dynptr(&ptr, 0);
+  try_all(&ptr);
+  bpf_user_ringbuf_drain(&commands, try_sample, 0, 0);
+  bpf_ringbuf_reserve_dynptr(&ring, 16, 1, &ptr);
+  try_all(&ptr);
+  bpf_ringbuf_discard_dynptr(&ptr, 0);
   return 0;
 }

@@ -64,10 +64,9 @@ const LinkNote *ScanFlow::note_at(CodePoint point) const {
 
 ScanFlow::Value ScanFlow::join(const Value &a, const Value &b, bool *escaped) const {
   if (a == b) return a;
-  if (a.is_frame() && b.is_frame()) return {Kind::kSomeFrame, 0, 0};
+  if (a.is_frame() && b.is_frame()) return {Kind::kSomeFrame, 0, {}};
   *escaped |= a.is_frame() || b.is_frame();
-  auto is_zero_free = [](const Value &v) { return v.kind != Kind::kUnknown && !(v.is_const() && v.number == 0); };
-  return is_zero_free(a) && is_zero_free(b) ? non_zero() : Value{};
+  return number(a.as_number().joined(b.as_number()));
 }
 
 void ScanFlow::merge(CodePoint point, const State &state) {
@@ -155,27 +154,22 @@ void ScanFlow::jump(CodePoint point, s64 displacement, const State &state) {
 bool ScanFlow::branch(CodePoint point, const OpInfo &op, const bpf_insn &insn, State *state) {
   const Value a = state->regs[insn.dst_reg];
   const Value b = op.reg_src ? state->regs[insn.src_reg] : immediate(point, op, insn);
-  std::optional<bool> outcome;
-  const bool is_zero_b = b.is_const() && b.number == 0;
-  if (a.is_const() && b.is_const())
-    outcome = cond_holds(op.cond(), op.is64, a.number, b.number);
-  else if (op.is64 && is_zero_b && !a.is_const() && a.kind != Kind::kUnknown)
-    outcome = cond_holds_for_non_zero(op.cond());
+  const std::optional<bool> outcome = Known::compare(op.cond(), op.is64, a.as_number(), b.as_number());
   if (outcome.has_value()) {
     if (*outcome) jump(point, insn.off, *state);
     return !*outcome;
   }
-
-  // Each side learns what the comparison says of an unknown register.
   State taken = *state;
-  const bool equality = op.cond() == Cond::kEq || op.cond() == Cond::kNe;
-  if (equality && op.is64 && b.is_const() && !a.is_frame()) {
-    State &equal = op.cond() == Cond::kEq ? taken : *state;
-    State &differs = op.cond() == Cond::kEq ? *state : taken;
-    equal.regs[insn.dst_reg] = b;
-    if (is_zero_b) differs.regs[insn.dst_reg] = non_zero();
-  }
-  jump(point, insn.off, taken);
+  if (learn(op, insn, true, a, b, &taken)) jump(point, insn.off, taken);
+  return learn(op, insn, false, a, b, state);
+}
+
+// What the outcome of a comparison says of the registers. Returns false if it cannot come out so.
+bool ScanFlow::learn(const OpInfo &op, const bpf_insn &insn, bool outcome, Value a, Value b, State *state) {
+  Known left = a.as_number(), right = b.as_number();
+  if (!Known::assume(op.cond(), op.is64, outcome, &left, &right)) return false;
+  if (a.is_number()) state->regs[insn.dst_reg] = number(left);
+  if (op.reg_src && b.is_number()) state->regs[insn.src_reg] = number(right);
   return true;
 }
 
@@ -196,42 +190,33 @@ void ScanFlow::arithmetic(CodePoint point, const OpInfo &op, const bpf_insn &ins
   const Value before = dst;
   const Value src = op.reg_src ? state->regs[insn.src_reg] : immediate(point, op, insn);
   switch (op.kind) {
-    case OpKind::kMov: dst = op.is64 ? src : src.is_const() ? constant(static_cast<u32>(src.number)) : Value{}; break;
-    case OpKind::kMovSx:
-      dst = !src.is_const() ? Value{} : constant(sign_extend(src.number, op.size));
-      if (dst.is_const() && !op.is64) dst.number = static_cast<u32>(dst.number);
-      break;
+    case OpKind::kMov: dst = op.is64 ? src : number(src.as_number().truncated(4)); break;
+    case OpKind::kMovSx: dst = number(src.as_number().sign_extended(op.size).truncated(op.is64 ? 8 : 4)); break;
     case OpKind::kAlu:
       dst = alu(op, before, src);
       if (op.alu() == AluOp::kXor && op.reg_src && insn.dst_reg == insn.src_reg) dst = constant(0);
       break;
-    default: dst = {}; break;  // rare in conditions
+    case OpKind::kNeg: dst = number(Known::alu(AluOp::kSub, op.is64, Known::constant(0), before.as_number())); break;
+    case OpKind::kEndian: dst = number(before.as_number().swapped(op.endian(), op.size)); break;
+    default: dst = {}; break;
   }
   // An address of the frame that is turned into something else may be anywhere from now on.
-  if (!dst.is_frame() && ((op.kind == OpKind::kAlu && before.is_frame()) || src.is_frame())) state->escaped = true;
+  const bool keeps = op.kind == OpKind::kMov || op.kind == OpKind::kMovSx || op.kind == OpKind::kAddrSpaceCast;
+  if (!dst.is_frame() && ((!keeps && before.is_frame()) || src.is_frame())) state->escaped = true;
 }
 
 ScanFlow::Value ScanFlow::alu(const OpInfo &op, const Value &a, const Value &b) const {
-  if (a.is_const() && b.is_const()) {
-    const auto result = fold_alu(op.alu(), op.is64 ? 64 : 32, a.number, b.number);
-    if (!result.has_value()) return {};
-    return constant(*result);
-  }
-  const bool is_zero = (a.is_const() && a.number == 0) || (b.is_const() && b.number == 0);
-  if (is_zero && (op.alu() == AluOp::kAnd || op.alu() == AluOp::kMul)) return constant(0);
-  if (!op.is64) return {};
-  if (op.alu() == AluOp::kAdd || op.alu() == AluOp::kSub) {
-    const bool adds = op.alu() == AluOp::kAdd;
+  const bool adds = op.alu() == AluOp::kAdd;
+  if (op.is64 && (adds || op.alu() == AluOp::kSub)) {
     for (const auto &[base, offset] : {std::pair{a, b}, std::pair{b, a}}) {
-      const bool is_address = base.kind == Kind::kData || base.is_frame();
-      if (!is_address || (!adds && !(base == a))) continue;
-      if (offset.is_const() && base.kind != Kind::kSomeFrame)
-        return {base.kind, base.index, adds ? base.number + offset.number : base.number - offset.number};
+      if (base.is_number() || (!adds && !(base == a))) continue;
+      if (offset.is_number() && offset.known.is_constant() && base.kind != Kind::kSomeFrame)
+        return {base.kind, base.index, Known::alu(op.alu(), true, base.known, offset.known)};
       if (offset.is_frame()) return {};
-      return base.is_frame() ? Value{Kind::kSomeFrame, 0, 0} : non_zero();
+      return base.is_frame() ? Value{Kind::kSomeFrame, 0, {}} : non_zero();
     }
   }
-  return {};
+  return number(Known::alu(op.alu(), op.is64, a.as_number(), b.as_number()));
 }
 
 void ScanFlow::load_imm64(CodePoint point, const bpf_insn &insn, State *state) {
@@ -246,7 +231,7 @@ void ScanFlow::load_imm64(CodePoint point, const bpf_insn &insn, State *state) {
   switch (note->kind) {
     case LinkNote::Kind::kConst: dst = constant(note->value); break;
     case LinkNote::Kind::kNonZero: dst = non_zero(); break;
-    case LinkNote::Kind::kData: dst = {Kind::kData, note->index, note->value}; break;
+    case LinkNote::Kind::kData: dst = {Kind::kData, note->index, Known::constant(note->value)}; break;
     case LinkNote::Kind::kCode:
       enter(note->code, *state, false);
       dst = non_zero();
@@ -259,10 +244,11 @@ void ScanFlow::load_imm64(CodePoint point, const bpf_insn &insn, State *state) {
 // --- Memory ---
 
 ScanFlow::Value ScanFlow::load(const State &state, const Value &base, const OpInfo &op, s16 off) const {
-  const u64 at = base.number + static_cast<u64>(s64{off});
+  const Value any = number(op.sign ? Known() : Known::of_size(op.size));
+  const u64 at = base.offset() + static_cast<u64>(s64{off});
   if (base.kind == Kind::kData) {
     const std::vector<u8> &bytes = constants_[base.index];
-    if (at > bytes.size() || op.size > bytes.size() - at) return {};
+    if (at > bytes.size() || op.size > bytes.size() - at) return any;
     u64 value = 0;
     std::memcpy(&value, bytes.data() + at, op.size);
     return constant(op.sign ? sign_extend(value, op.size) : value);
@@ -271,7 +257,7 @@ ScanFlow::Value ScanFlow::load(const State &state, const Value &base, const OpIn
     const auto slot = state.stack.find(static_cast<s64>(at));
     if (slot != state.stack.end() && slot->second.size == op.size) return slot->second.value;
   }
-  return {};
+  return any;
 }
 
 void ScanFlow::store(State *state, const Value &base, s64 off, u32 size, const Value &value) const {
@@ -280,13 +266,13 @@ void ScanFlow::store(State *state, const Value &base, s64 off, u32 size, const V
     if (base.kind == Kind::kSomeFrame || state->escaped) state->stack.clear();
     return;
   }
-  const s64 at = static_cast<s64>(base.number) + off;
+  const s64 at = static_cast<s64>(base.offset()) + off;
   std::erase_if(state->stack, [&](const auto &slot) {
     return slot.first < at + s64{size} && at < slot.first + s64{slot.second.size};
   });
   if (at < 0 && at >= -s64{kFrameBytes}) {
     Value kept = value;
-    if (size < 8) kept = value.is_const() ? constant(value.number & ((u64{1} << 8 * size) - 1)) : Value{};
+    if (size < 8) kept = number(value.as_number().truncated(size));
     state->stack[at] = {size, kept};
   }
 }
@@ -345,7 +331,7 @@ void ScanFlow::enter(CodePoint function, const State &caller, bool with_args) {
   State state;
   for (u8 reg = 1; reg < kFirstSavedReg && with_args; reg++)
     state.regs[reg] = caller.regs[reg].is_frame() ? non_zero() : caller.regs[reg];
-  state.regs[kFrameReg] = {Kind::kFrame, 0, 0};
+  state.regs[kFrameReg] = {Kind::kFrame, 0, Known::constant(0)};
   merge(function, state);
 }
 

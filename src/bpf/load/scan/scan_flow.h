@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Which instructions of an object can be reached. An abstract run of all programs at once: registers and stack slots
-// hold a constant, the address of constant data, something that is not zero, or anything; a branch whose outcome is
-// known is followed one way. What is not tracked is taken as reachable, so the answer errs on that side alone.
+// hold a number of which some is known (known.h), or the address of constant data; a branch whose outcome is known is
+// followed one way. What is not tracked is taken as reachable, so the answer errs on that side alone.
 //
 // Threading: pure.
 #ifndef USCX_BPF_LOAD_SCAN_SCAN_FLOW_H_
@@ -16,6 +16,7 @@
 #include "base/status.h"
 #include "base/types.h"
 #include "bpf/isa/insn.h"
+#include "bpf/isa/known.h"
 #include "bpf/load/scan/scan_elf.h"
 
 namespace uscx::bpf {
@@ -57,14 +58,16 @@ class ScanFlow {
   bool reached(CodePoint point) const { return reached_[point.section][point.insn]; }
 
  private:
-  enum class Kind : u8 { kUnknown, kNonZero, kConst, kData, kFrame, kSomeFrame };
+  enum class Kind : u8 { kNumber, kData, kFrame, kSomeFrame };
   struct Value {
-    Kind kind = Kind::kUnknown;
-    u32 index = 0;   // of kData
-    u64 number = 0;  // the constant; the offset of kData and (from r10) of kFrame
+    Kind kind = Kind::kNumber;
+    u32 index = 0;  // of kData
+    Known known;    // the number; the constant offset of kData and (from r10) of kFrame
     bool operator==(const Value &) const = default;
-    bool is_const() const { return kind == Kind::kConst; }
+    bool is_number() const { return kind == Kind::kNumber; }
     bool is_frame() const { return kind == Kind::kFrame || kind == Kind::kSomeFrame; }
+    u64 offset() const { return known.number(); }
+    Known as_number() const { return is_number() ? known : Known::non_zero(); }
   };
   struct Slot {
     u32 size = 0;
@@ -77,8 +80,9 @@ class ScanFlow {
     bool escaped = false;       // an address of the frame is where we do not see it
     bool operator==(const State &) const = default;
   };
-  static Value constant(u64 number) { return {Kind::kConst, 0, number}; }
-  static Value non_zero() { return {Kind::kNonZero, 0, 0}; }
+  static Value number(const Known &known) { return {Kind::kNumber, 0, known}; }
+  static Value constant(u64 number) { return {Kind::kNumber, 0, Known::constant(number)}; }
+  static Value non_zero() { return {Kind::kNumber, 0, Known::non_zero()}; }
 
   Value join(const Value &a, const Value &b, bool *escaped) const;
   void merge(CodePoint point, const State &state);
@@ -94,6 +98,7 @@ class ScanFlow {
   void load_imm64(CodePoint point, const bpf_insn &insn, State *state);
   void call(CodePoint point, const OpInfo &op, const bpf_insn &insn, State *state);
   void enter(CodePoint function, const State &caller, bool with_args);
+  static bool learn(const OpInfo &op, const bpf_insn &insn, bool outcome, Value a, Value b, State *state);
   Value alu(const OpInfo &op, const Value &a, const Value &b) const;
   Value load(const State &state, const Value &base, const OpInfo &op, s16 off) const;
   void store(State *state, const Value &base, s64 off, u32 size, const Value &value) const;

@@ -30,7 +30,7 @@ std::vector<u8> read_file(const std::string &path) {
 }
 
 std::vector<u8> object(const std::string &name) {
-  return read_file(std::string(USCX_SCAN_OBJECTS) + "/" + name + ".bpf.o");
+  return read_file(std::string(USCX_SCAN_OBJECTS "/") + name + ".bpf.o");
 }
 
 const struct btf *kernel_btf() {
@@ -148,10 +148,10 @@ TEST(Scan, WhatIsAskedForFirstIsNotMissing) {
   EXPECT_EQ(result.helpers, Lines{});
   Lines unreached = result.unreached;
   std::sort(unreached.begin(), unreached.end());
-  EXPECT_EQ(unreached,
-            (Lines{"scx_bpf_dead", "scx_bpf_if_choice", "scx_bpf_if_config", "scx_bpf_if_enumerator",
-                   "scx_bpf_if_enumerator_is_set", "scx_bpf_if_field", "scx_bpf_if_option", "scx_bpf_if_type",
-                   "scx_bpf_if_variable", "scx_bpf_if_version", "scx_bpf_if_weak", "scx_bpf_if_wide"}));
+  EXPECT_EQ(unreached, (Lines{"scx_bpf_dead", "scx_bpf_if_choice", "scx_bpf_if_config", "scx_bpf_if_enumerator",
+                              "scx_bpf_if_enumerator_is_set", "scx_bpf_if_field", "scx_bpf_if_flag",
+                              "scx_bpf_if_option", "scx_bpf_if_range", "scx_bpf_if_type", "scx_bpf_if_variable",
+                              "scx_bpf_if_version", "scx_bpf_if_weak", "scx_bpf_if_wide"}));
 }
 
 // Each guard opens when its answer changes, so that the test above cannot pass by reaching nothing.
@@ -188,6 +188,10 @@ TEST(Scan, GlobalConstantsHaveTheValuesThatUserSpaceSets) {
   target = small_target();
   set_constant(&target, bytes, "level", u64{6});
   EXPECT_EQ(scan(bytes, target).missing, behind_option);
+
+  target = small_target();
+  set_constant(&target, bytes, "mark", true);
+  EXPECT_EQ(scan(bytes, target).missing, Lines{"kfunc scx_bpf_if_flag is not implemented"});
 
   target = small_target();
   set_constant(&target, bytes, "__SCX_SLICE_DFL", u64{0});
@@ -281,7 +285,7 @@ std::ostream &operator<<(std::ostream &out, const Scheduler &scheduler) { return
 class KernelObject : public testing::TestWithParam<Scheduler> {};
 
 TEST_P(KernelObject, NeedsWhatWasCounted) {
-  const std::string path = std::string(USCX_TEST_KERNEL_OBJECTS) + "/" + GetParam().path;
+  const std::string path = std::string(USCX_TEST_KERNEL_OBJECTS "/") + GetParam().path;
   if (access(path.c_str(), R_OK) != 0) GTEST_SKIP() << path << " is not built";
   const std::vector<u8> bytes = read_file(path);
   ScanTarget target = small_target();
@@ -351,7 +355,7 @@ INSTANTIATE_TEST_SUITE_P(
                               {}}));
 
 TEST(KernelObjectOfTheCidForm, IsRefusedByName) {
-  const std::string path = std::string(USCX_TEST_KERNEL_OBJECTS) + "/linux-source-7.2/scx_qmap.bpf.o";
+  const std::string path = std::string(USCX_TEST_KERNEL_OBJECTS "/linux-source-7.2/scx_qmap.bpf.o");
   if (access(path.c_str(), R_OK) != 0) GTEST_SKIP() << path << " is not built";
   const std::vector<u8> bytes = read_file(path);
   const Lines missing = scan(bytes, small_target()).missing;

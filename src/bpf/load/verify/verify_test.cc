@@ -37,6 +37,7 @@ const std::vector<KfuncEntry> &kfuncs() {
       make_kfunc("with_cpu", kAny | kCpuForm, 0),
       make_kfunc("sleeps", kGeneric, KF_SLEEPABLE),
       make_kfunc("peek", kGeneric, KF_RET_NULL),
+      make_kfunc("next", kGeneric, KF_ITER_NEXT | KF_RET_NULL),
       make_kfunc("needs_rcu", kGeneric, KF_RCU_PROTECTED),
       make_kfunc("rcu_lock", kGeneric, KF_RCU_LOCK),
       make_kfunc("rcu_unlock", kGeneric, KF_RCU_UNLOCK),
@@ -53,9 +54,10 @@ u32 helper_id(const std::string &name) {
   return 0;
 }
 
-Verdict check(const std::string &text, VerifyRules rules) {
+Verdict check(const std::string &text, VerifyRules rules, bool every_path = false) {
   const Assembled assembled = Assembler::assemble(text);
   VerifyInput input;
+  input.every_path = every_path;
   ProgramOptions options;
   options.name = "test";
   options.jit = false;
@@ -96,6 +98,7 @@ void expect_refused(const std::string &text, const std::string &why, VerifyRules
   EXPECT_NE(verdict.log.find(why), std::string::npos) << text << "\n" << verdict.log;
 }
 
+constexpr const char *kMayBeNull = "argument prev of ops.dispatch may be NULL and is used unchecked";
 constexpr const char *kUnchecked = "R1 invalid mem access 'trusted_ptr_or_null_'\nargument prev of ops.dispatch may be";
 
 TEST(Verify, AnArgumentThatMayBeNullMustBeComparedBeforeItIsUsed) {
@@ -249,18 +252,232 @@ TEST(Verify, SleepingNeedsASleepableProgramAndNoReadSection) {
 TEST(Verify, RecursionEnds) { expect_ok("callsub f; exit; f:; callsub f; r0 = 0; exit"); }
 
 TEST(Verify, TooManyPathsAreSaidToBe) {
-  // Each round of twenty branches doubles the number of states.
-  std::string text = "r6 = r1;";
+  // Each round of twenty branches doubles the number of states, and what makes them differ is used at the end.
+  std::string text = "r6 = r1;", uses;
   for (int i = 0; i < 20; i++) {
     const int slot = 8 * (i + 1);
     text += fmt::format(
-        "r2 = *(u64 *)(r6 + 0); if r2 == 9 goto s{0}; goto l{0}; s{0}:; r1 = *(u64 *)(r6 + 8);"
-        "*(u64 *)(r10 - {1}) = r1; l{0}:;",
+        "r2 = *(u64 *)(r6 + 0); r1 = r6; if r2 == 9 goto s{0}; goto l{0}; s{0}:; r1 = *(u64 *)(r6 + 8);"
+        "l{0}:; *(u64 *)(r10 - {1}) = r1;",
         i, slot);
+    uses += fmt::format("r1 = *(u64 *)(r10 - {1}); if r1 == 0 goto u{0}; r0 = *(u32 *)(r1 + 4); u{0}:;", i, slot);
   }
-  const Verdict verdict = check(text + "r0 = 0; exit", dispatch_rules());
+  const Verdict verdict = check(text + uses + "r0 = 0; exit", dispatch_rules());
   EXPECT_EQ(verdict.err, 0);
   EXPECT_FALSE(verdict.whole);
+}
+
+// prev is used where a condition holds that is true only where it was found not to be NULL.
+void expect_correlated(const std::string &sets_r7, const std::string &leaves_unless) {
+  const std::string start = "r6 = *(u64 *)(r1 + 8); r9 = *(u64 *)(r1 + 0); r8 = *(u64 *)(r1 + 16); r0 = 0;";
+  const std::string end = "goto out; use:; r0 = *(u32 *)(r6 + 4); out:; exit";
+  expect_ok(start + sets_r7 + leaves_unless + end);
+  // The same, the other way round.
+  expect_refused(start + sets_r7 + leaves_unless + "r0 = *(u32 *)(r6 + 4);" + end, "invalid mem access");
+}
+
+TEST(Verify, FlagsInAWordAreFollowed) {
+  // `null | unknown`, whose lowest bit says NULL.
+  expect_correlated("r7 = 0; if r6 != 0 goto a; r7 = 1; a:; r7 |= r9; w7 &= 1;", "if r7 == 0 goto use;");
+  // One bit of a word of flags is set and asked for.
+  expect_correlated("r7 = r9; r7 &= -5; if r6 == 0 goto a; r7 |= 4; a:;", "if r7 & 4 goto use;");
+  expect_correlated("r7 = r9; r7 |= 4; if r6 != 0 goto a; r7 ^= 4; a:; r7 &= 12; w7 ^= 4;",
+                    "if w7 < 4 goto use; if w7 == 8 goto use;");
+  // A bool in a byte of the stack beside others.
+  expect_correlated(
+      "*(u64 *)(r10 - 8) = 0; if r6 == 0 goto a; *(u8 *)(r10 - 7) = 1; a:; *(u8 *)(r10 - 8) = r9;"
+      "r7 = *(u8 *)(r10 - 7); r7 <<= 8; r7 |= 3; w7 >>= 8;",
+      "if r7 == 1 goto use;");
+  // Shifted to the sign.
+  expect_correlated("r7 = r9; r7 <<= 1; if r6 == 0 goto a; r7 |= 1; a:; r7 <<= 63;", "if r7 s< 0 goto use;");
+  expect_correlated("r7 = r9; r7 *= 2; if r6 == 0 goto a; r7 += 1; a:; r7 %= 2;", "if r7 != 0 goto use;");
+}
+
+TEST(Verify, RangesAreFollowed) {
+  expect_correlated("r7 = r9; if r7 > 5 goto a; if r6 == 0 goto out; a:;", "if r7 < 3 goto use;");
+  expect_correlated("r7 = r9; if r7 s> -1 goto a; if r6 == 0 goto out; a:;", "if r7 s<= -7 goto use;");
+  expect_correlated("w7 = w9; if w7 >= 8 goto a; if r6 == 0 goto out; a:;", "if w7 == 5 goto use;");
+  expect_correlated("r7 = r9; r7 %= 8; if r6 != 0 goto a; r7 += 8; a:; r7 >>= 3;", "if r7 == 0 goto use;");
+  // Two unknown numbers of which one is a copy.
+  expect_correlated("r7 = r9; if r9 == 7 goto a; if r6 == 0 goto out; a:; r7 -= 7;", "if r7 != 0 goto use;");
+}
+
+// Far more flags than states were once kept at one instruction; each is asked about at the end.
+TEST(Verify, ManyFlagsDoNotHideWhatOneOfThemSays) {
+  std::string text = "r8 = r1; r6 = *(u64 *)(r1 + 8); r9 = 0; if r6 == 0 goto a; r9 = 1; a:;";
+  for (int i = 0; i < 9; i++)
+    text += fmt::format("r7 = 0; r2 = *(u64 *)(r8 + 0); if r2 == 0 goto f{0}; r7 = 1; f{0}:; *(u64 *)(r10 - {1}) = r7;",
+                        i, 8 * i + 8);
+  text += "r3 = 0;";
+  for (int i = 0; i < 9; i++)
+    text += fmt::format("r2 = *(u64 *)(r10 - {1}); if r2 != 1 goto g{0}; r3 += 1; g{0}:;", i, 8 * i + 8);
+  expect_ok(text + "r0 = 0; if r9 == 0 goto out; r0 = *(u32 *)(r6 + 4); out:; exit");
+  expect_refused(text + "r0 = 0; if r9 != 0 goto out; r0 = *(u32 *)(r6 + 4); out:; exit", "is NULL here");
+  expect_refused(text + "r0 = 0; if r3 != 5 goto out; r0 = *(u32 *)(r6 + 4); out:; exit", "invalid mem access");
+}
+
+// What one path through a loop finds out is asked about after it.
+TEST(Verify, LaterRoundsOfALoopAreOfItsOwn) {
+  const char *loop =
+      "r6 = *(u64 *)(r1 + 8); r7 = 0; again:; call for_all; if r0 == 1 goto done; r7 = 1; goto again;"
+      "done:; r0 = 0;";
+  expect_refused(std::string(loop) + "if r7 == 0 goto out; r0 = *(u32 *)(r6 + 4); out:; exit", kMayBeNull);
+  expect_ok(std::string(loop) + "if r7 <= 1 goto out; r0 = *(u32 *)(r6 + 4); out:; exit");
+  // Two loops, one in the other: the flag of the inner one is asked about behind both.
+  const char *nested =
+      "r6 = *(u64 *)(r1 + 8); r7 = 0; outer:; r8 = 0; inner:; call for_all; if r0 == 1 goto end; r7 = r8;"
+      "r8 = 1; goto inner; end:; call generic; if r0 != 0 goto outer; r0 = 0;";
+  expect_refused(std::string(nested) + "if r7 == 0 goto out; r0 = *(u32 *)(r6 + 4); out:; exit", kMayBeNull);
+}
+
+// Steps and jumps enough that the state behind them is kept.
+std::string keep_point(const std::string &name) {
+  return fmt::format(
+      "r3 = 1; r3 += 1; r3 += 1; r3 += 1; r3 += 1; r3 += 1; if r3 == 6 goto {0}1; {0}1:; r3 += 1;"
+      "if r3 == 7 goto {0}2; {0}2:; r3 += 1;",
+      name);
+}
+
+// The first state at a point has two values that are the same, so that what is found out of one is known of the other.
+TEST(Verify, WhatIsTheSameInOneStateMayDifferInAnother) {
+  const std::string pointers =
+      "r8 = r1; r6 = *(u64 *)(r1 + 8); r7 = r6; r2 = *(u64 *)(r1 + 0); if r2 != 1 goto same;"
+      "r7 = *(u64 *)(r8 + 8); same:;";
+  const std::string numbers =
+      "r8 = r1; r6 = *(u64 *)(r1 + 8); r9 = *(u64 *)(r1 + 0); r7 = r9; r2 = *(u64 *)(r1 + 0);"
+      "if r2 != 1 goto same; r7 = *(u64 *)(r8 + 0); same:;";
+  const std::string pointers_last =
+      "r8 = r1; r6 = *(u64 *)(r1 + 8); r7 = r6; r2 = *(u64 *)(r1 + 0); if r2 == 1 goto other;"
+      "goto same; other:; r7 = *(u64 *)(r8 + 8); same:;";
+  const std::string numbers_last =
+      "r8 = r1; r6 = *(u64 *)(r1 + 8); r9 = *(u64 *)(r1 + 0); r7 = r9; r2 = *(u64 *)(r1 + 0);"
+      "if r2 == 1 goto other; goto same; other:; r7 = *(u64 *)(r8 + 0); same:;";
+  for (const std::string &start : {pointers, pointers_last})
+    expect_refused(start + keep_point("k") + "r0 = 0; if r6 == 0 goto out; r0 = *(u32 *)(r7 + 4); out:; exit",
+                   kMayBeNull);
+  for (const std::string &start : {numbers, numbers_last})
+    expect_refused(
+        start + keep_point("k") + "r0 = 0; if r9 != 3 goto out; if r7 == 3 goto out; r0 = *(u32 *)(r6 + 4); out:; exit",
+        kMayBeNull);
+}
+
+// A round that ends at the loop's beginning shows nothing of what the way out of the loop asks.
+TEST(Verify, WhatTheWayOutOfALoopAsksCountsInside) {
+  const std::string text =
+      "r6 = *(u64 *)(r1 + 8); r8 = r1; r7 = 0; r3 = 1; r3 += 1; r3 += 1; r3 += 1; if r3 == 4 goto a; a:; r3 += 1;"
+      "if r3 == 5 goto again; again:; call for_all; if r0 == 1 goto done; r2 = *(u64 *)(r8 + 0); if r2 == 5 goto set;"
+      "goto join; set:; r7 = 1; join:;" +
+      keep_point("k") + "goto again; done:; r0 = 0;";
+  expect_refused(text + "if r7 == 0 goto out; r0 = *(u32 *)(r6 + 4); out:; exit", kMayBeNull);
+  expect_ok(text + "if r7 <= 1 goto out; r0 = *(u32 *)(r6 + 4); out:; exit");
+}
+
+// As in the kernel, what changes from round to round and decides nothing is given up. Here nothing is refused for it.
+TEST(Verify, NothingIsRefusedForWhatWasGivenUp) {
+  const char *loop =
+      "r6 = *(u64 *)(r1 + 8); r7 = 0; r8 = 1; again:; call next; if r0 == 0 goto done; r7 += 2; goto again;"
+      "done:; r0 = 0;";
+  const Verdict verdict =
+      check(std::string(loop) + "if r7 != 7 goto out; r0 = *(u32 *)(r6 + 4); out:; exit", dispatch_rules());
+  EXPECT_EQ(verdict.err, 0) << verdict.log;
+  EXPECT_TRUE(verdict.whole);
+  EXPECT_NE(verdict.doubt.find("argument prev of ops.dispatch may be NULL"), std::string::npos) << verdict.doubt;
+  // What does not follow from it is a reason as ever, in the loop and behind it.
+  expect_refused(std::string(loop) + "r0 = *(u32 *)(r6 + 4); exit", kMayBeNull);
+  expect_refused(std::string(loop) + "if r8 != 1 goto out; r0 = *(u32 *)(r6 + 4); out:; exit", kMayBeNull);
+  expect_ok(std::string(loop) + "if r8 == 1 goto out; r0 = *(u32 *)(r6 + 4); out:; exit");
+  expect_refused(
+      "r6 = *(u64 *)(r1 + 8); r7 = 0; again:; r7 += 1; may_goto done; r0 = *(u32 *)(r6 + 4); goto again;"
+      "done:; r0 = 0; exit",
+      kMayBeNull);
+  // What decides something in the loop is not given up.
+  const char *counted =
+      "r6 = *(u64 *)(r1 + 8); r7 = 0; again:; call next; if r0 == 0 goto done; r7 += 1;"
+      "if r7 < 6 goto again; done:; r0 = 0;";
+  expect_ok(std::string(counted) + "if r7 != 7 goto out; r0 = *(u32 *)(r6 + 4); out:; exit");
+  expect_refused(std::string(counted) + "if r7 != 5 goto out; r0 = *(u32 *)(r6 + 4); out:; exit", kMayBeNull);
+}
+
+// Programs of random branches, flags, spills, calls and counted loops.
+class RandomProgram {
+ public:
+  explicit RandomProgram(u32 seed) : state_(seed * 2654435761u + 1) {}
+
+  std::string text() {
+    std::string all =
+        "r6 = r1; r7 = *(u64 *)(r6 + 8); r8 = 0; r9 = *(u64 *)(r6 + 0); *(u64 *)(r10 - 8) = r7;"
+        "*(u64 *)(r10 - 16) = r8; *(u64 *)(r10 - 24) = r9;";
+    for (int i = 0; i < 16; i++) all += statement(2);
+    return all +
+           "r0 = 0; exit; function:; if r2 == 1 goto skip; r0 = *(u32 *)(r1 + 4); skip:; r0 = r2; r0 &= 3; exit;"
+           "null:; r0 = 1; if r1 == 0 goto is_null; r0 = 0; is_null:; exit";
+  }
+
+ private:
+  u32 pick(u32 count) {
+    state_ = state_ * 6364136223846793005u + 1442695040888963407u;
+    return static_cast<u32>(state_ >> 33) % count;
+  }
+  std::string reg() { return fmt::format("r{}", 7 + pick(3)); }
+  std::string number_reg() { return fmt::format("r{}", 8 + pick(2)); }
+  int slot() { return 8 + 8 * static_cast<int>(pick(3)); }
+  std::string block(int depth) {
+    std::string all;
+    for (u32 i = 1 + pick(3); i-- > 0;) all += statement(depth);
+    return all;
+  }
+
+  std::string statement(int depth) {
+    static constexpr const char *kOps[] = {"=", "|=", "&=", "+=", "^=", "-="};
+    static constexpr const char *kConds[] = {"==", "!=", ">", "<=", "&", "s<"};
+    const int label = labels_++;
+    switch (pick(depth > 0 ? 12 : 9)) {
+      case 0: return pick(2) ? "r8 = r9;" : fmt::format("{} {} {};", number_reg(), kOps[pick(6)], pick(4));
+      case 1: return fmt::format("w8 {} w9;", kOps[pick(6)]);
+      case 2: return "r9 = *(u64 *)(r6 + 0); r9 &= 3;";
+      case 3: return fmt::format("r7 = *(u64 *)(r6 + {});", 8 * pick(2));
+      case 4: return fmt::format("*(u64 *)(r10 - {}) = {};", slot(), reg());
+      case 5: return fmt::format("{} = *(u64 *)(r10 - {});", reg(), slot());
+      case 6: return fmt::format("*(u8 *)(r10 - {}) = r8; r8 = *(u8 *)(r10 - {});", slot(), slot());
+      case 7:
+        return pick(4) ? fmt::format("if r7 == 0 goto l{0}; r0 = *(u32 *)(r7 + 4); l{0}:;", label)
+                       : fmt::format("r1 = *(u64 *)(r10 - {1}); if r7 == 0 goto l{0}; r0 = *(u32 *)(r1 + 4); l{0}:;",
+                                     label, slot());
+      case 8: return pick(2) ? "r1 = r7; callsub null; r8 = r0;" : "call peek; r7 = r0;";
+      case 9: return fmt::format("r1 = r7; r2 = {}; callsub function; r9 = r0;", number_reg());
+      case 10:
+        return fmt::format("if {} {} {} goto l{};", reg(), kConds[pick(6)], pick(3), label) + block(depth - 1) +
+               fmt::format("l{}:;", label);
+      default:
+        if (loops_++ > 0) return "";
+        return fmt::format("*(u64 *)(r10 - 64) = 0; l{}:;", label) + block(0) +
+               fmt::format("r1 = *(u64 *)(r10 - 64); r1 += 1; *(u64 *)(r10 - 64) = r1; if r1 < 3 goto l{};", label);
+    }
+  }
+
+  u64 state_;
+  int labels_ = 0;
+  int loops_ = 0;
+};
+
+TEST(Verify, EndingPathsEarlyHidesAndInventsNothing) {
+  u32 refused = 0, loaded = 0;
+  u64 steps = 0, all_steps = 0;
+  for (u32 seed = 0; seed < 1500; seed++) {
+    const std::string text = RandomProgram(seed).text();
+    const Verdict all = check(text, dispatch_rules(), true);
+    if (!all.whole) continue;
+    const Verdict verdict = check(text, dispatch_rules());
+    ASSERT_EQ(verdict.err, all.err) << "program " << seed << "\n" << text << "\n" << verdict.log << all.log;
+    ASSERT_TRUE(verdict.whole && verdict.doubt.empty()) << "program " << seed;
+    refused += verdict.err != 0;
+    loaded += verdict.err == 0;
+    steps += verdict.steps;
+    all_steps += all.steps;
+  }
+  EXPECT_GT(refused, 200u);
+  EXPECT_GT(loaded, 200u);
+  EXPECT_LT(steps, all_steps);
 }
 
 }  // namespace
