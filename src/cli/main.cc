@@ -15,7 +15,8 @@ namespace {
 
 constexpr const char *kFooter =
     "Exit status: 0 all went well; 2 bad input or a refused scheduler; 3 the\n"
-    "scheduler ended with an error; 4 a task stalled; 70 a bug of uscx itself.\n"
+    "scheduler ended with an error; 4 a task stalled; 5 a condition of --fail-on was\n"
+    "met; 70 a bug of uscx itself; 130 or 143 interrupted.\n"
     "\n"
     "`uscx COMMAND --help` says more about a command.";
 
@@ -55,7 +56,8 @@ int run_command(int argc, char **argv) {
     std::fputs(app.help().c_str(), stdout);
     return uscx::cli::kExitOk;
   } catch (const CLI::ParseError &error) {
-    return uscx::cli::bad_input(uscx::Status::error("{} (see uscx --help)", error.what()));
+    const bool json = uscx::cli::asks_for_json(std::vector<std::string>(argv + 1, argv + argc));
+    return uscx::cli::bad_input(uscx::Status::error("{} (see uscx --help)", error.what()), json);
   }
   return action();
 }
