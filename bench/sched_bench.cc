@@ -26,7 +26,7 @@ Rates measure(const char *scheduler, u32 nr_cpus, u64 duration_ns) {
     Result<cli::RunResult> result = cli::run(options);
     CHECK(result.ok(), "{}", result.message());
     u64 switches = 0;
-    for (const report::TaskMetrics &task : result->metrics->tasks()) switches += task.picks;
+    for (const report::TaskFigures &task : result->metrics->figures().tasks) switches += task.picks;
     const double wall_s = static_cast<double>(result->info.wall_ns) / 1e9;
     best.switches = std::max(best.switches, static_cast<double>(switches) / wall_s);
     best.events = std::max(best.events, static_cast<double>(result->info.events) / wall_s);

@@ -27,21 +27,29 @@ constexpr s64 kDumpDefaultLength = 32768;
 
 std::string errno_text(int error) { return std::generic_category().message(error < 0 ? -error : error); }
 
-// The first lines of what libbpf said, as one; the whole is in libbpf_log().
+// What libbpf puts around the verifier's log, and its figures at the end of it: they say nothing of the reason.
+bool is_frame(std::string_view line) {
+  for (std::string_view frame : {"-- BEGIN PROG LOAD LOG --", "-- END PROG LOAD LOG --", ": failed to load: -",
+                                 "failed to load object", "processed ", "verification time ", "stack depth "})
+    if (line.find(frame) != std::string_view::npos) return true;
+  return false;
+}
+
+// What libbpf and the verifier said, in one line: which program, and the last lines, which have the reason. The whole
+// is in libbpf_log().
 std::string log_summary() {
-  constexpr int kMaxLines = 3;
-  constexpr std::string_view kPrefix = "libbpf: ";
+  constexpr size_t kMaxLines = 6;
+  constexpr std::string_view kPrefix = "libbpf: ", kRefused = ": BPF program load failed";
   std::istringstream lines(libbpf_log());
-  std::string summary;
-  std::string line;
-  for (int n = 0; n < kMaxLines && std::getline(lines, line);) {
-    if (line.rfind(kPrefix, 0) == 0) line.erase(0, kPrefix.size());
-    if (line.empty()) continue;
-    summary += summary.empty() ? ": " : "; ";
-    summary += line;
-    n++;
+  std::vector<std::string> said;
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with(kPrefix)) line.erase(0, kPrefix.size());
+    if (const size_t at = line.find(kRefused); at != std::string::npos) line.resize(at);
+    if (!line.empty() && !is_frame(line) && (said.empty() || said.back() != line)) said.push_back(line);
   }
-  return summary;
+  const bool cut = said.size() > kMaxLines;
+  if (cut) said.erase(said.begin() + 1, said.end() - (kMaxLines - 1));
+  return said.empty() ? "" : fmt::format(": {}{}", fmt::join(said, "; "), cut ? " (-v shows all)" : "");
 }
 
 Result<u64> read_host_hotplug_seq() {

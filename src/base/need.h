@@ -13,6 +13,9 @@ namespace uscx {
 // Exit status of the command for bad input, and for what the host refuses.
 inline constexpr int kExitRefused = 2;
 
+// "Too many open files (errno 24); raise the limit of open files (ulimit -n)": with what helps, where it is known.
+std::string host_error(int error);
+
 [[noreturn]] void host_refuses(const std::string &what);
 
 // Those who cannot have memory end by host_refuses() too, instead of an exception that nobody catches.

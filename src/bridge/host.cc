@@ -49,6 +49,7 @@ Status Host::init() {
   if (!system.ok()) return system.status();
   system_ = system.take();
   env_->watch_hooks();
+  ext().set_call_sites(&call_sites_);
   system_->files().add("/sys/kernel/sched_ext/hotplug_seq",
                        [this] { return fmt::format("{}\n", ext().hotplug_seq()); });
   system_->files().add("/sys/devices/system/cpu/online",

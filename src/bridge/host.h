@@ -16,6 +16,7 @@
 #include "base/rng.h"
 #include "bpf/exec/exec.h"
 #include "bpf/object/bpf_system.h"
+#include "bridge/call_sites.h"
 #include "bridge/objects.h"
 #include "machine/machine.h"
 #include "sched/ext/ext.h"
@@ -70,6 +71,7 @@ class Host {
   KernelObjects objects_;
   sched::Kernel kernel_;
   std::unique_ptr<KernelEnv> env_;
+  BpfCallSites call_sites_;
   std::unique_ptr<bpf::BpfSystem> system_;
   std::vector<bpf::ExecEnv> exec_envs_;  // One a CPU, and the last for host context.
 };

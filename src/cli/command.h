@@ -27,8 +27,11 @@ void add_inspect_command(CLI::App &app, Action &action);
 void add_explore_commands(CLI::App &app, Action &action);  // explore, replay, minimize
 void add_help_command(CLI::App &app, Action &action);      // of all that are added by the time it is asked
 
-// Prints "uscx: TEXT" as one line on standard error; returns the status for bad input.
-int bad_input(const Status &status);
+// Prints "uscx: TEXT" as one line on standard error, and with `json` an object that says the same on standard output;
+// returns the status for bad input.
+int bad_input(const Status &status, bool json = false);
+// Whether --report json is among the words of a command line.
+bool asks_for_json(const std::vector<std::string> &words);
 
 }  // namespace uscx::cli
 

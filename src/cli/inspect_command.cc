@@ -164,7 +164,7 @@ int do_inspect(const std::string &path, const std::string &format) {
   if (format != "text" && format != "json")
     return bad_input(Status::error("--report: '{}' is neither text nor json", format));
   Result<Inspection> seen = inspect(path);
-  if (!seen.ok()) return bad_input(seen.status());
+  if (!seen.ok()) return bad_input(seen.status(), format == "json");
   format == "json" ? print_json(path, *seen) : print_text(path, *seen);
   return seen->scan.missing.empty() ? kExitOk : kExitBadInput;
 }

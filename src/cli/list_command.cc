@@ -44,19 +44,21 @@ void list_schedulers() {
     print_entry("", std::string(scheduler.name), 12, scheduler.help);
 }
 
+// "", where a value is none of a range.
 std::string range_text(const workload::Parameter &parameter) {
   using Kind = workload::Parameter::Kind;
+  if (parameter.kind == Kind::kGroup) return "";
   if (parameter.kind == Kind::kDuration)
-    return format_duration(static_cast<u64>(parameter.low)) + " to " +
+    return "; " + format_duration(static_cast<u64>(parameter.low)) + " to " +
            format_duration(static_cast<u64>(parameter.high));
-  return fmt::format("{} to {}", parameter.low, parameter.high);
+  return fmt::format("; {} to {}", parameter.low, parameter.high);
 }
 
 void list_workloads() {
   for (const workload::Builtin &builtin : workload::builtins()) {
     print_entry("", builtin.name, 10, builtin.help);
     for (const workload::Parameter &parameter : builtin.parameters) {
-      std::string help = fmt::format("{}; {}", parameter.help, range_text(parameter));
+      std::string help = fmt::format("{}{}", parameter.help, range_text(parameter));
       if (parameter.default_text[0]) help += fmt::format(", default {}", parameter.default_text);
       print_entry("  ", fmt::format("{}=", parameter.name), 12, help);
     }

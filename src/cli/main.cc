@@ -17,7 +17,8 @@ namespace {
 
 constexpr const char *kFooter =
     "Exit status: 0 all went well; 2 bad input or a refused scheduler; 3 the\n"
-    "scheduler ended with an error; 4 a task stalled; 70 a bug of uscx itself.\n"
+    "scheduler ended with an error; 4 a task stalled; 5 a condition of --fail-on was\n"
+    "met; 70 a bug of uscx itself; 130 or 143 interrupted.\n"
     "\n"
     "`uscx help COMMAND` says more about a command.";
 
@@ -64,7 +65,8 @@ int run_command(int argc, char **argv) {
     std::puts(version.what());
     return uscx::cli::kExitOk;
   } catch (const CLI::ParseError &error) {
-    return uscx::cli::bad_input(uscx::cli::parse_error(app, error));
+    const bool json = uscx::cli::asks_for_json(std::vector<std::string>(argv + 1, argv + argc));
+    return uscx::cli::bad_input(uscx::cli::parse_error(app, error), json);
   }
   return action();
 }

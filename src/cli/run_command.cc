@@ -40,7 +40,8 @@ constexpr const char *kFooter =
     "\n"
     "Exit status: 0 the scheduler was detached or ended without error; 2 bad input\n"
     "or a refused scheduler; 3 the scheduler ended with an error; 4 a task stalled;\n"
-    "70 a bug of uscx itself.";
+    "5 a condition of --fail-on was met; 70 a bug of uscx itself; 130 or 143 it was\n"
+    "interrupted (SIGINT, SIGTERM).";
 
 std::string describe_failure(void *) {
   return fmt::format("At virtual time {}, on CPU {}.", format_duration(machine::now_ns()), machine::this_cpu());
@@ -50,13 +51,15 @@ void print_report(const std::string &report) { std::fwrite(report.data(), 1, rep
 
 int do_run(const CLI::App &command, const RunArguments &arguments) {
   const std::vector<std::string> rest = command.remaining();
-  if (!rest.empty() && rest[0].starts_with("-")) return bad_input(unknown_word(command, rest[0]));
+  // Of bad options some may not have been read.
+  const bool json = arguments.report == "json" || asks_for_json(rest);
+  if (!rest.empty() && rest[0].starts_with("-")) return bad_input(unknown_word(command, rest[0]), json);
   Result<RunOptions> options = parse_run_options(arguments, rest);
-  if (!options.ok()) return bad_input(options.status());
+  if (!options.ok()) return bad_input(options.status(), json);
   Result<std::optional<std::string>> usage = scheduler_usage(*options);
-  if (!usage.ok()) return bad_input(usage.status());
+  if (!usage.ok()) return bad_input(usage.status(), json);
   if (usage->has_value()) return std::fputs((*usage)->c_str(), stdout), kExitOk;
-  Terminal terminal;
+  Terminal terminal(arguments.quiet);
   const InterruptGuard interrupt;
   options->hooks = text_hooks([&terminal](std::string_view text) { terminal.write(text); });
   options->hooks.progress = [&terminal](const Progress &progress) { terminal.show(progress); };
@@ -64,14 +67,15 @@ int do_run(const CLI::App &command, const RunArguments &arguments) {
   set_check_context(describe_failure, nullptr);
   nlohmann::ordered_json object;
   options->hooks.scanned = [&](const bpf::ScanResult &scan) { object = scan_json(options->scheduler, scan); };
+  terminal.show_start(options->topology.nr_cpus());
   Result<RunResult> result = run(*options);
   set_check_context(nullptr, nullptr);
-  terminal.clear();
-  const bool json = arguments.report == "json";
+  terminal.end();
   if (!result.ok() && json) print_report(report::refusal_json(describe(*options), result.message(), object));
   if (!result.ok()) return bad_input(result.status());
-  print_report(report_of(*result, arguments.report, isatty(STDOUT_FILENO)));
-  return exit_status(*result);
+  if (result->interrupted) result->info.interrupted = signal_name(interrupt.signal());
+  print_report(report_of(*result, arguments.report, wants_colour(STDOUT_FILENO)));
+  return result->interrupted ? kExitSignalled + interrupt.signal() : exit_status(*result);
 }
 
 // What a session, which has no end and only programs, does without.
@@ -91,6 +95,20 @@ void add_run_options(CLI::App *run, RunArguments &a) {
   run->add_option("--recipe", a.recipe,
                   "What the object's own user half would do: globals,\nops, maps, programs, in JSON (docs/RECIPES.md)")
       ->type_name("FILE");
+  run->add_option(
+         "--fail-on", a.fail_on,
+         "Exit status 5 if so: starved=TIME (a task waited\nlonger for a CPU), exit=error, wild-loads; may be\n"
+         "repeated")
+      ->type_name("CONDITION")
+      ->allow_extra_args(false);
+  run->add_option("--on-exit", a.on_exit,
+                  "When the scheduler ends by itself: continue in the\nfair class (default), or stop the run")
+      ->type_name("HOW");
+  run->add_option("--dump", a.dump,
+                  "Where the dump of a scheduler that ends with an\nerror goes, instead of standard error")
+      ->type_name("FILE");
+  run->add_flag("-q,--quiet", a.quiet, "No kernel log, no output of the scheduler");
+  run->add_flag("-v,--verbose", a.verbose, "All that libbpf says, the verifier's log with it");
   run->add_option("--kill", a.kill,
                   "Sends SIGKILL to a scheduler program, before its\nNth system call (call:N) or at a virtual time")
       ->type_name("POINT");

@@ -267,8 +267,9 @@ void add_session_commands(CLI::App &app, Action &action) {
 
   CLI::App *stop = session->add_subcommand("stop", "Ends its programs and it, and reports.");
   add_name(stop, name.get());
-  stop->callback(
-      [&action, name] { action = [name] { return ask(*name, Kind::kStop, {isatty(STDOUT_FILENO) ? "1" : "0"}); }; });
+  stop->callback([&action, name] {
+    action = [name] { return ask(*name, Kind::kStop, {wants_colour(STDOUT_FILENO) ? "1" : "0"}); };
+  });
 }
 
 }  // namespace uscx::cli

@@ -53,6 +53,24 @@ std::string dsq_name(u64 dsq_id) {
   return fmt::format("dsq {:#x}", dsq_id);
 }
 
+std::string place_name(const Place &place) {
+  switch (place.kind) {
+    case Place::Kind::kNoQueue: return "no queue";
+    case Place::Kind::kCustody: return "custody";
+    case Place::Kind::kDsq: break;
+  }
+  return dsq_name(place.dsq_id);
+}
+
+std::string phase_name(Phase phase) {
+  switch (phase) {
+    case Phase::kBefore: return "before";
+    case Phase::kScheduler: return "scheduler";
+    case Phase::kAfter: break;
+  }
+  return "after";
+}
+
 u64 dsq_with_cpu(u64 dsq_id, u32 cpu) { return dsq_id == SCX_DSQ_LOCAL ? u64{SCX_DSQ_LOCAL_ON} | cpu : dsq_id; }
 
 }  // namespace uscx::report

@@ -5,7 +5,7 @@
 
 #include <string>
 
-#include "base/types.h"
+#include "report/metrics.h"
 
 namespace uscx::report {
 
@@ -19,6 +19,9 @@ DsqClass dsq_class(u64 dsq_id);
 // "local dsq 3", "global dsq", "bypass dsq", "dsq 0x5". Local DSQs all have the id SCX_DSQ_LOCAL in the kernel; the
 // event's CPU says then which one it is.
 std::string dsq_name(u64 dsq_id);
+// "dsq 0x5", "custody", "no queue".
+std::string place_name(const Place &place);
+std::string phase_name(Phase phase);  // "before", "scheduler", "after"
 // SCX_DSQ_LOCAL on a CPU as SCX_DSQ_LOCAL_ON of that CPU; all other ids as they are.
 u64 dsq_with_cpu(u64 dsq_id, u32 cpu);
 

@@ -6,7 +6,9 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <set>
 
+#include "abi/scx.h"
 #include "bpf/load/scan/scan.h"
 #include "run/compile.h"
 #include "run/recipe.h"
@@ -62,6 +64,9 @@ class BpfScheduler : public SchedulerUnderTest {
   virtual Status loaded(bridge::Host &, ScxObject &) { return Status::ok_status(); }
   virtual Status attached(bridge::Host &, ScxObject &) { return Status::ok_status(); }
 
+  // It is detached, or has ended by itself.
+  virtual void ended(RunHost &, const schedulers::ExitInfo &) {}
+
   Status assign(ScxObject &object) {
     for (const Assignment &set : options_.sets)
       if (Status status = object.set_variable(set.name, set.value); !status.ok()) return status.at("--set");
@@ -89,8 +94,10 @@ class BpfScheduler : public SchedulerUnderTest {
     }
     object.detach();
     run.host().trace_wild_loads();  // While its programs are there.
-    const schedulers::ExitInfo info = exit_of(run.host(), object);
+    schedulers::ExitInfo info = exit_of(run.host(), object);
+    if (!options_.dump_path.empty()) info.dump.clear();
     run.print(printed([&](std::FILE *out) { schedulers::print_exit(info, out); }));
+    ended(run, info);
     *again = info.wants_restart() && !run.over();
     return Status::ok_status();
   }
@@ -117,7 +124,7 @@ class OwnScheduler final : public BpfScheduler {
 
  protected:
   Opened open(bridge::Host &host) override {
-    schedulers::set_libbpf_verbose(half_->verbose());
+    schedulers::set_libbpf_verbose(options_.verbose || half_->verbose());
     Opened opened = half_->open(environment_of(host));
     if (!opened.ok()) return opened;
     if (Status status = assign(**opened); !status.ok()) return status;
@@ -138,11 +145,14 @@ class ObjectScheduler final : public BpfScheduler {
  protected:
   // The scan comes between two opens: the first says what constants the object will have.
   Opened open(bridge::Host &host) override {
+    schedulers::set_libbpf_verbose(options_.verbose);
     Opened first = open_bytes(bytes_, host);
     if (!first.ok()) return first;
     Result<bpf::ScanResult> scan = scan_with(**first, host);
     if (!scan.ok()) return scan.status().at(options_.scheduler);
     if (options_.hooks.scanned) options_.hooks.scanned(*scan);
+    for (const bpf::ScanResult::ProgramInfo &program : scan->programs)
+      if (program.loaded && program.section.starts_with("syscall")) user_run_.insert(program.name);
     if (!scan->missing.empty())
       return Status::error("{}: needs what is not there: {}", options_.scheduler, fmt::join(scan->missing, "; "));
     if (scan->unreached.empty()) return first;
@@ -153,6 +163,18 @@ class ObjectScheduler final : public BpfScheduler {
   }
   Status attached(bridge::Host &host, ScxObject &object) override {
     return options_.recipe ? options_.recipe->after_attach(target(host, object)).at("--recipe") : Status::ok_status();
+  }
+
+  // What the user half would have done may be why.
+  void ended(RunHost &run, const schedulers::ExitInfo &info) override {
+    constexpr const char *kAdvice = "run its program instead, or give --recipe (docs/RECIPES.md)";
+    if (options_.recipe) return;
+    if (!user_run_.empty())
+      run.note(fmt::format("{} has programs that only its user half runs ({}): {}", options_.scheduler,
+                           fmt::join(user_run_, ", "), kAdvice));
+    else if (info.kind >= SCX_EXIT_ERROR)
+      run.note(fmt::format("{} ran without its user half; if that sets globals, ops or maps, {}", options_.scheduler,
+                           kAdvice));
   }
 
  private:
@@ -190,6 +212,7 @@ class ObjectScheduler final : public BpfScheduler {
   }
 
   const std::vector<u8> bytes_;
+  std::set<std::string> user_run_;
 };
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "abi/scx.h"
 #include "base/hash.h"
 #include "bpf/exec/program.h"
+#include "bpf/maps/arena_name.h"
 #include "bridge/host.h"
 #include "run/scheduler.h"
 #include "schedulers/user_half.h"
@@ -34,7 +35,10 @@ std::string race_text(bridge::Host &host, const machine::ProgramRace &race) {
   std::string one = access_text(race.first), other = access_text(race.second);
   if (other < one) std::swap(one, other);
   const u64 address = std::max(race.first.address, race.second.address);
-  return fmt::format("{}: {} and {}", host.system().address_text(address), one, other);
+  const bpf::Prog *const program = static_cast<const bpf::Program *>(race.first.program)->owner();
+  const std::string where =
+      program ? bpf::address_text_of(host.system(), *program, address) : host.system().address_text(address);
+  return fmt::format("{}: {} and {}", where, one, other);
 }
 
 // ", though CPU 2 is idle and it may run there"; empty if none is.

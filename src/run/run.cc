@@ -3,9 +3,14 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 #include <deque>
+#include <map>
+#include <set>
 
 #include "abi/scx.h"
+#include "base/files.h"
+#include "report/names.h"
 #include "report/perfetto.h"
 #include "run/scheduler.h"
 #include "sched/hotplug.h"
@@ -46,9 +51,7 @@ class Run final : public RunHost {
         host_(host),
         metrics_(metrics),
         start_(Clock::now()),
-        launcher_(host.kernel(), [this](const workload::RefusedTask &task) {
-          print(fmt::format("uscx: task {} could not be created: errno {}\n", task.comm, -task.error));
-        }) {}
+        launcher_(host.kernel(), [this](const workload::RefusedTask &task) { refused_[-task.error].add(task.comm); }) {}
 
   ~Run() override {
     for (SysrqTimer &timer : sysrq_timers_) host_.machine().cancel_timer(timer.event);
@@ -64,10 +67,25 @@ class Run final : public RunHost {
     if (options_.hooks.output) options_.hooks.output(text);
   }
   void note(std::string_view line) override {
-    notes_.emplace_back(line);
+    for (Note &note : notes_)
+      if (note.line == line) return (void)note.times++;
+    notes_.push_back({std::string(line)});
     print(fmt::format("uscx: {}\n", line));
   }
-  const std::vector<std::string> &notes() const { return notes_; }
+  // What comes up again is counted.
+  std::vector<std::string> notes() const {
+    std::vector<std::string> lines;
+    for (const Note &note : notes_)
+      lines.push_back(note.times == 1 ? note.line : fmt::format("{} ({} times)", note.line, note.times));
+    return lines;
+  }
+  void note_refused_tasks() {
+    for (const auto &[error, refused] : refused_)
+      note(fmt::format("{} {} could not be created, the first of them {}: {} (errno {})", refused.count,
+                       refused.count == 1 ? "task" : "tasks", refused.first, std::strerror(error), error));
+  }
+  // The scheduler has ended by itself, for good.
+  bool ended_at_exit() const { return ended_at_exit_; }
 
   bool interrupted() const { return options_.hooks.stop && options_.hooks.stop->load(std::memory_order_relaxed); }
   double wall_s() const { return seconds_since(start_); }
@@ -89,6 +107,18 @@ class Run final : public RunHost {
     else
       timer.run->print(ext.sysrq_dump());
   }
+
+  struct RefusedTasks {
+    u64 count = 0;
+    std::string first;
+    void add(const std::string &comm) {
+      if (count++ == 0) first = comm;
+    }
+  };
+  struct Note {
+    std::string line;
+    u64 times = 1;
+  };
 
   struct HotplugTimer {
     machine::SimEvent event;
@@ -125,19 +155,39 @@ class Run final : public RunHost {
     start_hotplug();
     Result<std::vector<workload::PlannedTask>> tasks = plan_of(options_);
     CHECK(tasks.ok(), "a plan that was good is bad now");
-    launcher_.launch(tasks.take());
+    launcher_.launch(tasks.take(), [this] {
+      tell_progress();
+      return interrupted();
+    });
   }
 
   void advance_until(u64 end_ns) {
     start_workload();
-    while (now_ns() < end_ns && !interrupted()) {
+    while (now_ns() < std::min(end_ns, end_ns_) && !interrupted()) {
       const Clock::time_point before = Clock::now();
-      host_.machine().run_until(std::min(end_ns, now_ns() + slicer_.slice_ns()));
+      run_slice(std::min(end_ns, now_ns() + slicer_.slice_ns()));
       slicer_.took(seconds_since(before));
-      if (options_.hooks.progress) options_.hooks.progress({now_ns(), end_ns_, host_.machine().nr_events(), wall_s()});
+      tell_progress();
     }
     // Detaching takes time too, which is not the workload's.
     if (over() && !metrics_.finished()) metrics_.finish(now_ns());
+  }
+
+  void tell_progress() {
+    if (options_.hooks.progress) options_.hooks.progress({now_ns(), end_ns_, host_.machine().nr_events(), wall_s()});
+  }
+
+  void run_slice(u64 until_ns) {
+    if (!options_.end_at_exit) return host_.machine().run_until(until_ns);
+    host_.machine().run_while([this] { return !scheduler_gone(); }, until_ns);
+    if (!scheduler_gone()) return;
+    ended_at_exit_ = true;
+    end_now();
+  }
+
+  bool scheduler_gone() {
+    const sched::ExitRecord *record = host_.ext().last_exit();
+    return record && host_.ext().state() == SCX_DISABLED && !(record->exit_code & SCX_ECODE_ACT_RESTART);
   }
 
   const RunOptions &options_;
@@ -149,8 +199,9 @@ class Run final : public RunHost {
   Slicer slicer_;
   std::deque<SysrqTimer> sysrq_timers_;  // Their addresses stay, as do those of
   std::deque<HotplugTimer> hotplug_timers_;
-  bool started_ = false;
-  std::vector<std::string> notes_;
+  bool started_ = false, ended_at_exit_ = false;
+  std::vector<Note> notes_;
+  std::map<int, RefusedTasks> refused_;  // By errno.
 };
 
 void connect_hooks(const RunHooks &hooks, bridge::Host &host) {
@@ -206,6 +257,86 @@ Status make_groups(const RunOptions &options, const std::vector<workload::Planne
   return status;
 }
 
+Result<FailOn> parse_fail_on(const std::string &text) {
+  constexpr std::string_view kStarved = "starved=";
+  if (text == "exit=error") return FailOn{.what = FailOn::What::kExitError, .text = text};
+  if (text == "wild-loads") return FailOn{.what = FailOn::What::kWildLoads, .text = text};
+  if (!text.starts_with(kStarved))
+    return Status::error("'{}' is no condition; it takes starved=TIME, exit=error or wild-loads", text);
+  Result<u64> limit = parse_duration(std::string_view(text).substr(kStarved.size()));
+  if (!limit.ok()) return limit.status().at("starved");
+  return FailOn{.what = FailOn::What::kStarved, .limit_ns = *limit, .text = text};
+}
+
+namespace {
+
+// Empty: not met.
+std::string starved_text(const report::Metrics &metrics, u64 limit_ns) {
+  size_t nr = 0;
+  u64 longest_ns = 0;
+  const report::TaskMetrics *longest = nullptr;
+  for (size_t i = 0; i < metrics.tasks().size(); i++) {
+    const u64 wait_ns = metrics.task_figures(metrics.subject(), i).longest_wait_ns;
+    if (wait_ns <= limit_ns) continue;
+    nr++;
+    if (wait_ns <= longest_ns) continue;
+    longest_ns = wait_ns;
+    longest = &metrics.tasks()[i];
+  }
+  if (nr == 0) return "";
+  return fmt::format("{} {} waited longer for a CPU, {}[{}] for {}", nr, nr == 1 ? "task" : "tasks", longest->name,
+                     longest->pid, format_duration(longest_ns));
+}
+
+std::string met_text(const FailOn &asked, const report::Metrics &metrics) {
+  switch (asked.what) {
+    case FailOn::What::kStarved: return starved_text(metrics, asked.limit_ns);
+    case FailOn::What::kExitError: {
+      const report::ExitMetrics &exit = metrics.exit();
+      if (!exit.seen || exit.kind < SCX_EXIT_ERROR) return "";
+      return fmt::format("the scheduler ended with {}", report::exit_kind_name(exit.kind));
+    }
+    case FailOn::What::kWildLoads: break;
+  }
+  u64 count = 0;
+  for (const auto &[place, at_place] : metrics.wild_loads()) count += at_place;
+  if (count == 0) return "";
+  return fmt::format("{} {} of what is not there, in {} {}", count, count == 1 ? "load" : "loads",
+                     metrics.wild_loads().size(), metrics.wild_loads().size() == 1 ? "place" : "places");
+}
+
+// FIDELITY: flat-fair.
+void note_of_groups(const RunOptions &options, const report::Metrics &metrics, RunHost &run) {
+  if (metrics.subject() == report::Phase::kScheduler) return;
+  std::set<std::string> paths;
+  const auto look = [&](std::span<const workload::GroupSpec> groups) {
+    for (const workload::GroupSpec &group : groups)
+      if (group.weight || group.nice || group.quota_us || group.idle) paths.insert(group.path);
+  };
+  for (const auto &workload : options.workloads) look(workload->groups());
+  look(options.cgroups);
+  if (paths.empty()) return;
+  run.note(
+      fmt::format("the fair class makes nothing of the weights and limits of cgroups ({}): it shares CPUs among "
+                  "tasks, as if there were no groups",
+                  fmt::join(paths, ", ")));
+}
+
+Status write_dump(const RunOptions &options, const sched::ExitRecord &record) {
+  if (options.dump_path.empty() || record.dump.empty()) return Status::ok_status();
+  return write_file(options.dump_path, record.dump).at("--dump");
+}
+
+}  // namespace
+
+std::vector<report::FailedCondition> failed_conditions(const std::vector<FailOn> &asked,
+                                                       const report::Metrics &metrics) {
+  std::vector<report::FailedCondition> failed;
+  for (const FailOn &condition : asked)
+    if (std::string what = met_text(condition, metrics); !what.empty()) failed.push_back({condition.text, what});
+  return failed;
+}
+
 Result<RunResult> run(const RunOptions &options) {
   CHECK(!options.workloads.empty() && options.duration_ns > 0);
   Result<std::unique_ptr<SchedulerUnderTest>> scheduler = make_scheduler(options);
@@ -251,7 +382,16 @@ Result<RunResult> run(const RunOptions &options, SchedulerUnderTest &scheduler) 
   result.info.events = host->tracer().nr_events();
   result.info.trace_hash = host->tracer().hash();
   result.info.duration_ns = result.metrics->duration_ns();
+  note_of_groups(options, *result.metrics, run);
+  run.note_refused_tasks();
   result.info.notes = run.notes();
+  result.info.ended_at_exit = run.ended_at_exit();
+  if (const sched::ExitRecord *record = host->ext().last_exit()) {
+    result.info.has_dispatch = record->has_dispatch;
+    result.info.exit_where = record->where;
+    if (Status status = write_dump(options, *record); !status.ok()) return status;
+  }
+  result.info.failed = failed_conditions(options.fail_on, *result.metrics);
   result.interrupted = run.interrupted();
   if (perfetto) {
     if (Status status = perfetto->finish(host->tracer()); !status.ok()) return status;
@@ -260,6 +400,7 @@ Result<RunResult> run(const RunOptions &options, SchedulerUnderTest &scheduler) 
 }
 
 int exit_status(const RunResult &result) {
+  if (!result.info.failed.empty()) return kExitFailOn;
   const report::ExitMetrics &exit = result.metrics->exit();
   if (!exit.seen || exit.kind < SCX_EXIT_ERROR) return kExitOk;
   return exit.kind == SCX_EXIT_ERROR_STALL ? kExitStall : kExitSchedulerError;

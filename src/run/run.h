@@ -53,6 +53,18 @@ struct AllocFailure {
   bool lasts;
 };
 
+// What --fail-on asks for: the run counts as failed if it is so.
+struct FailOn {
+  enum class What : u8 { kStarved, kExitError, kWildLoads };
+  What what;
+  u64 limit_ns = 0;  // kStarved: a task was runnable, and on no CPU, for longer.
+  std::string text;  // As it was given.
+};
+Result<FailOn> parse_fail_on(const std::string &text);
+// Of what was asked for, what the run has met.
+std::vector<report::FailedCondition> failed_conditions(const std::vector<FailOn> &asked,
+                                                       const report::Metrics &metrics);
+
 // When a scheduler program gets SIGKILL: before its call of that number (from 1), or at a virtual time. 0: never.
 struct KillPoint {
   u64 call = 0;
@@ -92,6 +104,10 @@ struct RunOptions {
   std::vector<AllocFailure> alloc_failures;
   std::vector<u32> nohz_full, isolated;  // CPUs.
   KillPoint kill;
+  bool end_at_exit = false;  // The run ends when the scheduler does, unless that asks to be loaded again.
+  std::vector<FailOn> fail_on;
+  std::string dump_path;      // Where the dump of an error exit goes; empty: to the scheduler's output.
+  bool verbose = false;       // All that libbpf says.
   int program_output_fd = 1;  // Where a scheduler program's standard output goes.
   std::string trace_path;     // Empty: none.
   bool use_jit = true;
@@ -123,7 +139,14 @@ class SchedulerUnderTest;
 Result<RunResult> run(const RunOptions &options, SchedulerUnderTest &scheduler);
 
 // The command's exit status for a run that took place.
-enum ExitStatus : int { kExitOk = 0, kExitBadInput = kExitRefused, kExitSchedulerError = 3, kExitStall = 4 };
+enum ExitStatus : int {
+  kExitOk = 0,
+  kExitBadInput = kExitRefused,
+  kExitSchedulerError = 3,
+  kExitStall = 4,
+  kExitFailOn = 5,       // Goes before the two above.
+  kExitSignalled = 128,  // And the signal's number.
+};
 int exit_status(const RunResult &result);
 
 }  // namespace uscx::cli

@@ -157,6 +157,19 @@ Status parse_alloc_failures(const std::vector<std::string> &texts, RunOptions *o
   return Status::ok_status();
 }
 
+Status parse_ends(const RunArguments &arguments, RunOptions *options) {
+  if (arguments.on_exit != "stop" && arguments.on_exit != "continue")
+    return Status::error("--on-exit: '{}' is unknown; it takes stop or continue", arguments.on_exit);
+  options->end_at_exit = arguments.on_exit == "stop";
+  for (const std::string &text : arguments.fail_on) {
+    Result<FailOn> condition = parse_fail_on(text);
+    if (!condition.ok()) return condition.status().at("--fail-on");
+    options->fail_on.push_back(condition.take());
+  }
+  if (arguments.quiet && arguments.verbose) return Status::error("-q and -v exclude each other");
+  return Status::ok_status();
+}
+
 // "1-3,5", as in the kernel's command line. CPU 0 keeps time and house for all others.
 Result<std::vector<u32>> parse_cpu_list(const std::string &text, u32 nr_cpus, const char *option) {
   std::vector<u32> cpus;
@@ -250,10 +263,13 @@ Result<RunOptions> parse_run_options(const RunArguments &arguments, const std::v
   if (Status status = parse_isolation(arguments, &options); !status.ok()) return status;
   if (Status status = check_machine(arguments, &options); !status.ok()) return status;
   if (Status status = parse_kill(arguments.kill, &options.kill); !status.ok()) return status;
+  if (Status status = parse_ends(arguments, &options); !status.ok()) return status;
   // The report for programs stands alone on standard output.
   if (arguments.report == "json") options.program_output_fd = STDERR_FILENO;
   options.trace_path = arguments.trace;
   options.use_jit = !arguments.interpreter;
+  options.dump_path = arguments.dump;
+  options.verbose = arguments.verbose;
   return options;
 }
 

@@ -17,7 +17,9 @@ struct RunArguments {
   std::string kill;
   std::string machine = "simulated";
   std::string cpus, topology, hz = "250", duration, seed = "1", nohz_full, isolcpus, trace, report = "text", recipe;
-  bool interpreter = false;
+  std::string on_exit = "continue", dump;
+  std::vector<std::string> fail_on;
+  bool interpreter = false, quiet = false, verbose = false;
 };
 
 // `rest` is the scheduler and its own arguments.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "run/scheduler.h"
 
+#include <algorithm>
+
 #include "base/nearest.h"
 #include "run/bpf_scheduler.h"
 #include "run/compile.h"
@@ -29,7 +31,12 @@ Result<std::unique_ptr<schedulers::UserHalf>> make_user_half(const RunOptions &o
                          options.scheduler, did_you_mean(options.scheduler, known), fmt::join(known, ", "));
   }
   std::unique_ptr<schedulers::UserHalf> half = found->make();
-  if (Status status = half->parse_args(options.scheduler_args); !status.ok()) return status;
+  if (Status status = half->parse_args(options.scheduler_args); !status.ok()) {
+    const bool is_ours = std::any_of(options.scheduler_args.begin(), options.scheduler_args.end(),
+                                     [](const std::string &word) { return word.starts_with("--"); });
+    if (is_ours) return Status::error("{}: {}; options of uscx come before it", options.scheduler, status.message());
+    return status;
+  }
   return half;
 }
 
@@ -42,7 +49,8 @@ bool is_scheduler_file(std::string_view name) {
 Result<std::unique_ptr<SchedulerUnderTest>> make_scheduler(const RunOptions &options) {
   using Made = std::unique_ptr<SchedulerUnderTest>;
   if (options.scheduler == "fair") {
-    if (!options.scheduler_args.empty()) return Status::error("fair takes no arguments");
+    if (!options.scheduler_args.empty())
+      return Status::error("fair takes no arguments ('{}'); options come before it", options.scheduler_args[0]);
     if (!options.sets.empty() || !options.ops.empty()) return Status::error("fair has no object for --set and --ops");
     return Made(std::make_unique<FairOnly>());
   }

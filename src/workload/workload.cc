@@ -61,8 +61,9 @@ Launcher::~Launcher() {
   for (const std::unique_ptr<Later> &later : later_) kernel_.machine().cancel_timer(later->timer);
 }
 
-void Launcher::launch(std::vector<PlannedTask> plan) {
+void Launcher::launch(std::vector<PlannedTask> plan, const std::function<bool()> &stop) {
   for (PlannedTask &planned : plan) {
+    if (stop && stop()) return;
     const u64 start_ns = planned.start_ns;
     if (start_ns <= machine::now_ns()) {
       create(std::move(planned));

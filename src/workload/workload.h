@@ -89,8 +89,8 @@ class Launcher {
  public:
   Launcher(sched::Kernel &kernel, std::function<void(const RefusedTask &)> on_refused);
   ~Launcher();
-  // From host context, in order. Those whose time is still to come are created from a timer.
-  void launch(std::vector<PlannedTask> plan);
+  // From host context, in order, until `stop` says so. Those whose time is still to come are created from a timer.
+  void launch(std::vector<PlannedTask> plan, const std::function<bool()> &stop = {});
 
  private:
   struct Later;

@@ -370,7 +370,7 @@ class Streams(Case):
                 self.wait_until_caught(process, number)
                 process.send_signal(number)
                 process.communicate(timeout=TIMEOUT_S)
-            self.assertEqual((process.returncode, self.files()), (0, ["t"]))
+            self.assertEqual((process.returncode, self.files()), (128 + number, ["t"]))
 
     def test_interrupt_ends_the_run_with_a_report(self):
         process = subprocess.Popen([USCX, "run", "--report", "json", "--duration", "100000s", "fair"],
@@ -378,7 +378,7 @@ class Streams(Case):
         self.wait_until_caught(process, signal.SIGINT)
         process.send_signal(signal.SIGINT)
         out, errors = process.communicate(timeout=TIMEOUT_S)
-        self.assertEqual(process.returncode, 0, errors)
+        self.assertEqual(process.returncode, 128 + signal.SIGINT, errors)
         self.assertLess(json.loads(out)["duration_ns"], 100_000 * 10**9)
 
 
@@ -505,7 +505,7 @@ class Host(Case):
         self.shell("USCX replay .", "Is a directory")
 
     def test_limits(self):
-        self.shell("ulimit -n 12; USCX run scx_simple", r"\(errno 24\)")
+        self.shell("ulimit -n 12; USCX run scx_simple", r"\(errno 24\); raise the limit of open files \(ulimit -n\)")
         self.shell("ulimit -v 1000000; USCX run scx_simple", r"is an address space limit \(ulimit -v\) set")
 
 

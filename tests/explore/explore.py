@@ -3,7 +3,7 @@
 """Explore mode on BPF schedulers: bugs that show in some interleavings are found, replayed and minimized; right
 schedulers have none.
 
-Usage: explore.py USCX interleaved.bpf.o interleaved.bpf.c
+Usage: explore.py USCX interleaved.bpf.o interleaved.bpf.c arena_race.bpf.o
 """
 import json
 import os
@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 
-USCX, OBJECT, SOURCE = sys.argv[1:4]
+USCX, OBJECT, SOURCE, ARENA_OBJECT = sys.argv[1:5]
 SEEDS = (1, 2, 3)
 WITHIN = 60  # schedules, from each seed
 CLEAN = int(os.environ.get("USCX_EXPLORE_SCHEDULES", "60"))
@@ -69,6 +69,21 @@ def the_race_is_reported():
     _, text = explore(MAILBOX, "--schedules", "10")
     both = set(lines_of("mailbox is looked at") + lines_of("mailbox is filled"))
     expect(("map mailbox, value", both) in races_of(text), "the mailbox's race, with both lines", text)
+
+
+def races_in_arenas_have_names():
+    status, text = uscx("explore", *BUSY, "--with-load", "--schedules", "10", ARENA_OBJECT)
+    expect(status == 0 and "  variable stats.nr_enqueued[]: " in text, "a race in an arena, by its variable", text)
+    expect(not re.search(r"\d  0x[0-9a-f]+: ", text), "no race by an address", text)
+
+
+def events_are_written_for_people(folder):
+    path = os.path.join(folder, "race.json")
+    explore(COUNTER, "--schedules", "10", "--races", "fail", "--save", path)
+    _, text = uscx("replay", "--events", "200", path)
+    expect(re.search(r"sched_switch prev_pid=\d+ prev_state=\d+ next_pid=\d+ ", text), "pids are decimal", text)
+    expect(re.search(r'task_new pid=\d+ comm="', text) or re.search(r"dsq_insert pid=\d+ dsq_id=0x", text),
+           "texts are texts, and ids of DSQs hexadecimal", text)
 
 
 def the_right_scheduler_has_nothing():
@@ -128,6 +143,8 @@ def our_schedulers_are_right():
 
 with tempfile.TemporaryDirectory() as temporary:
     the_race_is_reported()
+    races_in_arenas_have_names()
+    events_are_written_for_people(temporary)
     the_right_scheduler_has_nothing()
     found_replayed_minimized(MAILBOX, "has waited for", temporary)
     found_replayed_minimized(SECTION, "is in the section of", temporary)

@@ -7,6 +7,7 @@ Usage: recipe_test.py USCX scx_recipe.bpf.o llc.json MISSING.bpf.o [unittest's a
 import copy
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -52,6 +53,13 @@ class Recipe(unittest.TestCase):
                 result = self.run_with(self.good, "--topology", shape)
                 self.assertEqual(result.returncode, 0, result.stderr)
                 self.assertNotIn("was not told", result.stderr)
+
+    def test_the_page_has_this_recipe(self):
+        """So that what people copy from it runs."""
+        page = os.path.join(os.path.dirname(RECIPE), "..", "..", "docs", "RECIPES.md")
+        with open(page, encoding="utf-8") as file:
+            blocks = re.findall(r"```json\n(.*?)```", file.read(), re.DOTALL)
+        self.assertEqual(json.loads(blocks[-1]), self.good)
 
     def test_what_is_not_told_is_noticed(self):
         def without(name):

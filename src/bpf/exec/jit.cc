@@ -71,10 +71,11 @@ class CodeArena {
  private:
   CodeArena() {
     const int fd = ::memfd_create("uscx-code", MFD_CLOEXEC);
-    NEED(fd >= 0 && ::ftruncate(fd, kArenaBytes) == 0, "no memory for translated code (errno {})", errno);
+    NEED(fd >= 0 && ::ftruncate(fd, kArenaBytes) == 0, "no memory for translated code (memfd_create): {}",
+         host_error(errno));
     exec_ = map_near_text(fd);
     void *writable = ::mmap(nullptr, kArenaBytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    NEED(writable != MAP_FAILED, "no addresses for translated code (errno {})", errno);
+    NEED(writable != MAP_FAILED, "no addresses for translated code: {}", host_error(errno));
     write_ = static_cast<char *>(writable);
     ::close(fd);
     Translation code;

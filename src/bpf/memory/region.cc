@@ -89,7 +89,7 @@ void *Region::alloc_pages(Half half, size_t bytes, bool guard) {
   const u64 start = take(half, size + 2 * margin, kPageBytes);
   void *got =
       map_at(start + margin, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1);
-  NEED(got != MAP_FAILED, "no memory of {} bytes for BPF (errno {})", size, errno);
+  NEED(got != MAP_FAILED, "no memory of {} bytes for BPF: {}", size, host_error(errno));
   return remember(start + margin, start, size + 2 * margin, half, size);
 }
 
@@ -98,7 +98,7 @@ void *Region::alloc_aligned(Half half, size_t bytes, size_t align) {
   const size_t size = round_up(bytes ? bytes : 1, kPageBytes);
   const u64 start = take(half, size + kGuardBytes, align);
   void *got = map_at(start, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1);
-  NEED(got != MAP_FAILED, "no memory of {} bytes for BPF (errno {})", size, errno);
+  NEED(got != MAP_FAILED, "no memory of {} bytes for BPF: {}", size, host_error(errno));
   return remember(start, start, size + kGuardBytes, half, size);
 }
 
@@ -135,7 +135,7 @@ void *Region::alloc_at_end(Half half, size_t bytes) {
   const u64 start = take(half, size + 2 * kPageBytes, kPageBytes);
   void *got = map_at(start + kPageBytes, size, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1);
-  NEED(got != MAP_FAILED, "no memory of {} bytes for BPF (errno {})", size, errno);
+  NEED(got != MAP_FAILED, "no memory of {} bytes for BPF: {}", size, host_error(errno));
   return remember(start + kPageBytes + size - object, start, size + 2 * kPageBytes, half, size);
 }
 
@@ -144,7 +144,7 @@ void Region::unshare(void *address, int fd) {
   const auto it = blocks_.find(reinterpret_cast<u64>(address));
   CHECK(it != blocks_.end(), "{} was not allocated here", fmt::ptr(address));
   void *got = map_at(it->first, it->second.mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, fd);
-  NEED(got != MAP_FAILED, "no memory of {} bytes for BPF (errno {})", it->second.mapped, errno);
+  NEED(got != MAP_FAILED, "no memory of {} bytes for BPF: {}", it->second.mapped, host_error(errno));
 }
 
 void Region::free_pages(void *address) {

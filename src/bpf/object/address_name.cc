@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Names for addresses in programs' memory, through the BTF of the map that has them: for reports, so that nothing here
 // need be fast.
+#include "bpf/object/address_name.h"
+
 #include <bpf/btf.h>
 
 #include "bpf/object/bpf_system.h"
@@ -38,6 +40,8 @@ std::string path_in(const struct btf *btf, u32 id, u32 offset) {
   return path;
 }
 
+}  // namespace
+
 std::string variable_text(const struct btf *btf, const btf_type *section, u32 offset) {
   for (u32 i = 0; i < btf_vlen(section); i++) {
     const btf_var_secinfo &info = btf_var_secinfos(section)[i];
@@ -48,6 +52,8 @@ std::string variable_text(const struct btf *btf, const btf_type *section, u32 of
   }
   return "";
 }
+
+namespace {
 
 std::string place_text(const Map &map, u32 offset) {
   const struct btf *btf = map.attr().btf ? map.attr().btf->parsed() : nullptr;

@@ -16,7 +16,7 @@ Object::Object(BpfSystem &system, ObjectKind kind, std::string name)
     : system_(system), kind_(kind), name_(std::move(name)) {
   static constexpr const char *kKindNames[] = {"bpf-map", "bpf-prog", "btf", "bpf_link", "[perf_event]", "bpf_iter"};
   memfd_ = memfd_create(kKindNames[static_cast<int>(kind)], MFD_CLOEXEC);
-  NEED(memfd_ >= 0, "no descriptor for a BPF object (errno {}); raise the limit of open files (ulimit -n)", errno);
+  NEED(memfd_ >= 0, "no descriptor for a BPF object (memfd_create): {}", host_error(errno));
   struct stat st;
   CHECK(fstat(memfd_, &st) == 0);
   identity_ = {st.st_dev, st.st_ino};

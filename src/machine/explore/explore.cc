@@ -349,15 +349,22 @@ void Explorer::fail(Failure failure, const std::string &text) { run_.fail(failur
 
 namespace {
 
+// Ids of DSQs and flags are made of bits; the rest are numbers, and texts.
+std::string argument_text(std::string_view name, u64 value, const trace::Tracer &tracer) {
+  if (name.ends_with("_text")) return fmt::format("{}={:?}", name.substr(0, name.size() - 5), tracer.text_of(value));
+  if (name == "dsq_id" || name.ends_with("flags")) return fmt::format("{}={:#x}", name, value);
+  return fmt::format("{}={}", name, static_cast<s64>(value));
+}
+
 // In order of time, and of emission at one time.
-void print_events(std::vector<trace::Event> events) {
+void print_events(std::vector<trace::Event> events, const trace::Tracer &tracer) {
   std::stable_sort(events.begin(), events.end(),
                    [](const trace::Event &a, const trace::Event &b) { return a.time_ns < b.time_ns; });
   for (const trace::Event &event : events) {
     const trace::EventInfo &info = trace::event_info(event.type);
     std::string line = fmt::format("{:>12} CPU {} {}", event.time_ns, event.cpu, info.name);
     for (u32 a = 0; a < 4; a++)
-      if (std::strcmp(info.args[a], "_") != 0) line += fmt::format(" {}={:#x}", info.args[a], event.args[a]);
+      if (std::strcmp(info.args[a], "_") != 0) line += " " + argument_text(info.args[a], event.args[a], tracer);
     std::fprintf(stderr, "%s\n", line.c_str());
   }
 }
@@ -373,7 +380,7 @@ void ExploreRun::fail(Failure failure, const std::string &text) {
   const size_t length = std::min(text.size(), sizeof(record->text) - 1);
   std::memcpy(record->text, text.data(), length);
   record->text[length] = 0;
-  if (tracer) print_events(tracer->recent());
+  if (tracer) print_events(tracer->recent(), *tracer);
   // The open segments are in the middle of things: nothing is destroyed.
   _exit(kExitOurBug);
 }

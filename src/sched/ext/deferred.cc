@@ -32,7 +32,7 @@ void Ext::Impl::run_deferred(Rq &rq) {
   rq.ext.deferred_pending = false;
   while (!rq.ext.ddsp_deferred_locals.read().empty()) {
     Task &p = rq.ext.ddsp_deferred_locals.racy().front();
-    rq.ext.ddsp_deferred_locals.write().pop_front();
+    const VerdictScope scope(*this, unpark(rq, p));
     u64 enq_flags = p.ts.scx.ddsp_enq_flags;
     Dsq &dsq = find_dsq_for_insert(*p.ext_sched, rq, p.ts.scx.ddsp_dsq_id, p, &enq_flags);
     clear_direct_dispatch(p);

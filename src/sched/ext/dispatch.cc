@@ -109,6 +109,7 @@ void Ext::Impl::finish_dispatch(ExtSched &s, Rq &rq, const DispatchEntry &entry)
     }
     break;
   }
+  const VerdictScope scope(*this, entry.site);
   u64 enq_flags = entry.enq_flags;
   Dsq &dsq = find_dsq_for_insert(s, rq, entry.dsq_id, p, &enq_flags);
   if (dsq.is_local())

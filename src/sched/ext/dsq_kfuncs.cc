@@ -51,12 +51,13 @@ void Ext::Impl::insert_commit(ExtSched &s, Task &p, u64 dsq_id, u64 enq_flags) {
       return error(s, fmt::format("{} already direct-dispatched", task_label(p)));
     p.ts.scx.ddsp_dsq_id = dsq_id;
     p.ts.scx.ddsp_enq_flags = enq_flags;
+    here.ddsp_site = site_here();
     trace(EventType::scx_direct_dispatch, static_cast<u64>(p.pid()), dsq_id, enq_flags);
     return;
   }
   SchedCpu &cpu = s.cpus[this_cpu()];
   if (cpu.buffered == s.max_batch) return error(s, "dispatch buffer overflow");
-  cpu.buffer[cpu.buffered++] = {&p, opss::qseq(opss::load(p)), dsq_id, enq_flags};
+  cpu.buffer[cpu.buffered++] = {&p, opss::qseq(opss::load(p)), dsq_id, enq_flags, site_here()};
 }
 
 bool Ext::dsq_insert(ExtSched &s, Task &p, u64 dsq_id, u64 slice, u64 enq_flags) {

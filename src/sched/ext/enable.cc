@@ -151,6 +151,7 @@ ExtSched *Ext::Impl::alloc_for_load(ExtOps &ops) {
   s->disable_work.fn = [this, s = s.get()](KthreadApi &helper) {
     s->parent ? disable_sub(helper, *s) : disable_work(helper, *s);
   };
+  s->record->has_dispatch = ops.has(Op::dispatch);
   ops.sched_ = s.get();
   machine::SpinGuard guard(scheds_lock);
   all.write().push_back(s.get());

@@ -211,6 +211,7 @@ void Ext::Impl::call_enqueue(ExtSched &s, Rq &rq, Task &p, u64 enq_flags) {
 
 // Carries out the verdict that select_cpu or enqueue recorded on p.
 void Ext::Impl::direct_dispatch(ExtSched &s, Rq &rq, Task &p, u64 enq_flags) {
+  const VerdictScope scope(*this, cpus[this_cpu()].ddsp_site);
   p.ts.scx.ddsp_enq_flags |= enq_flags;
   u64 flags = p.ts.scx.ddsp_enq_flags;
   Dsq &dsq = find_dsq_for_insert(s, rq, p.ts.scx.ddsp_dsq_id, p, &flags);
@@ -218,10 +219,23 @@ void Ext::Impl::direct_dispatch(ExtSched &s, Rq &rq, Task &p, u64 enq_flags) {
     // p's rq is locked, and the other cannot be taken now: park p until the deferred work runs.
     opss::store_release(p, SCX_OPSS_NONE);
     rq.ext.ddsp_deferred_locals.write().push_back(p);
+    rq.ext.parked_sites.push_back({&p, scope.site});
     schedule_deferred(rq);
     return;
   }
   insert(s, dsq, p, flags | SCX_ENQ_CLEAR_OPSS);
+}
+
+// p no longer waits for the deferred work; returns where the verdict on it was given.
+CallSite Ext::Impl::unpark(Rq &rq, Task &p) {
+  auto &deferred = rq.ext.ddsp_deferred_locals.write();
+  deferred.erase(deferred.iterator_to(p));
+  std::vector<ParkedSite> &sites = rq.ext.parked_sites;
+  const auto at = std::find_if(sites.begin(), sites.end(), [&](const ParkedSite &parked) { return parked.task == &p; });
+  CHECK(at != sites.end(), "{} is parked without a site", task_label(p));
+  const CallSite site = at->site;
+  sites.erase(at);
+  return site;
 }
 
 // --- the dequeue path ---
@@ -258,10 +272,7 @@ void Ext::Impl::unlink_from_dsq(Dsq &dsq, Task &p) {
 void Ext::Impl::dsq_dequeue(Rq &rq, Task &p) {
   Dsq *dsq = p.dsq;
   if (!dsq) {
-    if (p.ddsp_deferred_node.is_linked()) {
-      auto &deferred = rq.ext.ddsp_deferred_locals.write();
-      deferred.erase(deferred.iterator_to(p));
-    }
+    if (p.ddsp_deferred_node.is_linked()) unpark(rq, p);
     clear_direct_dispatch(p);  // A verdict that was not carried out is void now.
     // A dispatcher has taken p and waits for this rq's lock: without the mark it will give up.
     p.set_holding_cpu(-1);

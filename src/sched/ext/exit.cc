@@ -19,6 +19,30 @@ std::vector<std::string> callback_chain(const CallContext *context, bool cid_for
 
 }  // namespace
 
+Ext::Impl::VerdictScope::VerdictScope(Impl &impl, const CallSite &site)
+    : site(site), context(impl.ext.context()), slot_(impl.cpus[this_cpu()].verdict), outer_(slot_) {
+  slot_ = this;
+}
+
+Ext::Impl::VerdictScope::~VerdictScope() { slot_ = outer_; }
+
+CallSite Ext::Impl::site_here() {
+  if (!call_sites) return {};
+  CallSite site = call_sites->here();
+  if (const CallContext *const context = ext.context()) site.op = context->op;
+  return site;
+}
+
+std::string Ext::Impl::error_site(const ExtSched &s) {
+  if (!call_sites) return "";
+  const VerdictScope *const verdict = cpus[this_cpu()].verdict;
+  const bool is_verdict = verdict && verdict->site.code && verdict->context == ext.context();
+  const CallSite site = is_verdict ? verdict->site : site_here();
+  if (!site.code) return "";
+  return fmt::format("{}{}", site.op ? fmt::format("ops.{}: ", op_name(*site.op, s.cid_form())) : "",
+                     call_sites->text(site));
+}
+
 bool Ext::Impl::claim_exit(ExtSched &s, u32 kind, s64 code, const std::string &msg, s32 cpu) {
   if (mutated(Mutation::exit_not_claimed)) {
     if (s.exiting()) return false;
@@ -36,6 +60,7 @@ bool Ext::Impl::claim_exit(ExtSched &s, u32 kind, s64 code, const std::string &m
   record.msg = msg.substr(0, SCX_EXIT_MSG_LEN - 1);
   // FIDELITY: backtrace.
   if (kind >= SCX_EXIT_ERROR) record.backtrace = callback_chain(ext.context(), s.cid_form());
+  if (kind >= SCX_EXIT_ERROR) record.where = error_site(s);
   if (s.parent) {
     trace(EventType::scx_sub_exit, s.cgroup_id, kind, trace_text(record.reason), trace_text(record.msg));
   } else {

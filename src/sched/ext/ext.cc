@@ -239,6 +239,7 @@ u64 Ext::enable_seq() const { return impl_->enable_seq; }
 u64 Ext::hotplug_seq() const { return impl_->hotplug_seq; }
 bool Ext::switched_all() const { return impl_->switched_all; }
 AllocFaults &Ext::alloc_faults() { return impl_->alloc_faults; }
+void Ext::set_call_sites(const CallSites *sites) { impl_->call_sites = sites; }
 u64 Ext::kick_syncs_bytes() const { return impl_->kick_syncs.live_bytes(); }
 
 u64 Ext::live_bytes() const {

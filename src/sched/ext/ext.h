@@ -13,6 +13,7 @@
 
 #include "base/alloc_faults.h"
 #include "sched/class.h"
+#include "sched/ext/call_site.h"
 #include "sched/ext/cids.h"
 #include "sched/ext/dsq.h"
 #include "sched/ext/ops.h"
@@ -34,6 +35,8 @@ struct ExitRecord {          // scx_exit_info as text that we own; valid from th
   u64 flags = 0;
   std::string reason, msg, dump;
   std::vector<std::string> backtrace;
+  std::string where;          // Of an error: the callback and the source line that it comes from, if they are known.
+  bool has_dispatch = false;  // There is an ops.dispatch.
 };
 const char *exit_reason(u32 kind);     // "runnable task stall"
 const char *exit_kind_name(u32 kind);  // "SCX_EXIT_ERROR_STALL"
@@ -106,8 +109,9 @@ class Ext {
   u64 enable_seq() const;
   u64 hotplug_seq() const;
   bool switched_all() const;
-  AllocFaults &alloc_faults();   // For tests.
-  u64 kick_syncs_bytes() const;  // Payload of the arrays behind SCX_KICK_WAIT (kick_syncs.h).
+  AllocFaults &alloc_faults();                  // For tests.
+  void set_call_sites(const CallSites *sites);  // Not owned; null: what errors come from is not known.
+  u64 kick_syncs_bytes() const;                 // Payload of the arrays behind SCX_KICK_WAIT (kick_syncs.h).
   // What the schedulers that are not freed yet hold, and all kernel objects.
   u64 live_bytes() const;
   // Runs the machine until what the last scheduler has left for a grace period is freed. Host context.

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "machine/cpumask.h"
+#include "sched/ext/call_site.h"
 #include "sched/ext/dsq.h"
 #include "sched/task.h"
 
@@ -19,11 +20,18 @@ struct UserReenq {
   u64 dsq_id = 0;
 };
 
+// Where the verdict on a task of ddsp_deferred_locals was given.
+struct ParkedSite {
+  const Task *task;
+  CallSite site;
+};
+
 struct ExtRq {
   Dsq local_dsq{SCX_DSQ_LOCAL, machine::SpinLock::Kind::kPrivate};
   machine::Plain<bi::list<Task, bi::member_hook<Task, ListHook, &Task::runnable_node>>> runnable_list{"runnable_list"};
   machine::Plain<bi::list<Task, bi::member_hook<Task, ListHook, &Task::ddsp_deferred_node>>> ddsp_deferred_locals{
       "ddsp_deferred_locals"};
+  std::vector<ParkedSite> parked_sites;
   u64 extra_enq_flags = 0;
   u32 nr_immed = 0;  // Tasks on the local DSQ that have SCX_TASK_IMMED.
   // What other CPUs ask for without the rq lock; a leaf lock. deferred_pending and an irq_work follow.

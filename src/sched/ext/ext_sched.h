@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/alloc_faults.h"
+#include "sched/ext/call_site.h"
 #include "sched/ext/dsq.h"
 #include "sched/ext/exit_info.h"
 #include "sched/ext/ops.h"
@@ -23,6 +24,7 @@ struct DispatchEntry {
   u64 qseq;
   u64 dsq_id;
   u64 enq_flags;
+  CallSite site;
 };
 
 struct SchedCpu {

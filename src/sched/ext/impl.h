@@ -82,15 +82,38 @@ struct Ext::Impl {
   Impl(Ext &ext, Kernel &kernel);
   ~Impl();
 
+  // While it lives, this CPU carries out what the scheduler asked for at `site`: errors that come up are that call's,
+  // unless another callback is at fault.
+  class VerdictScope {
+   public:
+    VerdictScope(Impl &impl, const CallSite &site);
+    ~VerdictScope();
+    VerdictScope(const VerdictScope &) = delete;
+    VerdictScope &operator=(const VerdictScope &) = delete;
+    const CallSite site;
+    const CallContext *const context;
+
+   private:
+    const VerdictScope *&slot_;
+    const VerdictScope *const outer_;
+  };
+
   struct PerCpu {
     CallContext *context = nullptr;
     Task *ddsp_task = nullptr;  // Set while select_cpu or enqueue of that task runs: inserts are recorded on it.
+    CallSite ddsp_site;         // Where the last of those inserts was.
+    const VerdictScope *verdict = nullptr;  // What is being carried out now.
     std::vector<std::unique_ptr<Dsq>> dead_dsqs;
     std::vector<ExtSched *> exit_irqs;  // Exits claimed on this CPU, whose second half is owed.
     u64 next_tid = 0, tid_end = 0;
     ArgScratch *args = nullptr;  // Made at first use.
   };
   struct DumpState;
+
+  // Where an error that comes up now, on this CPU, comes from: "ops.dispatch: qmap_dispatch, x.bpf.c:3: TEXT", or "".
+  std::string error_site(const ExtSched &s);
+  CallSite unpark(Rq &rq, Task &p);
+  CallSite site_here();  // Of the scheduler's code that calls now.
 
   // --- calling operations (inline below) ---
   template <typename Fn>
@@ -349,6 +372,7 @@ struct Ext::Impl {
   u64 next_tid_chunk = 1;
 
   AllocFaults alloc_faults;
+  const CallSites *call_sites = nullptr;
   KickSyncs kick_syncs;
   machine::Racy<bool> warned_null_syncs;
   // CPUs with sync_spinning, as bits, so that who bumps a counter looks at those only.
