@@ -85,16 +85,13 @@ bool DsqTable::insert(std::unique_ptr<Dsq> dsq, std::shared_ptr<void> *replaced)
   return true;
 }
 
-std::unique_ptr<Dsq> DsqTable::remove(u64 id) {
+std::unique_ptr<Dsq> DsqTable::remove(Dsq &dsq) {
   machine::SpinGuard guard(lock_);
-  Slots *slots = slots_;
-  if (!slots) return nullptr;
-  Slot *slot = slot_of(*slots, id);
-  std::unique_ptr<Dsq> removed(slot->load(std::memory_order_relaxed));
-  if (!removed) return nullptr;
+  Slot *slot = slot_of(*slots_, dsq.key);
+  if (slot->load(std::memory_order_relaxed) != &dsq) return nullptr;
   slot->store(tombstone(), std::memory_order_relaxed);
   count_--;
-  return removed;
+  return std::unique_ptr<Dsq>(&dsq);
 }
 
 }  // namespace uscx::sched

@@ -121,7 +121,7 @@ class DsqTable {
   Dsq *find(u64 id) const;
   // False if the id is there already. `replaced` is to be freed after a grace period.
   bool insert(std::unique_ptr<Dsq> dsq, std::shared_ptr<void> *replaced);
-  std::unique_ptr<Dsq> remove(u64 id);  // Null if it is not there (any more).
+  std::unique_ptr<Dsq> remove(Dsq &dsq);  // Null if this very one is not there any more.
   size_t size() const { return count_; }
 
  private:

@@ -66,11 +66,30 @@ TEST(Dsq, TableAgainstAModel) {
       std::shared_ptr<void> replaced;
       EXPECT_TRUE(table.insert(std::move(dsq), &replaced));
     } else if (rng.below(2)) {
-      EXPECT_EQ(table.remove(id).get(), it->second);
+      EXPECT_EQ(table.remove(*it->second).get(), it->second);
       model.erase(it);
     }
     ASSERT_EQ(table.size(), model.size());
   }
+}
+
+// Who found a DSQ and then removes it may find that another has its id by now.
+TEST(Dsq, RemovalIsOfTheVeryDsqAndNotOfItsId) {
+  DsqTable table;
+  std::shared_ptr<void> replaced;
+  auto insert = [&] {
+    auto dsq = std::make_unique<Dsq>(5);
+    Dsq &inserted = *dsq;
+    EXPECT_TRUE(table.insert(std::move(dsq), &replaced));
+    return &inserted;
+  };
+  Dsq *const first = insert();
+  const std::unique_ptr<Dsq> removed = table.remove(*first);
+  EXPECT_EQ(removed.get(), first);
+  EXPECT_EQ(table.remove(*first), nullptr);
+  Dsq *const second = insert();
+  EXPECT_EQ(table.remove(*first), nullptr);
+  EXPECT_EQ(table.find(5), second);
 }
 
 // Four waiting tasks on DSQ 1, seen from inside a dispatch call.

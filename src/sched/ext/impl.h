@@ -196,6 +196,7 @@ struct Ext::Impl {
   s32 select_cpu_kfunc(ExtSched &s, Task &p, s32 prev_cpu, u64 wake_flags, const cpumask *allowed, u64 flags);
   s32 check_node(ExtSched &s, s32 node);
   DsqIter *iter_of(const void *storage);
+  bool owns_moved(ExtSched &s, const Task &p);
   Rq *move_between_dsqs(ExtSched &s, Rq &src, Dsq &from, Dsq &target, Task &p, u64 enq_flags);
 
   // --- the class: ext_class.cc ---
