@@ -57,14 +57,14 @@ void Kernel::account_process_time(Task &p, u64 delta_ns) {
 
 void Kernel::add_nr_running(Rq &rq, u32 count) {
   if (rq.nr_running == 0) idle_cpus_.set_shared(rq.cpu, false);
-  rq.nr_running += count;
+  machine::change(rq.nr_running, "nr_running", rq.lock, [=](u32 nr) { return nr + count; });
   rq.shared->nr_running = rq.nr_running;
   if (rq.nohz_full) update_tick(rq);
 }
 
 void Kernel::sub_nr_running(Rq &rq, u32 count) {
   CHECK(rq.nr_running >= count, "CPU {}", rq.cpu);
-  rq.nr_running -= count;
+  machine::change(rq.nr_running, "nr_running", rq.lock, [=](u32 nr) { return nr - count; });
   rq.shared->nr_running = rq.nr_running;
   if (rq.nr_running == 0 && rq.curr == rq.idle) set_cpu_idle(rq.cpu, true);
 }

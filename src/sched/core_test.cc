@@ -401,7 +401,7 @@ TEST(Work, PerCpuUnboundAndDelayed) {
   TestMachine m(4);
   std::vector<std::string> where;
   Work bound, unbound;
-  DelayedWork delayed;
+  DelayedWork delayed(m.kernel);
   bound.fn = [&](KthreadApi &self) { where.push_back(fmt::format("{}@{}", self.self().comm(), self.self().cpu)); };
   unbound.fn = [&](KthreadApi &self) { where.push_back(self.self().comm()); };
   u64 ran_ns = 0;

@@ -308,7 +308,7 @@ class Kernel final : public machine::MachineClient {
   const machine::CpuMask *default_mask_ = nullptr;       // Of tasks that ask for no CPUs: not the isolated ones.
   const machine::CpuMask *housekeeping_mask_ = nullptr;  // Of kernel threads: not those without a tick either.
   bool has_isolated_cpus_ = false;
-  DelayedWork remote_tick_;
+  DelayedWork remote_tick_{*this};
   struct Interned {
     machine::CpuMask mask;  // First: kernel_mask() relies on it.
     cpumask *kernel = nullptr;

@@ -122,7 +122,17 @@ bool KthreadWorker::runs(const Work &work) const {
 }
 
 Task &KthreadWorker::task() { return *state_->task; }
+
 // --- WorkQueues ---
+
+DelayedWork::DelayedWork(Kernel &the_kernel) : kernel(the_kernel) {
+  timer.owner = this;
+  timer.fn = [](machine::SimEvent &event) {
+    auto &delayed = *static_cast<DelayedWork *>(event.owner);
+    Kernel::charge(machine::Cost::timer_irq);
+    delayed.kernel.works().queue_unbound(delayed.work);
+  };
+}
 
 WorkQueues::WorkQueues(Kernel &kernel)
     : kernel_(kernel), per_cpu_(std::make_unique<machine::Shared<KthreadWorker *>[]>(kernel.nr_cpus())) {}
@@ -176,18 +186,11 @@ void WorkQueues::queue_unbound(Work &work) {
 }
 
 void WorkQueues::queue_delayed_unbound(DelayedWork &work, u64 delay_ns) {
-  work.queues = this;
-  work.timer.owner = &work;
-  work.timer.cpu = machine::this_cpu();
-  work.timer.fn = [](machine::SimEvent &event) {
-    auto &delayed = *static_cast<DelayedWork *>(event.owner);
-    Kernel::charge(machine::Cost::timer_irq);
-    delayed.queues->queue_unbound(delayed.work);
-  };
   if (delay_ns == 0) {
     cancel_delayed(work);
     return queue_unbound(work.work);
   }
+  work.timer.cpu = machine::this_cpu();
   kernel_.machine().arm_timer(work.timer, machine::now_ns() + delay_ns);
 }
 

@@ -211,7 +211,11 @@ ArgScratch &Ext::Impl::args() {
 void Ext::Impl::init_rqs() {
   if (rqs_ready) return;
   rqs_ready = true;
-  for (u32 cpu = 0; cpu < kernel.nr_cpus(); cpu++) kernel.rq(cpu).ext.local_dsq.rq = &kernel.rq(cpu);
+  for (u32 cpu = 0; cpu < kernel.nr_cpus(); cpu++) {
+    Rq &rq = kernel.rq(cpu);
+    rq.ext.local_dsq.rq = &rq;
+    rq.ext.local_dsq.guard = &rq.lock;
+  }
 }
 
 void Ext::Impl::set_state(u32 next) {
@@ -353,7 +357,7 @@ void Ext::rq_offline(Rq &rq) {
 }
 
 void Ext::cpu_hotplug(u32 cpu, bool online) {
-  impl_->hotplug_seq++;
+  impl_->hotplug_seq.add(1);
   if (!impl_->root) return;
   impl_->idle.update_topology();
   impl_->hotplug(cpu, online);
