@@ -68,7 +68,7 @@ const std::vector<History> &histories() {
       {"no_dispatch_wait", Mutation::no_dispatch_wait, "requeue", Kind::kRandom, 2000},
       {"fork_unlocked", Mutation::fork_unlocked, "reload", Kind::kRandom, 500},
       {"exit_not_claimed", Mutation::exit_not_claimed, "exit-race", Kind::kRandom, 2000},
-      {"move_asks_early", Mutation::move_asks_early, "moves", Kind::kRandom, 2000},
+      {"move_asks_early", Mutation::move_asks_early, "moves", Kind::kPct, 2000},
       {"sub_init_unlocked", Mutation::sub_init_unlocked, "sub-load", Kind::kRandom, 2000},
   };
   return all;

@@ -390,6 +390,7 @@ TEST(Work, RunsInOrderOnAnOwnThread) {
     });
     EXPECT_TRUE(m.machine.run_while([&] { return !flushed; }, kNsPerSec));
     EXPECT_TRUE(worker.idle());
+    m.run_for(kNsPerMs);  // The flusher exits.
   }
   const u32 tasks = m.kernel.nr_tasks();
   m.run_for(10 * kNsPerMs);

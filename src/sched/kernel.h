@@ -236,7 +236,8 @@ class Kernel final : public machine::MachineClient {
   void take_step(Rq &rq, Task &p);  // Asks the current task what it does next, and does it.
   void block_current(Task &p, bool timed);
   void yield_current(Rq &rq, Task &p);
-  void exit_current(Task &p);
+  void begin_exit(Task &p);  // The current task's; die() is its last step.
+  void die(Task &p);
   void start_user(Rq &rq, Task &p);
   void stop_user(Rq &rq);      // Accounts the work done since start_user().
   void leave_segment(Rq &rq);  // Goes on in an event of its own.
