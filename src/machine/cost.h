@@ -27,7 +27,8 @@ namespace uscx::machine {
   X(lock_transfer, 100, "moving a contended lock's cache line between cores")                                      \
   X(migrate_task, 500, "deactivate, set CPU, activate")                                                            \
   X(dispatch_round, 100, "one round of the dispatch loop apart from its callback")                                 \
-  X(rcu_callback, 100, "one RCU callback")
+  X(rcu_callback, 100, "one RCU callback")                                                                         \
+  X(task_exit, 5000, "do_exit of a thread up to its last switch: a third of the 15 us of pthread_create and join")
 // clang-format on
 
 enum class Cost : u32 {

@@ -3,7 +3,8 @@
 // the kernel's `struct cpumask` or of a CpuMask, and has all operations. A word's bits beyond nr_cpu_ids are always 0.
 //
 // Threading: not synchronised, except that a view reads each word atomically. A mask that several CPUs change (an idle
-// mask) is changed by set_shared() and test_and_clear/set.
+// mask) is changed by set_shared() and test_and_clear/set; a mask that one CPU changes while others read it is an
+// OwnedMask (machine/owner.h).
 #ifndef USCX_MACHINE_CPUMASK_H_
 #define USCX_MACHINE_CPUMASK_H_
 
@@ -96,10 +97,10 @@ class CpuMask {
   MaskWord *words() { return words_.data(); }
   u32 nr_cpus() const { return nr_cpus_; }
   bool test(u32 cpu) const { return view().test(cpu); }
-  void set(u32 cpu) { racy_store(words_[cpu / 64], words_[cpu / 64] | MaskWord{1} << (cpu % 64)); }
-  void clear(u32 cpu) { racy_store(words_[cpu / 64], words_[cpu / 64] & ~(MaskWord{1} << (cpu % 64))); }
-  // set() and clear() are for one writer at a time; these for any number. True if the bit was set before; pairs with
-  // itself on other CPUs.
+  void set(u32 cpu) { words_[cpu / 64] |= MaskWord{1} << (cpu % 64); }
+  void clear(u32 cpu) { words_[cpu / 64] &= ~(MaskWord{1} << (cpu % 64)); }
+  // set() and clear() are for masks that nobody else looks at meanwhile; these for any number of CPUs. True if the bit
+  // was set before; pairs with itself on other CPUs.
   bool test_and_clear(u32 cpu) {
     const MaskWord bit = MaskWord{1} << (cpu % 64);
     return __atomic_fetch_and(&words_[cpu / 64], ~bit, __ATOMIC_SEQ_CST) & bit;

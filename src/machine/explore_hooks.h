@@ -31,6 +31,7 @@ void atomic_access(const void *object, bool write);
 void atomic_done(const void *object);
 void plain_access(const void *object, bool write, const char *what);
 void program_access(const ProgramAccess &access);
+void change(const void *word, const char *name);
 void use(const void *memory, const char *what);
 void freed(const void *memory, size_t size, const char *what);
 void spin_wait(const char *what);

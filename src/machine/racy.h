@@ -3,6 +3,8 @@
 // task's CPU. Every access is atomic and relaxed, which costs nothing, and orders nothing: such a value is a hint, or
 // is looked at again under the lock. Explore mode does not stop at these accesses, because the lock that follows is a
 // yield point; what must be found out of order goes through Shared<T> (machine/sync.h).
+//
+// They load or store. A change that keeps part of the old value needs an Owner (machine/owner.h).
 #ifndef USCX_MACHINE_RACY_H_
 #define USCX_MACHINE_RACY_H_
 
@@ -22,20 +24,10 @@ class Racy {
     value_.store(value, std::memory_order_relaxed);
     return *this;
   }
-  void add(T delta) { value_.fetch_add(delta, std::memory_order_relaxed); }  // Any number of writers.
-  // Not atomic as a whole: one writer at a time.
-  Racy &operator+=(T delta) { return *this = get() + delta; }
-  Racy &operator-=(T delta) { return *this = get() - delta; }
-  T operator++(int) {
-    const T old = get();
-    *this = old + 1;
-    return old;
-  }
-  T operator--(int) {
-    const T old = get();
-    *this = old - 1;
-    return old;
-  }
+  // Atomic: any number of writers. These return what it was before.
+  T add(T delta) { return value_.fetch_add(delta, std::memory_order_relaxed); }
+  T sub(T delta) { return value_.fetch_sub(delta, std::memory_order_relaxed); }
+  T set_bits(T bits) { return value_.fetch_or(bits, std::memory_order_relaxed); }
   Racy(const Racy &) = delete;
   Racy &operator=(const Racy &) = delete;
 

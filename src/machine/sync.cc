@@ -3,6 +3,8 @@
 
 #include <sched.h>
 
+#include "machine/owner.h"
+
 namespace uscx::machine {
 
 namespace {
@@ -41,6 +43,12 @@ bool SpinLock::try_lock_concurrent() {
   explore_hook::after_lock(*this, true);
   return true;
 }
+
+void Owner::check_held(const SpinLock &lock) {
+  CHECK(lock.held_here(), "CPU {} changes what lock \"{}\" protects and does not hold it", this_cpu(), lock.name());
+}
+
+void Owner::check_here(u32 cpu) { CHECK(cpu == this_cpu(), "CPU {} changes what is CPU {}'s own", this_cpu(), cpu); }
 
 void Completion::complete() { complete_.store_release(true); }
 

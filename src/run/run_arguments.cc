@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <tuple>
 
@@ -273,14 +275,19 @@ Result<RunOptions> parse_run_options(const RunArguments &arguments, const std::v
   return options;
 }
 
-RunHooks text_hooks(std::function<void(std::string_view text)> write) {
+RunHooks text_hooks(std::function<void(std::string_view text)> write_text) {
   RunHooks hooks;
+  // CPUs that are threads of the host write at the same time.
+  auto write = [lock = std::make_shared<std::mutex>(), write_text = std::move(write_text)](std::string_view text) {
+    std::lock_guard hold(*lock);
+    write_text(text);
+  };
   hooks.log = [write](u64 time_ns, const std::string &line) { write(report::format_log_line({time_ns, line}) + "\n"); };
   hooks.bpf_print = [write](u64 time_ns, const std::string &text) {
     const bool ends = !text.empty() && text.back() == '\n';
     write(report::format_log_line({time_ns, "bpf_trace_printk: " + text}) + (ends ? "" : "\n"));
   };
-  hooks.output = std::move(write);
+  hooks.output = write;
   return hooks;
 }
 

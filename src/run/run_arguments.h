@@ -26,7 +26,7 @@ struct RunArguments {
 Result<RunOptions> parse_run_options(const RunArguments &arguments, const std::vector<std::string> &rest);
 
 // Hooks that write what a run says of itself as text.
-RunHooks text_hooks(std::function<void(std::string_view text)> write);
+RunHooks text_hooks(std::function<void(std::string_view text)> write_text);
 std::string report_of(const RunResult &result, const std::string &format, bool terminal);
 
 }  // namespace uscx::cli

@@ -87,6 +87,33 @@ struct SpreadScheduler : sched::TestScheduler {
   u32 turn = 0;
 };
 
+// CPU 0 goes through the shared DSQ and moves what it finds there; the others just take the next task.
+struct MoveScheduler : sched::TestScheduler {
+  explicit MoveScheduler(sched::Ext &the_ext) : TestScheduler("move"), ext(the_ext) {
+    on_init = [this] { return ext.create_dsq(self(), kSharedDsq, -1); };
+    on_enqueue = [this](Task &p, u64 flags) { ext.dsq_insert(self(), p, kSharedDsq, kSliceNs, flags); };
+    on_dispatch = [this](s32 cpu, Task *) {
+      if (cpu == 0)
+        move_some();
+      else
+        ext.dsq_move_to_local(self(), kSharedDsq, 0);
+    };
+  }
+  void move_some() {
+    alignas(8) bpf_iter_scx_dsq storage{};
+    if (ext.iter_new(&self(), &storage, kSharedDsq, 0)) return;
+    for (u32 i = 0; i < 2; i++) {
+      Task *p = ext.iter_next(&storage);
+      if (!p) break;
+      for (int looks = 0; looks < 3; looks++) machine::explore_point();  // A program looks at its maps.
+      ext.dsq_move(self(), &storage, *p, SCX_DSQ_LOCAL, 0, false);
+    }
+    ext.iter_destroy(&storage);
+  }
+  sched::ExtSched &self() { return *ext.sched_of(*this); }
+  sched::Ext &ext;
+};
+
 }  // namespace
 
 void run_fifo(machine::ExploreRun &run) {
@@ -173,6 +200,20 @@ void run_spread(machine::ExploreRun &run) {
     return Step::run(6000);
   });
   stage.explore(scheduler, 800000);
+}
+
+// Tasks that end as soon as they run are moved.
+void run_moves(machine::ExploreRun &run) {
+  Stage stage(run, 3);
+  MoveScheduler scheduler(stage.ext());
+  stage.load(scheduler);
+  for (int i = 0; i < 2; i++)
+    stage.script("parent", [&stage, n = 0](Kernel &, Task &) mutable {
+      if (n++ % 3) return Step::run(3000);
+      for (int child = 0; child < 3; child++) stage.script("child", [](Kernel &, Task &) { return Step::exit(); });
+      return Step::yield();
+    });
+  stage.explore(scheduler, 150000);
 }
 
 // Two tasks wake each other in turn; each goes to sleep while the other wakes it.

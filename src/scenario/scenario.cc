@@ -30,6 +30,7 @@ const std::vector<Scenario> &scenarios() {
       {"sub-exit", "a scheduler ends while others are loaded and unloaded below it", run_sub_exit},
       {"watchdog", "the watchdog looks after a scheduler that does its work", run_watchdog},
       {"direct", "tasks that wait are sent to another CPU when their nice value changes", run_direct},
+      {"moves", "CPUs move tasks from DSQ to DSQ while others run them to their end", run_moves},
       {"cgroups", "control groups come and go and change while tasks move between them", run_cgroups},
   };
   return all;
@@ -67,6 +68,8 @@ const std::vector<History> &histories() {
       {"no_dispatch_wait", Mutation::no_dispatch_wait, "requeue", Kind::kRandom, 2000},
       {"fork_unlocked", Mutation::fork_unlocked, "reload", Kind::kRandom, 500},
       {"exit_not_claimed", Mutation::exit_not_claimed, "exit-race", Kind::kRandom, 2000},
+      {"move_asks_early", Mutation::move_asks_early, "moves", Kind::kPct, 2000},
+      {"sub_init_unlocked", Mutation::sub_init_unlocked, "sub-load", Kind::kRandom, 2000},
   };
   return all;
 }

@@ -70,6 +70,7 @@ void run_sub_exit(machine::ExploreRun &run);
 void run_watchdog(machine::ExploreRun &run);
 void run_direct(machine::ExploreRun &run);
 void run_cgroups(machine::ExploreRun &run);
+void run_moves(machine::ExploreRun &run);
 
 }  // namespace uscx::scenario
 

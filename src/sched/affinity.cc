@@ -180,7 +180,7 @@ void Kernel::set_cpu_active(u32 cpu, bool active) {
   Rq &rq = *rqs_[cpu];
   rq.active = active;
   active_.set_shared(cpu, active);
-  nr_inactive_ += active ? -1 : 1;
+  active ? nr_inactive_.sub(1) : nr_inactive_.add(1);
   set_cpu_idle(cpu, rq.curr == rq.idle && rq.nr_running == 0);
 }
 
@@ -229,9 +229,16 @@ void Kernel::push_work(Kernel &kernel, StopWork &stop_work) {
 
 // --- disabled migration ---
 
-void Kernel::migrate_disable(Task &p) {
-  machine::racy_store(p.ts.migration_disabled, static_cast<u16>(p.ts.migration_disabled + 1));
+namespace {
+
+void change_migration_disabled(Task &p, int delta) {
+  machine::change(p.ts.migration_disabled, "migration_disabled", machine::Owner::because("a task changes its own"),
+                  [=](u16 count) { return count + delta; });
 }
+
+}  // namespace
+
+void Kernel::migrate_disable(Task &p) { change_migration_disabled(p, 1); }
 
 // As lazily as in Linux: a task that is not switched out while migration is disabled keeps its mask.
 void Kernel::migrate_disable_switch(Task &prev) {
@@ -242,7 +249,7 @@ void Kernel::migrate_disable_switch(Task &prev) {
 
 void Kernel::migrate_enable(Task &p) {
   CHECK(p.migration_disabled() > 0, "{} [{}]", p.comm(), p.pid());
-  machine::racy_store(p.ts.migration_disabled, static_cast<u16>(p.ts.migration_disabled - 1));
+  change_migration_disabled(p, -1);
   if (p.migration_disabled()) return;
   {
     TaskLock lock(*this, p);

@@ -219,8 +219,9 @@ void CgroupTree::kill(Cgroup &cgroup) {
   {
     machine::WriteGuard writers(ops_lock_);
     cgroup.dead = true;
-    machine::racy_store(cgroup.abi->self.flags, (cgroup.abi->self.flags & ~kCssOnline) | kCssDying);
-    machine::racy_store(cgroup.abi->self.refcnt.percpu_count_ptr, cgroup.abi->self.refcnt.percpu_count_ptr | kRefDead);
+    cgroup_subsys_state &css = cgroup.abi->self;
+    machine::change_bits(css.flags, "a group's flags", lock_, kCssOnline, kCssDying);
+    machine::change_bits(css.refcnt.percpu_count_ptr, "a group's references", lock_, 0, kRefDead);
   }
   {
     SpinGuard guard(tree_lock_);

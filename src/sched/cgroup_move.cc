@@ -48,7 +48,7 @@ void CgroupTree::fork(Task &p, Cgroup *into) {
 // How many tasks and populated children there are, up to where that changes nothing any more.
 void CgroupTree::count(Cgroup &cgroup, s32 delta) {
   const bool before = cgroup.populated();
-  cgroup.nr_tasks += static_cast<u32>(delta);
+  cgroup.nr_tasks.add(static_cast<u32>(delta));
   bool changed = cgroup.populated() != before;
   for (Cgroup *at = cgroup.parent; at && changed; at = at->parent) {
     const bool was = at->populated();

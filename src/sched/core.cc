@@ -49,7 +49,7 @@ u64 Kernel::update_curr_common(Rq &rq) {
 }
 
 void Kernel::account_process_time(Task &p, u64 delta_ns) {
-  if (p.is_kthread())
+  if (p.is_kthread() || p.is_exiting())
     p.ts.stime += delta_ns;
   else
     p.ts.utime += delta_ns;
@@ -57,14 +57,14 @@ void Kernel::account_process_time(Task &p, u64 delta_ns) {
 
 void Kernel::add_nr_running(Rq &rq, u32 count) {
   if (rq.nr_running == 0) idle_cpus_.set_shared(rq.cpu, false);
-  rq.nr_running += count;
+  machine::change(rq.nr_running, "nr_running", rq.lock, [=](u32 nr) { return nr + count; });
   rq.shared->nr_running = rq.nr_running;
   if (rq.nohz_full) update_tick(rq);
 }
 
 void Kernel::sub_nr_running(Rq &rq, u32 count) {
   CHECK(rq.nr_running >= count, "CPU {}", rq.cpu);
-  rq.nr_running -= count;
+  machine::change(rq.nr_running, "nr_running", rq.lock, [=](u32 nr) { return nr - count; });
   rq.shared->nr_running = rq.nr_running;
   if (rq.nr_running == 0 && rq.curr == rq.idle) set_cpu_idle(rq.cpu, true);
 }
@@ -267,6 +267,7 @@ void Kernel::on_segment_end() {
 }
 
 void Kernel::take_step(Rq &rq, Task &p) {
+  if (p.is_exiting()) return die(p);
   const Step step = p.behavior->next(*this, p);
   CHECK(rq.curr == &p && p.state() == TASK_RUNNING, "{} [{}] left its CPU while it chose a step", p.comm(), p.pid());
   switch (step.kind) {
@@ -279,7 +280,7 @@ void Kernel::take_step(Rq &rq, Task &p) {
       break;
     case Step::Kind::kBlock: block_current(p, false); break;
     case Step::Kind::kYield: yield_current(rq, p); break;
-    case Step::Kind::kExit: exit_current(p); break;
+    case Step::Kind::kExit: begin_exit(p); break;
   }
 }
 
@@ -303,10 +304,21 @@ void Kernel::yield_current(Rq &rq, Task &p) {
   schedule(false);
 }
 
-void Kernel::exit_current(Task &p) {
+// An exit takes a while, in which the task can be preempted like any other; but nobody finds it by its pid any more.
+// FIDELITY: exit-time.
+void Kernel::begin_exit(Task &p) {
   p.add_flags(PF_EXITING);
-  machine_.trace(EventType::task_exit, static_cast<u64>(p.pid()));
+  {
+    machine::SpinGuard forks(fork_lock_);
+    machine::SpinGuard guard(pid_lock_);
+    by_pid_.erase(p.pid());
+  }
   trace_point(*this, TracePoint::sched_process_exit, task_arg(p), true);
+  p.run_left_ns = machine::kCostNs[static_cast<u32>(Cost::task_exit)];
+}
+
+void Kernel::die(Task &p) {
+  machine_.trace(EventType::task_exit, static_cast<u64>(p.pid()));
   {
     machine::SpinGuard guard(p.pi_lock);
     p.set_state(TASK_DEAD);

@@ -390,6 +390,7 @@ TEST(Work, RunsInOrderOnAnOwnThread) {
     });
     EXPECT_TRUE(m.machine.run_while([&] { return !flushed; }, kNsPerSec));
     EXPECT_TRUE(worker.idle());
+    m.run_for(kNsPerMs);  // The flusher exits.
   }
   const u32 tasks = m.kernel.nr_tasks();
   m.run_for(10 * kNsPerMs);
@@ -401,7 +402,7 @@ TEST(Work, PerCpuUnboundAndDelayed) {
   TestMachine m(4);
   std::vector<std::string> where;
   Work bound, unbound;
-  DelayedWork delayed;
+  DelayedWork delayed(m.kernel);
   bound.fn = [&](KthreadApi &self) { where.push_back(fmt::format("{}@{}", self.self().comm(), self.self().cpu)); };
   unbound.fn = [&](KthreadApi &self) { where.push_back(self.self().comm()); };
   u64 ran_ns = 0;

@@ -167,13 +167,21 @@ void FairClass::slice_over(Rq &rq) {
   if (pick(rq) != rq.fair.curr) kernel_.resched_curr(rq);
 }
 
+namespace {
+
+void change_load(Rq &rq, s64 tasks, s64 weight) {
+  machine::change(rq.fair.nr_queued, "nr_queued", rq.lock, [=](u64 nr) { return nr + static_cast<u64>(tasks); });
+  machine::change(rq.fair.load, "a CPU's load", rq.lock, [=](u64 load) { return load + static_cast<u64>(weight); });
+}
+
+}  // namespace
+
 void FairClass::enqueue_task(Rq &rq, Task &p, u64 flags) {
   update_curr(rq);
   place(rq, p, flags);
   p.fair.queued = true;
   p.ts.se.vruntime = p.fair.vruntime_ns;
-  rq.fair.nr_queued++;
-  rq.fair.load += p.fair.weight;
+  change_load(rq, 1, static_cast<s64>(p.fair.weight));
   if (rq.fair.curr != &p) insert(rq, p);
   kernel_.add_nr_running(rq, 1);
   if (rq.fair.nr_queued == 1) kernel_.dl_server_start(rq.fair_server);
@@ -187,8 +195,7 @@ void FairClass::dequeue_task(Rq &rq, Task &p, u64 flags) {
   p.fair.vlag_cpu = flags & DEQUEUE_SLEEP ? static_cast<s32>(rq.cpu) : -1;
   if (rq.fair.curr != &p) erase(rq, p);
   p.fair.queued = false;
-  rq.fair.nr_queued--;
-  rq.fair.load -= p.fair.weight;
+  change_load(rq, -1, -static_cast<s64>(p.fair.weight));
   rebase(rq);
   kernel_.sub_nr_running(rq, 1);
 }

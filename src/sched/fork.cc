@@ -146,7 +146,7 @@ int Kernel::register_task(Task &p, const TaskSpec &spec) {
   }
   join_process(p);
   tasks_.write().push_back(p);
-  nr_tasks_++;
+  nr_tasks_.add(1);
   task_of(p.ts.real_parent)->nr_children++;
   {
     SpinGuard guard(pid_lock_);
@@ -236,7 +236,7 @@ void Kernel::finish_dead(Task &p) {
     zombies_.push_back(p);
     by_pid_.erase(p.pid());
   }
-  nr_tasks_--;
+  nr_tasks_.sub(1);
   fork_lock_.unlock();
   p.behavior.reset();
   put_task(p);

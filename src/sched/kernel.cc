@@ -98,6 +98,7 @@ void Kernel::boot() {
     rq.curr = rq.idle;
     rq.shared->idle = rq.shared->curr = &rq.idle->ts;
     machine_.cpu_entered_idle(cpu);
+    RqGuard guard(rq);
     set_rq_online(rq, true);
   }
 

@@ -236,7 +236,8 @@ class Kernel final : public machine::MachineClient {
   void take_step(Rq &rq, Task &p);  // Asks the current task what it does next, and does it.
   void block_current(Task &p, bool timed);
   void yield_current(Rq &rq, Task &p);
-  void exit_current(Task &p);
+  void begin_exit(Task &p);  // The current task's; die() is its last step.
+  void die(Task &p);
   void start_user(Rq &rq, Task &p);
   void stop_user(Rq &rq);      // Accounts the work done since start_user().
   void leave_segment(Rq &rq);  // Goes on in an event of its own.
@@ -308,7 +309,7 @@ class Kernel final : public machine::MachineClient {
   const machine::CpuMask *default_mask_ = nullptr;       // Of tasks that ask for no CPUs: not the isolated ones.
   const machine::CpuMask *housekeeping_mask_ = nullptr;  // Of kernel threads: not those without a tick either.
   bool has_isolated_cpus_ = false;
-  DelayedWork remote_tick_;
+  DelayedWork remote_tick_{*this};
   struct Interned {
     machine::CpuMask mask;  // First: kernel_mask() relies on it.
     cpumask *kernel = nullptr;

@@ -37,7 +37,9 @@ namespace uscx::sched {
   X(no_dispatch_wait, "a task is dequeued under the hands of a dispatcher that has claimed it")               \
   X(fork_unlocked, "tasks are forked while a scheduler goes through the list of all tasks")                   \
   X(exit_not_claimed, "two errors at once both end the scheduler")                                            \
-  X(no_stopper_lock, "work is given to a stopper without its CPU's lock")
+  X(no_stopper_lock, "work is given to a stopper without its CPU's lock")                                     \
+  X(move_asks_early, "whose a task is that is to be moved is asked before the locks that keep it are held")   \
+  X(sub_init_unlocked, "a flag of a task is set without its rq's lock while a sub-scheduler is loaded")
 
 enum class Mutation : u8 {
   none,

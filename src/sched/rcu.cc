@@ -104,7 +104,7 @@ void Rcu::irq_work(u32 cpu) {
     // Segments are atomic, so an interrupt is outside of all read-side critical sections.
     append(callbacks.ready, callbacks.next);
     impl_->requested = false;
-    completed_++;
+    completed_.add(1);
   }
   while (!callbacks.ready.empty()) {
     const std::function<void()> callback = std::move(callbacks.ready.front());
@@ -145,7 +145,7 @@ void Rcu::begin_quick_grace_period() {
 
 void Rcu::end_grace_period() {
   impl_->in_grace_period = impl_->quick = false;
-  completed_++;
+  completed_.add(1);
   for (u32 cpu = 0; cpu < impl_->cpus.size(); cpu++) {
     CpuCallbacks &callbacks = impl_->cpus[cpu];
     if (callbacks.waiting.empty()) continue;

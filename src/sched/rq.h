@@ -100,8 +100,8 @@ struct Rq {
       "a stopper's works"};
   // shared->scx.flags, which others read without the lock.
   u32 scx_flags() const { return machine::racy_load(shared->scx.flags); }
-  void set_scx_flags(u32 bits) { machine::racy_store(shared->scx.flags, shared->scx.flags | bits); }
-  void clear_scx_flags(u32 bits) { machine::racy_store(shared->scx.flags, shared->scx.flags & ~bits); }
+  void set_scx_flags(u32 bits) { machine::change_bits(shared->scx.flags, "an rq's scx.flags", lock, 0, bits); }
+  void clear_scx_flags(u32 bits) { machine::change_bits(shared->scx.flags, "an rq's scx.flags", lock, bits, 0); }
 
   // Called with the lock held at the end of a schedule() pass, in order of queueing (ext's deferred work).
   void (*balance_callback)(Kernel &, Rq &) = nullptr;

@@ -17,6 +17,7 @@
 #include "abi/scx.h"
 #include "machine/cpumask.h"
 #include "machine/event_queue.h"
+#include "machine/owner.h"
 #include "machine/racy.h"
 #include "machine/sync.h"
 #include "sched/behavior.h"
@@ -130,7 +131,9 @@ struct Task {
     __atomic_store_n(&ts.on_cpu, static_cast<u8>(on), __ATOMIC_RELEASE);
   }
   u32 flags() const { return machine::racy_load(ts.flags); }
-  void add_flags(u32 flags) { machine::racy_store(ts.flags, ts.flags | flags); }  // By itself only.
+  void add_flags(u32 flags) {
+    machine::change_bits(ts.flags, "a task's flags", machine::Owner::because("a task changes its own"), 0, flags);
+  }
   u32 migration_disabled() const { return machine::racy_load(ts.migration_disabled); }
   const cpumask *cpus_ptr() const { return machine::racy_load(ts.cpus_ptr); }
   // ts.cpus_mask, with as many words as the machine's CPUs need. Only programs read it.
@@ -139,8 +142,11 @@ struct Task {
   int nr_cpus_allowed() const { return machine::racy_load(ts.nr_cpus_allowed); }
   // scx.flags has one owner at a time: the holder of the rq lock or, while ops_state is DISPATCHING, the dispatcher.
   u32 scx_flags() const { return machine::racy_load(ts.scx.flags); }
-  void set_scx_flags(u32 bits) { machine::racy_store(ts.scx.flags, scx_flags() | bits); }
-  void clear_scx_flags(u32 bits) { machine::racy_store(ts.scx.flags, scx_flags() & ~bits); }
+  void set_scx_flags(machine::Owner owner, u32 bits) { change_scx_flags(owner, 0, bits); }
+  void clear_scx_flags(machine::Owner owner, u32 bits) { change_scx_flags(owner, bits, 0); }
+  void change_scx_flags(machine::Owner owner, u32 cleared, u32 set) {
+    machine::change_bits(ts.scx.flags, "a task's scx.flags", owner, cleared, set);
+  }
   u64 slice() const { return machine::racy_load(ts.scx.slice); }
   void set_slice(u64 ns) { machine::racy_store(ts.scx.slice, ns); }
   s32 holding_cpu() const { return machine::racy_load(ts.scx.holding_cpu); }

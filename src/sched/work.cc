@@ -65,10 +65,15 @@ std::unique_ptr<KthreadWorker> KthreadWorker::create(Kernel &kernel, const std::
                                                      u32 rt_priority, const machine::CpuMask *cpus, u64 extra_flags) {
   auto state = std::make_shared<State>();
   state->kernel = &kernel;
+  // It starts as any thread does, on a CPU that is chosen for it, and becomes a realtime one there (sched_set_fifo()).
   state->task = kernel.try_create_kthread(
-      comm, [state](KthreadApi &self) { state->loop(self); }, policy, rt_priority, cpus, extra_flags);
+      comm, [state](KthreadApi &self) { state->loop(self); }, SCHED_NORMAL, 0, cpus, extra_flags);
   if (!state->task) return nullptr;
   kernel.get_task(*state->task);
+  if (policy != SCHED_NORMAL) {
+    const int error = kernel.set_scheduler(*state->task, policy, rt_priority, 0);
+    CHECK(error == 0, "error {}", error);
+  }
   return std::unique_ptr<KthreadWorker>(new KthreadWorker(std::move(state)));
 }
 
@@ -122,7 +127,17 @@ bool KthreadWorker::runs(const Work &work) const {
 }
 
 Task &KthreadWorker::task() { return *state_->task; }
+
 // --- WorkQueues ---
+
+DelayedWork::DelayedWork(Kernel &the_kernel) : kernel(the_kernel) {
+  timer.owner = this;
+  timer.fn = [](machine::SimEvent &event) {
+    auto &delayed = *static_cast<DelayedWork *>(event.owner);
+    Kernel::charge(machine::Cost::timer_irq);
+    delayed.kernel.works().queue_unbound(delayed.work);
+  };
+}
 
 WorkQueues::WorkQueues(Kernel &kernel)
     : kernel_(kernel), per_cpu_(std::make_unique<machine::Shared<KthreadWorker *>[]>(kernel.nr_cpus())) {}
@@ -176,18 +191,11 @@ void WorkQueues::queue_unbound(Work &work) {
 }
 
 void WorkQueues::queue_delayed_unbound(DelayedWork &work, u64 delay_ns) {
-  work.queues = this;
-  work.timer.owner = &work;
-  work.timer.cpu = machine::this_cpu();
-  work.timer.fn = [](machine::SimEvent &event) {
-    auto &delayed = *static_cast<DelayedWork *>(event.owner);
-    Kernel::charge(machine::Cost::timer_irq);
-    delayed.queues->queue_unbound(delayed.work);
-  };
   if (delay_ns == 0) {
     cancel_delayed(work);
     return queue_unbound(work.work);
   }
+  work.timer.cpu = machine::this_cpu();
   kernel_.machine().arm_timer(work.timer, machine::now_ns() + delay_ns);
 }
 

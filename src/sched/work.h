@@ -26,11 +26,11 @@ struct Work {
   u64 cost_ns = 5000;  // CPU time the worker uses for it.
 };
 
-class WorkQueues;
-
+// What its timer needs is there from the start: it may fire while the work is queued again.
 struct DelayedWork {
+  explicit DelayedWork(Kernel &kernel);
   Work work;
-  WorkQueues *queues = nullptr;  // Set when it is queued.
+  Kernel &kernel;
   machine::SimEvent timer;
   bool armed() const { return timer.queued(); }
 };

@@ -221,9 +221,7 @@ TEST_F(Torture, TwoLoadersRace) {
 }
 
 // Sub-schedulers of two groups, one below the other, come and go, while the root scheduler does so too.
-// KNOWN BUG: once in a while, with ThreadSanitizer, this ends in Ext::Impl::insert() with a task that is on a DSQ
-// already. Explore mode has not found it (sub-load, sub-exit). To be run with --gtest_also_run_disabled_tests.
-TEST_F(Torture, DISABLED_SubSchedulersLoadAndUnload) {
+TEST_F(Torture, SubSchedulersLoadAndUnload) {
   const Holdings before = settled();
   u32 nr_won = 0;
   {

@@ -4,9 +4,11 @@
 #include <errno.h>
 #include <linux/perf_event.h>
 
-#include <set>
-
 #include <cstring>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
 
 #include "bpf/exec/exec.h"
 #include "bpf/object/helper.h"
@@ -87,6 +89,24 @@ TEST_P(MiscTest, StreamsAreReadOnce) {
   EXPECT_EQ(bpf_prog_stream_read(prog, 1, buffer, sizeof(buffer), nullptr), 14);
   EXPECT_EQ(bpf_prog_stream_read(prog, 1, buffer, sizeof(buffer), nullptr), 0);
   EXPECT_EQ(result(bpf_prog_stream_read(prog, 9, buffer, sizeof(buffer), nullptr)), -ENOENT);
+}
+
+// Several CPUs run one program: texts are whole, and none is lost before the stream is full.
+TEST_P(MiscTest, StreamsAreWrittenBySeveralCpus) {
+  constexpr u32 kWriters = 4, kTexts = 2000;
+  const int fd = bpf_program__fd(bpf_object__find_program_by_name(object_, "print"));
+  const auto prog = std::dynamic_pointer_cast<Prog>(system_->object_of_fd(fd));
+  ASSERT_NE(prog, nullptr);
+  std::vector<std::thread> writers;
+  for (u32 i = 0; i < kWriters; i++)
+    writers.emplace_back([&] {
+      for (u32 n = 0; n < kTexts; n++) prog->print_to(1, "0123456789");
+    });
+  for (std::thread &writer : writers) writer.join();
+  std::string all;
+  EXPECT_EQ(prog->read_stream(1, ~size_t{0}, [&](std::string_view text) { return all = text, 0; }), 0);
+  EXPECT_EQ(all.size(), kWriters * kTexts * 10u);
+  for (size_t i = 0; i < all.size(); i++) ASSERT_EQ(all[i], '0' + static_cast<int>(i % 10)) << i;
 }
 
 TEST_P(MiscTest, CountersFollowVirtualTime) {

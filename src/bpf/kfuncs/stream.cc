@@ -15,7 +15,7 @@ namespace {
 
 s32 print(s32 stream_id, const char *format, const void *args, u32 size) {
   Prog *prog = running_prog();
-  if (prog == nullptr || prog->stream(static_cast<u32>(stream_id)) == nullptr) return -ENOENT;
+  if (prog == nullptr || !Prog::is_stream(static_cast<u32>(stream_id))) return -ENOENT;
   if (size % sizeof(u64) != 0 || size > kMaxFormatArgs * sizeof(u64)) return -EINVAL;
   std::string text;
   const std::span<const u64> words(static_cast<const u64 *>(args), size / sizeof(u64));

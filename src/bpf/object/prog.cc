@@ -36,8 +36,18 @@ u64 Prog::tag() const {
 }
 
 void Prog::print_to(u32 id, std::string_view text) {
-  std::string *to = stream(id);
-  if (to != nullptr && to->size() + text.size() <= kMaxStreamBytes) *to += text;
+  std::lock_guard hold(streams_lock_);
+  std::string &to = streams_[id - 1];
+  if (to.size() + text.size() <= kMaxStreamBytes) to += text;
+}
+
+int Prog::read_stream(u32 id, size_t max_bytes, const std::function<int(std::string_view text)> &take) {
+  std::lock_guard hold(streams_lock_);
+  std::string &from = streams_[id - 1];
+  const size_t bytes = std::min(max_bytes, from.size());
+  const int result = take(std::string_view(from).substr(0, bytes));
+  if (result == 0) from.erase(0, bytes);
+  return result;
 }
 
 void Prog::bind_map(std::shared_ptr<Map> map) {

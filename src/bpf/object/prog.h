@@ -5,14 +5,16 @@
 // missing.
 //
 // Threading: immutable after loading, except for the association with a struct_ops map, which commands change while
-// programs may ask for it.
+// programs may ask for it, and for the streams, which have a lock.
 #ifndef USCX_BPF_OBJECT_PROG_H_
 #define USCX_BPF_OBJECT_PROG_H_
 
 #include <linux/bpf.h>
 
 #include <atomic>
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <set>
 #include <span>
 #include <string>
@@ -64,9 +66,11 @@ class Prog final : public Object {
   // Keeps a map alive for as long as the program (BPF_PROG_BIND_MAP, and each map that it refers to).
   void bind_map(std::shared_ptr<Map> map);
 
-  // What the program printed to its stream 1 (output) or 2 (errors), oldest first; null for any other.
-  std::string *stream(u32 id) { return id == 1 || id == 2 ? &streams_[id - 1] : nullptr; }
+  // What the program printed to its stream 1 (output) or 2 (errors), from any number of CPUs at once. What does not fit
+  // is lost. read_stream() hands the oldest bytes to take(); they are gone if that gives 0. Its result is take()'s.
+  static bool is_stream(u32 id) { return id == 1 || id == 2; }
   void print_to(u32 id, std::string_view text);
+  int read_stream(u32 id, size_t max_bytes, const std::function<int(std::string_view text)> &take);
 
   // Which struct_ops map the program acts for. A struct_ops program used in two maps acts for neither.
   enum class Assoc : u8 { kNone, kOne, kAmbiguous };
@@ -82,6 +86,7 @@ class Prog final : public Object {
  private:
   friend class ProgLoader;
   static constexpr size_t kMaxStreamBytes = 100000;
+  std::mutex streams_lock_;  // a leaf
   std::string streams_[2];
   const Attr attr_;
   const u64 loaded_ns_;

@@ -79,12 +79,13 @@ USCX_BPF_COMMAND(PROG_STREAM_READ_BY_FD, prog_stream_read.prog_fd) {
   if (object == nullptr) return -EBADF;
   const auto prog = std::dynamic_pointer_cast<Prog>(object);
   if (prog == nullptr) return -EINVAL;
-  std::string *stream = prog->stream(read.stream_id);
-  if (stream == nullptr) return -ENOENT;
-  const size_t bytes = std::min<size_t>(read.stream_buf_len, stream->size());
-  if (int err = copy_to_user(read.stream_buf, stream->data(), bytes); err != 0) return err;
-  stream->erase(0, bytes);
-  return static_cast<long>(bytes);
+  if (!Prog::is_stream(read.stream_id)) return -ENOENT;
+  size_t bytes = 0;
+  const int err = prog->read_stream(read.stream_id, read.stream_buf_len, [&](std::string_view text) {
+    bytes = text.size();
+    return copy_to_user(read.stream_buf, text.data(), bytes);
+  });
+  return err != 0 ? err : static_cast<long>(bytes);
 }
 
 // --- Links ---

@@ -19,6 +19,7 @@ void atomic_done(const void *object) { exec_context.explorer->atomic_done(object
 void plain_access(const void *object, bool write, const char *what) {
   exec_context.explorer->plain_access(object, write, what);
 }
+void change(const void *word, const char *name) { exec_context.explorer->change(word, name); }
 void program_access(const ProgramAccess &access) { exec_context.explorer->program_access(access); }
 void use(const void *memory, const char *what) { exec_context.explorer->use(memory, what); }
 void freed(const void *memory, size_t size, const char *what) { exec_context.explorer->freed(memory, size, what); }
@@ -205,6 +206,14 @@ void Explorer::plain_access(const void *object, bool write, const char *what) {
   } else {
     v.reads[c.cpu] = c.clock[c.cpu];
   }
+}
+
+void Explorer::change(const void *word, const char *name) {
+  plain_access(word, true, name);
+  current().spinning = false;
+  progress_++;
+  leave();
+  touch(word, true);
 }
 
 // --- races in programs' memory ---

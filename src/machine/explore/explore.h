@@ -159,6 +159,7 @@ class Explorer final : public Interleaver {
   void atomic_access(const void *object, bool write);
   void atomic_done(const void *object);
   void plain_access(const void *object, bool write, const char *what);
+  void change(const void *word, const char *name);  // Between the load and the store (machine/owner.h).
   void program_access(const ProgramAccess &access);
   void use(const void *memory, const char *what);
   void freed(const void *memory, size_t size, const char *what);

@@ -6,6 +6,7 @@
 
 #include "machine/explore/driver.h"
 #include "machine/explore/toy.h"
+#include "machine/owner.h"
 
 namespace uscx::machine {
 namespace {
@@ -190,6 +191,51 @@ TEST(Explore, UseAfterFreeIsFound) {
 TEST(Explore, ACrashIsAResult) {
   const ExploreResult result = random([](ExploreRun &) { __builtin_trap(); }, 1);
   EXPECT_EQ(result.failing.failure, Failure::kCrash);
+}
+
+// Two CPUs set a flag each in one word.
+ExploreResult set_flags(Owner (*claim)(const SpinLock &lock), bool locked) {
+  return random([=](ExploreRun &run) {
+    u32 word = 0;
+    SpinLock lock;
+    auto set = [&](u32 bit) {
+      if (locked) lock.lock();
+      change_bits(word, "the word", claim(lock), 0, bit);
+      if (locked) lock.unlock();
+    };
+    on_cpus(run, {[&] { set(1); }, [&] { set(2); }});
+    if (word != 3) run.fail(Failure::kScheduler, "a flag was lost");
+  });
+}
+
+TEST(Explore, AChangeNeedsItsOwner) {
+  const auto by_lock = [](const SpinLock &lock) { return Owner(lock); };
+  const auto by_claim = [](const SpinLock &) { return Owner::because("nobody else would"); };
+  const auto by_cpu = [](const SpinLock &) { return Owner::of_cpu(1); };
+  EXPECT_EQ(set_flags(by_lock, true).failing.failure, Failure::kNone);
+  EXPECT_EQ(set_flags(by_claim, true).failing.failure, Failure::kNone);
+  const ExploreResult unheld = set_flags(by_lock, false);
+  EXPECT_EQ(unheld.failing.failure, Failure::kCheck);
+  EXPECT_NE(unheld.failing.text.find("changes what lock \"lock\" protects"), std::string::npos) << unheld.failing.text;
+  EXPECT_EQ(set_flags(by_cpu, false).failing.failure, Failure::kCheck);
+  const ExploreResult race = set_flags(by_claim, false);
+  EXPECT_EQ(race.failing.failure, Failure::kDataRace);
+  EXPECT_NE(race.failing.text.find("writes the word while"), std::string::npos) << race.failing.text;
+}
+
+// The detector does not see it, because stores alone may race.
+TEST(Explore, AStoreBetweenTheLoadAndTheStoreOfAChangeIsLost) {
+  const ExploreResult result = random([](ExploreRun &run) {
+    u32 word = 0;
+    Shared<bool> stored = false;
+    on_cpus(run, {[&] { change_bits(word, "the word", Owner::of_cpu(0), 0, 1); },
+                  [&] {
+                    stored.store(true);
+                    racy_store(word, 6);
+                  }});
+    if (word == 1) run.fail(Failure::kScheduler, "a store was lost");
+  });
+  EXPECT_EQ(result.failing.failure, Failure::kScheduler);
 }
 
 // n independent writers have one schedule; two writers of one variable have two.

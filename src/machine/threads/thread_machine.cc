@@ -83,7 +83,7 @@ u64 ThreadMachine::clock_ns() const { return host_clock_ns() - clock_offset_ns_;
 
 u64 ThreadMachine::nr_events() const {
   u64 count = 0;
-  for (auto &cpu : cpus_) count += cpu->nr_segments.load(std::memory_order_relaxed);
+  for (auto &cpu : cpus_) count += cpu->nr_segments;
   return count;
 }
 
@@ -244,7 +244,7 @@ void ThreadMachine::segment(Cpu &cpu) {
       take_self_interrupts(cpu);
       client_->on_segment_end();
     } while (cpu.self_irq_work || cpu.self_resched);
-    cpu.nr_segments.store(cpu.nr_segments.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    cpu.nr_segments.add(1);
   }
   CHECK(exec_context.on_cpu && exec_context.cpu == cpu.id);
   if (cpu.run_requested) {

@@ -57,7 +57,7 @@ class ThreadMachine final : public Machine {
     std::condition_variable wake;
     EventQueue queue;                     // Guarded by mutex.
     std::atomic<bool> attention = false;  // Set with the mutex held, for a thread that runs user code: look again.
-    std::atomic<u64> nr_segments = 0;     // Written by its thread.
+    Racy<u64> nr_segments;
     std::thread thread;
   };
   struct HostCall;

@@ -46,7 +46,7 @@ void Ext::Impl::bypass(ExtSched &s, bool on) {
   machine::SpinGuard guard(bypass_lock);
   std::vector<ExtSched *> changed;
   for (ExtSched *below : subtree(s))
-    if (on ? below->bypass_depth++ == 0 : below->bypass_depth-- == 1) changed.push_back(below);
+    if (on ? below->bypass_depth.add(1) == 0 : below->bypass_depth.sub(1) == 1) changed.push_back(below);
   if (changed.empty()) return;
   for (ExtSched *below : changed) change_bypass(*below, on);
   for (u32 cpu = 0; cpu < kernel.nr_cpus(); cpu++) {
@@ -75,9 +75,10 @@ u32 Ext::Impl::move_bypassed(ExtSched &s, Rq &donor, Rq &receiver, u32 nr_donor,
   u32 moved = 0;
   RqGuard guard(donor);
   lock_dsq(from);
-  for (Task *p = from.first(), *next; p; p = next) {
-    if (moved == SCX_BYPASS_LB_BATCH || nr_donor - moved <= limit || *nr_receiver >= target) break;
-    next = from.next(*p);
+  DsqWalk walk(from);
+  while (moved < SCX_BYPASS_LB_BATCH && nr_donor - moved > limit && *nr_receiver < target) {
+    Task *const p = walk.next();
+    if (!p) break;
     // Tasks of other rqs wait here only for a moment; theirs are not locked.
     if (&kernel.task_rq(*p) != &donor || p->migration_disabled() || !p->allowed_on(receiver.cpu)) continue;
     unlink_from_dsq(from, *p);
@@ -88,6 +89,7 @@ u32 Ext::Impl::move_bypassed(ExtSched &s, Rq &donor, Rq &receiver, u32 nr_donor,
     moved++;
     ++*nr_receiver;
   }
+  walk.finish();
   unlock_dsq(from);
   return moved;
 }

@@ -109,12 +109,12 @@ u32 Ext::Impl::reenq_local(Rq &rq, const std::vector<ExtSched *> &all_of) {
       count(*p->ext_sched, &scx_event_stats::SCX_EV_REENQ_IMMED);
     }
     dsq_dequeue(rq, *p);
-    p->set_scx_flags(reason);
+    p->set_scx_flags(rq.lock, reason);
     taken.push_back(p);
   }
   for (Task *p : taken) {
     do_enqueue(rq, *p, SCX_ENQ_REENQ, -1);
-    p->clear_scx_flags(SCX_TASK_REENQ_REASON_MASK);
+    p->clear_scx_flags(rq.lock, SCX_TASK_REENQ_REASON_MASK);
   }
   return static_cast<u32>(taken.size());
 }
@@ -126,24 +126,14 @@ void Ext::Impl::reenq_user(Rq &rq, const UserReenq &request) {
   Dsq *dsq = s.dsqs.find(request.dsq_id);
   if (!dsq) return;
   const u32 snapshot_seq = dsq->seq;
-  DsqNode cursor{{}, true};
   lock_dsq(*dsq);
-  dsq->list.write().push_front(cursor);
+  DsqWalk walk(*dsq);
   unlock_dsq(*dsq);
   Rq *locked = &rq;
   while (!s.bypassing(rq.cpu)) {
     lock_dsq(*dsq);
-    Task *p = nullptr;
-    DsqList &nodes = dsq->list.write();  // The cursor moves.
-    for (auto it = std::next(nodes.iterator_to(cursor)); it != nodes.end(); ++it) {
-      if (it->is_cursor || static_cast<s32>(task_of(*it).ts.scx.dsq_seq - snapshot_seq) > 0) continue;
-      p = &task_of(*it);
-      break;
-    }
-    if (p) {
-      nodes.erase(nodes.iterator_to(cursor));
-      nodes.insert(std::next(nodes.iterator_to(p->dsq_node)), cursor);
-    }
+    Task *p = walk.next();
+    while (p && static_cast<s32>(p->ts.scx.dsq_seq - snapshot_seq) > 0) p = walk.next();
     unlock_dsq(*dsq);
     if (!p) break;
     Rq &own = kernel.task_rq(*p);
@@ -155,12 +145,12 @@ void Ext::Impl::reenq_user(Rq &rq, const UserReenq &request) {
     }
     if (p->dsq != dsq || &kernel.task_rq(*p) != &own || p->holding_cpu() >= 0) continue;
     dsq_dequeue(own, *p);
-    p->set_scx_flags(SCX_TASK_REENQ_KFUNC);
+    p->set_scx_flags(own.lock, SCX_TASK_REENQ_KFUNC);
     do_enqueue(own, *p, SCX_ENQ_REENQ, -1);
-    p->clear_scx_flags(SCX_TASK_REENQ_REASON_MASK);
+    p->clear_scx_flags(own.lock, SCX_TASK_REENQ_REASON_MASK);
   }
   lock_dsq(*dsq);
-  dsq->list.write().erase(dsq->list.racy().iterator_to(cursor));
+  walk.finish();
   unlock_dsq(*dsq);
   if (locked != &rq) {
     unlock(*locked);

@@ -33,6 +33,16 @@ void Dsq::insert_vtime(Task &p) {
   inserted(p, at == priq.begin());
 }
 
+Task *DsqWalk::next() {
+  DsqList &nodes = dsq_.list.write();
+  auto it = std::next(nodes.iterator_to(cursor_));
+  while (it != nodes.end() && it->is_cursor) ++it;
+  if (it == nodes.end()) return nullptr;
+  nodes.erase(nodes.iterator_to(cursor_));
+  nodes.insert(std::next(it), cursor_);
+  return &task_of(*it);
+}
+
 DsqTable::~DsqTable() {
   const std::unique_ptr<Slots> slots(slots_.get());
   for (size_t i = 0; slots && i <= slots->mask; i++) {
@@ -81,20 +91,17 @@ bool DsqTable::insert(std::unique_ptr<Dsq> dsq, std::shared_ptr<void> *replaced)
   if (slot->load(std::memory_order_relaxed)) return false;
   slot->store(dsq.release(), std::memory_order_release);
   slots->used++;
-  count_++;
+  count_.add(1);
   return true;
 }
 
-std::unique_ptr<Dsq> DsqTable::remove(u64 id) {
+std::unique_ptr<Dsq> DsqTable::remove(Dsq &dsq) {
   machine::SpinGuard guard(lock_);
-  Slots *slots = slots_;
-  if (!slots) return nullptr;
-  Slot *slot = slot_of(*slots, id);
-  std::unique_ptr<Dsq> removed(slot->load(std::memory_order_relaxed));
-  if (!removed) return nullptr;
+  Slot *slot = slot_of(*slots_, dsq.key);
+  if (slot->load(std::memory_order_relaxed) != &dsq) return nullptr;
   slot->store(tombstone(), std::memory_order_relaxed);
-  count_--;
-  return removed;
+  count_.sub(1);
+  return std::unique_ptr<Dsq>(&dsq);
 }
 
 }  // namespace uscx::sched

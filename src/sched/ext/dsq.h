@@ -14,7 +14,7 @@
 #include <memory>
 #include <vector>
 
-#include "machine/sync.h"
+#include "machine/owner.h"
 #include "sched/task.h"
 
 namespace uscx::sched {
@@ -63,8 +63,9 @@ struct Dsq {
   machine::Published<Task *> first_task;  // What first() gives, for who has no lock.
   machine::Racy<u32> seq;                 // Incremented at each insert; stored in p.scx.dsq_seq for iterators.
   ExtSched *sched = nullptr;
-  Rq *rq = nullptr;   // Of a local DSQ.
-  u64 lock_text = 0;  // The trace's text id of this lock, once it was waited for.
+  Rq *rq = nullptr;                        // Of a local DSQ.
+  const machine::SpinLock *guard = &lock;  // What must be held to change it: a local DSQ's is its rq's lock.
+  u64 lock_text = 0;                       // The trace's text id of this lock, once it was waited for.
 
  private:
   void inserted(Task &p, bool at_front);
@@ -79,9 +80,9 @@ inline Task *Dsq::first() {
 }
 
 [[gnu::always_inline]] inline void Dsq::inserted(Task &p, bool at_front) {
-  seq += 1;
+  machine::change(seq, "a DSQ's seq", *guard, [](u32 old) { return old + 1; });
   p.ts.scx.dsq_seq = seq;
-  nr.store(nr.racy() + 1);
+  nr.fetch_add(1);
   p.dsq = this;
   if (at_front || nr.racy() == 1) first_task = first();
 }
@@ -104,9 +105,22 @@ inline Task *Dsq::first() {
     p.ts.scx.dsq_flags &= ~SCX_TASK_DSQ_ON_PRIQ;
   }
   nodes.erase(nodes.iterator_to(p.dsq_node));
-  nr.store(nr.racy() - 1);
+  nr.fetch_add(~0u);
   if (first_task.get() == &p) first_task = first();
 }
+
+// A walk over a DSQ that goes on where it was after the DSQ's lock was dropped, whatever happened to the tasks
+// meanwhile. Everything with the lock held; finish() ends it.
+class DsqWalk {
+ public:
+  explicit DsqWalk(Dsq &dsq) : dsq_(dsq) { dsq_.list.write().push_front(cursor_); }
+  Task *next();  // Null: no more.
+  void finish() { dsq_.list.write().erase(dsq_.list.racy().iterator_to(cursor_)); }
+
+ private:
+  Dsq &dsq_;
+  DsqNode cursor_{{}, true};  // Stands behind the task that was given last.
+};
 
 // User DSQs by id: open addressing with linear probing, so that a lookup allocates nothing and order depends on ids
 // only.
@@ -121,7 +135,7 @@ class DsqTable {
   Dsq *find(u64 id) const;
   // False if the id is there already. `replaced` is to be freed after a grace period.
   bool insert(std::unique_ptr<Dsq> dsq, std::shared_ptr<void> *replaced);
-  std::unique_ptr<Dsq> remove(u64 id);  // Null if it is not there (any more).
+  std::unique_ptr<Dsq> remove(Dsq &dsq);  // Null if this very one is not there any more.
   size_t size() const { return count_; }
 
  private:

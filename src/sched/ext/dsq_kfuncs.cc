@@ -123,12 +123,13 @@ void Ext::destroy_dsq(ExtSched &s, u64 dsq_id) {
   if (!dsq) return;
   impl.lock_dsq(*dsq);
   const u32 nr = dsq->nr.load();
-  if (!nr) dsq->id = SCX_DSQ_INVALID;
+  // Null if another CPU has destroyed it meanwhile; there may be a new one of the same id by now.
+  std::unique_ptr<Dsq> removed = nr ? nullptr : s.dsqs.remove(*dsq);
+  if (removed) dsq->id = SCX_DSQ_INVALID;
   impl.unlock_dsq(*dsq);
   if (nr) return impl.error(s, fmt::format("attempting to destroy in-use dsq 0x{:016x} (nr={})", dsq_id, nr));
+  if (!removed) return;
   // Others may still look at it, and this may be no place to start a grace period: the irq_work does.
-  std::unique_ptr<Dsq> removed = s.dsqs.remove(dsq_id);
-  if (!removed) return;  // Another CPU has destroyed it meanwhile.
   impl.cpus[this_cpu()].dead_dsqs.push_back(std::move(removed));
   impl.machine.raise_irq_work(this_cpu());
 }
@@ -336,16 +337,19 @@ Rq *Ext::Impl::move_between_dsqs(ExtSched &s, Rq &src, Dsq &from, Dsq &target, T
   return &src;
 }
 
+bool Ext::Impl::owns_moved(ExtSched &s, const Task &p) {
+  if (p.ext_sched == &s) return true;
+  error(s,
+        fmt::format("scx_bpf_dsq_move[_vtime]() on {} but the task belongs to a different scheduler", task_label(p)));
+  return false;
+}
+
 bool Ext::dsq_move(ExtSched &s, void *storage, Task &p, u64 dsq_id, u64 enq_flags, bool vtime_order) {
   Impl &impl = *impl_;
   DsqIter *iter = impl.iter_of(storage);
   if (!iter || !impl.vet_enq_flags(s, dsq_id, &enq_flags)) return false;
   if (s.aborting) return false;
-  if (p.ext_sched != &s) {
-    impl.error(s, fmt::format("scx_bpf_dsq_move[_vtime]() on {} but the task belongs to a different scheduler",
-                              task_label(p)));
-    return false;
-  }
+  if (mutated(Mutation::move_asks_early) && !impl.owns_moved(s, p)) return false;
   CallContext *here = context();
   Rq *const held = here ? here->locked_rq : nullptr;
   Rq &src = impl.kernel.task_rq(p);
@@ -360,8 +364,10 @@ bool Ext::dsq_move(ExtSched &s, void *storage, Task &p, u64 dsq_id, u64 enq_flag
   impl.lock_dsq(from);
   const bool still_there = p.dsq == &from && p.holding_cpu() < 0 && &impl.kernel.task_rq(p) == &src &&
                            static_cast<s32>(p.ts.scx.dsq_seq - iter->snapshot_seq) <= 0;
-  bool moved = false;
-  if (!still_there) {
+  // Whose it is says something only of a task that is still there: one that has left may have died since, and is
+  // nobody's then.
+  const bool moves = still_there && impl.owns_moved(s, p);
+  if (!moves) {
     impl.unlock_dsq(from);
   } else {
     if (iter->flags & __SCX_DSQ_ITER_HAS_SLICE) p.set_slice(iter->slice);
@@ -372,15 +378,14 @@ bool Ext::dsq_move(ExtSched &s, void *storage, Task &p, u64 dsq_id, u64 enq_flag
     // The tree finds a task by its node, so the key may change while it is still in there.
     if (has_vtime) machine::racy_store(p.ts.scx.dsq_vtime, vtime);
     locked = impl.move_between_dsqs(s, src, from, to, p, flags);
-    moved = true;
   }
   iter->flags &= ~static_cast<u64>(__SCX_DSQ_ITER_HAS_SLICE | __SCX_DSQ_ITER_HAS_VTIME);
   if (locked != held) {
     impl.unlock(*locked);
     if (held) impl.lock(*held);
   }
-  if (moved && held) s.cpus[this_cpu()].nr_dispatched++;
-  return moved;
+  if (moves && held) s.cpus[this_cpu()].nr_dispatched++;
+  return moves;
 }
 
 }  // namespace uscx::sched

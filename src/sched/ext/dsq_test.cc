@@ -52,6 +52,37 @@ TEST(Dsq, FifoAndVtimeOrderAgainstAModel) {
   }
 }
 
+// What comes next may have left, and be elsewhere, when the lock is held again.
+TEST(Dsq, AWalkGoesOnWhateverLeavesOrComesMeanwhile) {
+  Dsq dsq(1), other(2);
+  std::vector<std::unique_ptr<Task>> tasks;
+  for (int i = 0; i < 6; i++) {
+    tasks.push_back(std::make_unique<Task>());
+    if (i < 5) dsq.insert_fifo(*tasks.back(), false);
+  }
+  auto leave = [&](int i) {
+    dsq.unlink(*tasks[i]);
+    tasks[i]->dsq = nullptr;
+  };
+  DsqWalk walk(dsq), another(dsq);
+  EXPECT_EQ(walk.next(), tasks[0].get());
+  leave(0);
+  leave(1);
+  other.insert_fifo(*tasks[1], false);
+  EXPECT_EQ(walk.next(), tasks[2].get());
+  EXPECT_EQ(another.next(), tasks[2].get());
+  leave(3);
+  dsq.insert_fifo(*tasks[5], false);
+  EXPECT_EQ(walk.next(), tasks[4].get());
+  EXPECT_EQ(walk.next(), tasks[5].get());
+  EXPECT_EQ(walk.next(), nullptr);
+  walk.finish();
+  another.finish();
+  for (int i : {2, 4, 5}) leave(i);
+  other.unlink(*tasks[1]);
+  tasks[1]->dsq = nullptr;
+}
+
 TEST(Dsq, TableAgainstAModel) {
   Rng rng(4, "dsq-table");
   DsqTable table;
@@ -66,11 +97,30 @@ TEST(Dsq, TableAgainstAModel) {
       std::shared_ptr<void> replaced;
       EXPECT_TRUE(table.insert(std::move(dsq), &replaced));
     } else if (rng.below(2)) {
-      EXPECT_EQ(table.remove(id).get(), it->second);
+      EXPECT_EQ(table.remove(*it->second).get(), it->second);
       model.erase(it);
     }
     ASSERT_EQ(table.size(), model.size());
   }
+}
+
+// Who found a DSQ and then removes it may find that another has its id by now.
+TEST(Dsq, RemovalIsOfTheVeryDsqAndNotOfItsId) {
+  DsqTable table;
+  std::shared_ptr<void> replaced;
+  auto insert = [&] {
+    auto dsq = std::make_unique<Dsq>(5);
+    Dsq &inserted = *dsq;
+    EXPECT_TRUE(table.insert(std::move(dsq), &replaced));
+    return &inserted;
+  };
+  Dsq *const first = insert();
+  const std::unique_ptr<Dsq> removed = table.remove(*first);
+  EXPECT_EQ(removed.get(), first);
+  EXPECT_EQ(table.remove(*first), nullptr);
+  Dsq *const second = insert();
+  EXPECT_EQ(table.remove(*first), nullptr);
+  EXPECT_EQ(table.find(5), second);
 }
 
 // Four waiting tasks on DSQ 1, seen from inside a dispatch call.

@@ -89,11 +89,11 @@ void Ext::Impl::dump_cpu_fields(DumpState &d, Rq &rq) {
   d.line(fmt::format("CPU {:<4}: nr_run={} flags=0x{:x} cpu_rel={} ksync={}", rq.cpu, scx.nr_running, scx.flags,
                      static_cast<int>(scx.cpu_released), machine::racy_load(scx.kick_sync)));
   d.line(fmt::format("          curr={} class={}", task_label(*rq.curr), rq.curr->sched_class->symbol()));
-  const std::pair<const char *, const machine::CpuMask *> masks[] = {{"cpus_to_kick   ", &rq.ext.to_kick},
-                                                                     {"idle_to_kick   ", &rq.ext.idle_to_kick},
-                                                                     {"cpus_to_preempt", &rq.ext.to_preempt},
-                                                                     {"cpus_to_wait   ", &rq.ext.to_wait},
-                                                                     {"cpus_to_sync   ", &rq.ext.to_sync}};
+  const std::pair<const char *, const machine::OwnedMask *> masks[] = {{"cpus_to_kick   ", &rq.ext.to_kick},
+                                                                       {"idle_to_kick   ", &rq.ext.idle_to_kick},
+                                                                       {"cpus_to_preempt", &rq.ext.to_preempt},
+                                                                       {"cpus_to_wait   ", &rq.ext.to_wait},
+                                                                       {"cpus_to_sync   ", &rq.ext.to_sync}};
   for (auto [name, mask] : masks)
     if (rq.ext.kick_masks_sized && !mask->view().empty()) d.line(fmt::format("  {}: {}", name, mask->view().to_hex()));
 }

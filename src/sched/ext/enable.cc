@@ -250,7 +250,10 @@ const char *Ext::Impl::problem_of(const ExtSched &s) const {
     if (failed || p.dead || (p.state() & TASK_DEAD)) return;
     failed = init_task(s, p, false);
     if (failed) return error(s, fmt::format("ops.init_task() failed ({}) for {}", failed, task_label(p)));
-    set_task_state(p, SCX_TASK_READY);
+    {
+      Kernel::TaskLock lock(kernel, p);
+      set_task_state(lock.rq.lock, p, SCX_TASK_READY);
+    }
     if (tid_lookup) set_tid(p, true);
   });
   return failed == 0;
@@ -284,7 +287,7 @@ void Ext::Impl::switch_tasks(ExtSched &s) {
   if (!partial) attach_dl_servers(false, true);
   // FIDELITY: no-uevents.
   kernel.log(fmt::format("sched_ext: BPF scheduler \"{}\" enabled{}", s.name, partial ? " (partial)" : ""));
-  enable_seq++;
+  enable_seq.add(1);
   return true;
 }
 

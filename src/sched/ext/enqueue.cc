@@ -20,7 +20,7 @@ void wait_for_state_change(const Task &) { machine::spin_wait("a task that is be
 void Ext::Impl::set_runnable(Rq &rq, Task &p) {
   if (p.scx_flags() & SCX_TASK_RESET_RUNNABLE_AT) {
     p.ts.scx.runnable_at = kernel.jiffies();
-    p.clear_scx_flags(SCX_TASK_RESET_RUNNABLE_AT);
+    p.clear_scx_flags(rq.lock, SCX_TASK_RESET_RUNNABLE_AT);
   }
   rq.ext.runnable_list.write().push_back(p);
 }
@@ -39,7 +39,7 @@ Dsq &Ext::Impl::global_dsq_of(ExtSched &s, const Task &p) { return s.global_dsq(
 
 // Fires ops.dequeue if the scheduler answers for p. locked_rq is the rq whose lock is held, not necessarily p's.
 void Ext::Impl::end_custody(ExtSched &s, Rq *locked_rq, Task &p, u64 deq_flags) {
-  p.clear_scx_flags(SCX_TASK_IN_CUSTODY);
+  p.clear_scx_flags(flags_owner(p), SCX_TASK_IN_CUSTODY);
   if (s.has(Op::dequeue)) call(Op::dequeue, locked_rq, &p, [&] { s.ops.dequeue(&p.ts, deq_flags); });
 }
 
@@ -104,9 +104,9 @@ void Ext::Impl::insert(ExtSched &s, Dsq &target, Task &p, u64 enq_flags) {
   const bool terminal = dsq->is_builtin();
   const bool leaves = terminal && (p.scx_flags() & SCX_TASK_IN_CUSTODY);
   if (leaves)
-    p.clear_scx_flags(SCX_TASK_IN_CUSTODY);
+    p.clear_scx_flags(flags_owner(p), SCX_TASK_IN_CUSTODY);
   else if (!terminal)
-    p.set_scx_flags(SCX_TASK_IN_CUSTODY);
+    p.set_scx_flags(flags_owner(p), SCX_TASK_IN_CUSTODY);
   unlock_dsq(*dsq);
   if (leaves && s.has(Op::dequeue)) {
     // The dispatching CPU's rq is the one that is locked here, which need not be p's.
@@ -119,7 +119,7 @@ void Ext::Impl::insert(ExtSched &s, Dsq &target, Task &p, u64 enq_flags) {
 // What an arrival on a local DSQ means for its CPU.
 void Ext::Impl::after_local_insert(ExtSched &s, Rq &rq, Task &p, u64 enq_flags) {
   const bool open = rq_open(rq, enq_flags);
-  if (enq_flags & SCX_ENQ_IMMED) p.set_scx_flags(SCX_TASK_IMMED);
+  if (enq_flags & SCX_ENQ_IMMED) p.set_scx_flags(rq.lock, SCX_TASK_IMMED);
   if (p.scx_flags() & SCX_TASK_IMMED) {
     rq.ext.nr_immed++;
     rq.shared->scx.nr_immed = rq.ext.nr_immed;
@@ -147,7 +147,7 @@ void Ext::Impl::enqueue_task(Rq &rq, Task &p, u64 core_flags) {
 
   if (!queued(p)) {
     set_runnable(rq, p);
-    p.set_scx_flags(SCX_TASK_QUEUED);
+    p.set_scx_flags(rq.lock, SCX_TASK_QUEUED);
     rq.shared->scx.nr_running++;
     kernel.add_nr_running(rq, 1);
     if (rq.shared->scx.nr_running == 1) kernel.dl_server_start(rq.ext_server);
@@ -166,7 +166,7 @@ void Ext::Impl::do_enqueue(Rq &rq, Task &p, u64 enq_flags, s32 sticky_cpu) {
   ExtSched &s = *p.ext_sched;
   Dsq &local = rq.ext.local_dsq;
   if (sticky_cpu == static_cast<s32>(rq.cpu)) return insert(s, local, p, enq_flags);
-  p.clear_scx_flags(SCX_TASK_IMMED);
+  p.clear_scx_flags(rq.lock, SCX_TASK_IMMED);
   if (!rq_online(rq)) return enqueue_fallback(s, rq, local, p, enq_flags);
   if (s.bypassing(rq.cpu)) {
     count(s, &scx_event_stats::SCX_EV_BYPASS_DISPATCH);
@@ -205,7 +205,7 @@ void Ext::Impl::call_enqueue(ExtSched &s, Rq &rq, Task &p, u64 enq_flags) {
   if (p.ts.scx.ddsp_dsq_id != SCX_DSQ_INVALID) return direct_dispatch(s, rq, p, enq_flags);
   // From here on the scheduler owns p. A dispatcher on another CPU may take it as soon as QUEUED is seen, so custody
   // comes before it. Pairs with the acquire in finish_dispatch().
-  p.set_scx_flags(SCX_TASK_IN_CUSTODY);
+  p.set_scx_flags(rq.lock, SCX_TASK_IN_CUSTODY);
   opss::store_release(p, SCX_OPSS_QUEUED | qseq);
 }
 
@@ -304,10 +304,10 @@ void Ext::Impl::dequeue_task(Rq &rq, Task &p, u64 core_flags) {
   if (s.has(Op::quiescent) && p.on_rq_state() != kOnRqMigrating)
     call(Op::quiescent, &rq, &p, [&] { s.ops.quiescent(&p.ts, deq_flags); });
   if (deq_flags & SCX_DEQ_SLEEP)
-    p.set_scx_flags(SCX_TASK_DEQD_FOR_SLEEP);
+    p.set_scx_flags(rq.lock, SCX_TASK_DEQD_FOR_SLEEP);
   else
-    p.clear_scx_flags(SCX_TASK_DEQD_FOR_SLEEP);
-  p.clear_scx_flags(SCX_TASK_QUEUED);
+    p.clear_scx_flags(rq.lock, SCX_TASK_DEQD_FOR_SLEEP);
+  p.clear_scx_flags(rq.lock, SCX_TASK_QUEUED);
   CHECK(rq.shared->scx.nr_running > 0);
   rq.shared->scx.nr_running--;
   kernel.sub_nr_running(rq, 1);

@@ -49,6 +49,18 @@ u64 timeout_jiffies_of(const OpsConfig &config, Kernel &kernel) {
   return config.timeout_ms ? kernel.msecs_to_jiffies(config.timeout_ms) : kMaxTimeoutSeconds * kernel.machine().hz();
 }
 
+// What a scheduler has for each CPU is one piece of per-CPU memory in 7.2, struct scx_sched_pcpu, with the dispatch
+// buffer at its end; and a piece may have 32 KiB (PCPU_MIN_UNIT_SIZE). Sizes as in the kernel's type information.
+constexpr size_t kMaxPerCpuBytes = 32 * 1024;
+constexpr size_t kPerCpuHeadBytes = 288, kDispatchEntryBytes = 32;
+
+bool fits_per_cpu(Kernel &kernel, u32 max_batch) {
+  const size_t bytes = kPerCpuHeadBytes + size_t{max_batch} * kDispatchEntryBytes;
+  if (bytes <= kMaxPerCpuBytes) return true;
+  kernel.log(fmt::format("illegal size ({}) or align (8) for percpu allocation", bytes));
+  return false;
+}
+
 u64 effective_flags(const ExtOps &ops) {
   u64 flags = ops.config().flags;
   if (ops.has(Op::cpu_acquire) || ops.has(Op::cpu_release)) flags |= SCX_OPS_HAS_CPU_PREEMPT;
@@ -109,6 +121,7 @@ std::unique_ptr<ExtSched> ExtSched::create(Kernel &k, ExtOps &o, ExtSched *paren
   std::unique_ptr<ExtSched> s(new ExtSched(k, o, parent, cgroup));
   for (AllocSite site : {AllocSite::exit_info, AllocSite::exit_bt, AllocSite::exit_msg, AllocSite::exit_dump})
     if (faults.strikes(site)) return nullptr;
+  if (o.config().exit_dump_len > INT_MAX) return nullptr;  // More than kvzalloc() gives.
   s->exit_info = std::make_unique<ExitInfo>(k.objects(), o.config().exit_dump_len);
   if (faults.strikes(AllocSite::dsq_hash) || faults.strikes(AllocSite::global_dsqs)) return nullptr;
   const u32 nr_nodes = k.machine().topology().nr_nodes();
@@ -118,7 +131,7 @@ std::unique_ptr<ExtSched> ExtSched::create(Kernel &k, ExtOps &o, ExtSched *paren
     s->global_dsqs[node].id = SCX_DSQ_GLOBAL;
     s->global_dsqs[node].sched = s.get();
   }
-  if (faults.strikes(AllocSite::sched_cpus)) return nullptr;
+  if (faults.strikes(AllocSite::sched_cpus) || !fits_per_cpu(k, s->max_batch)) return nullptr;
   s->cpus = std::make_unique<SchedCpu[]>(k.nr_cpus());
   for (u32 cpu = 0; cpu < k.nr_cpus(); cpu++)
     if (faults.strikes(AllocSite::bypass_dsq)) return nullptr;
@@ -180,7 +193,11 @@ ArgScratch &Ext::Impl::args() {
 void Ext::Impl::init_rqs() {
   if (rqs_ready) return;
   rqs_ready = true;
-  for (u32 cpu = 0; cpu < kernel.nr_cpus(); cpu++) kernel.rq(cpu).ext.local_dsq.rq = &kernel.rq(cpu);
+  for (u32 cpu = 0; cpu < kernel.nr_cpus(); cpu++) {
+    Rq &rq = kernel.rq(cpu);
+    rq.ext.local_dsq.rq = &rq;
+    rq.ext.local_dsq.guard = &rq.lock;
+  }
 }
 
 void Ext::Impl::set_state(u32 next) {
@@ -323,7 +340,7 @@ void Ext::rq_offline(Rq &rq) {
 }
 
 void Ext::cpu_hotplug(u32 cpu, bool online) {
-  impl_->hotplug_seq++;
+  impl_->hotplug_seq.add(1);
   if (!impl_->root) return;
   impl_->idle.update_topology();
   impl_->hotplug(cpu, online);

@@ -68,9 +68,9 @@ void Ext::Impl::put_prev(Rq &rq, Task &p, Task *next) {
     if (p.slice() && !s.bypassing(rq.cpu)) {
       // A higher class took the CPU. The rest of the slice is p's, unless it was promised to run at once or not at all.
       if (p.scx_flags() & SCX_TASK_IMMED) {
-        p.set_scx_flags(SCX_TASK_REENQ_PREEMPTED);
+        p.set_scx_flags(rq.lock, SCX_TASK_REENQ_PREEMPTED);
         do_enqueue(rq, p, SCX_ENQ_REENQ, -1);
-        p.clear_scx_flags(SCX_TASK_REENQ_REASON_MASK);
+        p.clear_scx_flags(rq.lock, SCX_TASK_REENQ_REASON_MASK);
       } else {
         insert(s, rq.ext.local_dsq, p, SCX_ENQ_HEAD);
       }
@@ -117,7 +117,7 @@ void Ext::Impl::set_next(Rq &rq, Task &p) {
   p.ts.se.exec_start = rq.clock_ns;
   if (queued(p) && s.has(Op::running)) call(Op::running, &rq, &p, [&] { s.ops.running(&p.ts); });
   clear_runnable(rq, p);
-  p.set_scx_flags(SCX_TASK_RESET_RUNNABLE_AT);
+  p.set_scx_flags(rq.lock, SCX_TASK_RESET_RUNNABLE_AT);
   if (p.slice() == SCX_SLICE_INF)
     rq.set_scx_flags(SCX_RQ_CAN_STOP_TICK);
   else
@@ -130,7 +130,9 @@ void Ext::Impl::update_curr(Rq &rq) {
   Task &p = *rq.curr;
   const u64 delta_ns = kernel.update_curr_common(rq);
   kernel.dl_server_used(rq.ext_server, delta_ns);
-  if (p.slice() != SCX_SLICE_INF) p.set_slice(p.slice() - std::min<u64>(p.slice(), delta_ns));
+  if (p.slice() == SCX_SLICE_INF) return;
+  // A program may store a slice at the same time. As in the kernel, one of the two is then lost.
+  machine::change(p.ts.scx.slice, "a slice", rq.lock, [=](u64 slice) { return slice - std::min(slice, delta_ns); });
 }
 
 void Ext::Impl::tick(Rq &rq, Task &p) {

@@ -7,7 +7,7 @@
 #include <memory>
 #include <vector>
 
-#include "machine/cpumask.h"
+#include "machine/owner.h"
 #include "sched/ext/call_site.h"
 #include "sched/ext/dsq.h"
 #include "sched/task.h"
@@ -47,7 +47,7 @@ struct ExtRq {
   std::atomic<bool> sync_spinning = false;  // In that callback's wait: schedule() has not ended on this CPU.
   // Requests made on this CPU for others; sized at the first kick.
   machine::Published<bool> kick_masks_sized;
-  machine::CpuMask to_kick, idle_to_kick, to_preempt, to_wait, to_sync;
+  machine::OwnedMask to_kick, idle_to_kick, to_preempt, to_wait, to_sync;  // Changed by this CPU.
   bool any_kick = false;
 };
 

@@ -45,7 +45,7 @@ struct ExtSched {
 
   // Operations that may be called now. Only the enabling and disabling threads arm and disarm.
   bool has(Op op) const { return armed_ops >> static_cast<u32>(op) & 1; }
-  void arm(Op op) { armed_ops = armed_ops | u64{1} << static_cast<u32>(op); }
+  void arm(Op op) { armed_ops.set_bits(u64{1} << static_cast<u32>(op)); }
   void arm_all() {
     for (u32 op = 0; op < static_cast<u32>(Op::count); op++)
       if (ops.has(static_cast<Op>(op))) arm(static_cast<Op>(op));

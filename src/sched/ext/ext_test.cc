@@ -415,6 +415,47 @@ TEST(Ext, DisallowedTaskIsRevertedAndCounted) {
   m.detach(s);
 }
 
+// A task that exits can lose its CPU before it is done. Nobody finds it by its pid then, so that the core queues it,
+// unless the scheduler says that it can.
+TEST(Ext, TasksThatExitAreQueuedByTheCoreUnlessTheSchedulerWantsThem) {
+  for (u64 flags : {u64{0}, u64{SCX_OPS_ENQ_EXITING}}) {
+    ExtMachine m(1);
+    TestScheduler s("exits", flags);
+    u32 asked = 0;
+    auto self = [&]() -> ExtSched & { return *Ext::sched_of(s); };
+    s.on_init = [&] { return m.ext().create_dsq(self(), 1, -1); };
+    s.on_enqueue = [&](Task &p, u64 enq_flags) {
+      asked += p.is_exiting();
+      m.ext().dsq_insert(self(), p, 1, SCX_SLICE_DFL, enq_flags);
+    };
+    s.on_dispatch = [&](s32, Task *) { m.ext().dsq_move_to_local(self(), 1, 0); };
+    ASSERT_EQ(m.attach(s.ready()), 0);
+    m.hog();
+    Task &p = m.script("exits", [](Kernel &, Task &) { return Step::exit(); });
+    m.kernel.get_task(p);
+    const u64 limit_ns = m.machine.loop_now_ns() + 1000 * kNsPerMs;
+    ASSERT_TRUE(m.machine.run_while([&] { return !p.is_exiting(); }, limit_ns));
+    EXPECT_FALSE(p.dead);
+    EXPECT_EQ(m.kernel.find_task(p.pid()), nullptr);
+    m.machine.run_on(0, [&] {
+      Rq &rq = m.kernel.rq(0);
+      RqGuard guard(rq);
+      ASSERT_EQ(rq.curr.get(), &p);
+      p.set_slice(0);
+      m.kernel.resched_curr(rq);
+    });
+    EXPECT_FALSE(p.dead) << "the other task has the CPU now";
+    m.run_checked(100 * kNsPerMs);
+    EXPECT_TRUE(p.dead);
+    EXPECT_EQ(asked, flags ? 1u : 0u);
+    scx_event_stats events;
+    m.ext().events(&events);
+    EXPECT_EQ(events.SCX_EV_ENQ_SKIP_EXITING, flags ? 0 : 1);
+    m.detach(s);
+    m.kernel.put_task(p);
+  }
+}
+
 TEST(Ext, ExitFromEachCallback) {
   for (int at = 0; at < 15; at++) {
     ExtMachine m(2);

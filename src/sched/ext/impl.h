@@ -24,6 +24,7 @@ namespace uscx::sched {
 
 using machine::Cost;
 using machine::now_ns;
+using machine::Owner;
 using machine::this_cpu;
 using trace::EventType;
 
@@ -36,6 +37,8 @@ inline u64 load(const Task &p) {
   machine::atomic_read(&p.ts.scx.ops_state);
   return __atomic_load_n(&p.ts.scx.ops_state.counter, __ATOMIC_ACQUIRE);
 }
+// What it is for a check that is no part of the protocol.
+inline u64 peek(const Task &p) { return static_cast<u64>(machine::racy_load(p.ts.scx.ops_state.counter)); }
 inline void store_release(Task &p, u64 value) {
   machine::atomic_write(&p.ts.scx.ops_state);
   __atomic_store_n(&p.ts.scx.ops_state.counter, static_cast<s64>(value), __ATOMIC_RELEASE);
@@ -131,10 +134,19 @@ struct Ext::Impl {
   void unlock_dsq(Dsq &dsq);
   bool rq_online(const Rq &rq) const { return (rq.scx_flags() & SCX_RQ_ONLINE) && kernel.cpu_active(rq.cpu); }
   bool in_ext(const Task *p) const { return p && p->sched_class == &kernel.ext_class(); }
+  // Who may change p's scx.flags: the holder of its rq's lock or, while ops_state is DISPATCHING, the dispatcher.
+  Owner flags_owner(const Task &p) const {
+    const Rq &rq = kernel.task_rq(p);
+    return rq.lock.held_here() ? Owner(rq.lock) : dispatching_owner(p);
+  }
+  static Owner dispatching_owner(const Task &p) {
+    if (machine::concurrent()) CHECK(opss::state(opss::peek(p)) == SCX_OPSS_DISPATCHING, "{}", task_label(p));
+    return Owner::because("ops_state is DISPATCHING");
+  }
   bool queued(const Task &p) const { return p.scx_flags() & SCX_TASK_QUEUED; }
   void count(ExtSched &s, EventCounter counter, s64 delta = 1) {
-    s64 &value = s.cpus[this_cpu()].events.*counter;
-    machine::racy_store(value, value + delta);
+    machine::change(s.cpus[this_cpu()].events.*counter, "an event's count", Owner::of_cpu(this_cpu()),
+                    [=](s64 value) { return value + delta; });
   }
   ArgScratch &args();  // This CPU's.
   void sum_events(const ExtSched &s, scx_event_stats *out) const;
@@ -153,14 +165,15 @@ struct Ext::Impl {
   void hotplug(u32 cpu, bool online);
 
   // --- task states: state.cc ---
-  void set_task_state(Task &p, u32 state);
+  void set_task_state(Owner owner, Task &p, u32 state);
   u32 task_state(const Task &p) const { return p.scx_flags() & SCX_TASK_STATE_MASK; }
   void init_entity(Task &p);
   void set_tid(Task &p, bool known);  // scx_bpf_tid_to_task() finds it.
-  s32 call_init_task(ExtSched &s, Task &p, bool fork);
   void reject_task(Task &p);
+  void heed_disallow(ExtSched &s, Task &p, bool fork);
+  int call_init_task(ExtSched &s, Task &p, bool fork);
   int init_task(ExtSched &s, Task &p, bool fork);
-  void adopt(ExtSched &s, Task &p);
+  void adopt(Owner owner, ExtSched &s, Task &p);
   void enable_task(Rq &rq, Task &p);
   void disable_task(Rq &rq, Task &p);
   void exit_task(Rq &rq, Task &p);
@@ -219,6 +232,7 @@ struct Ext::Impl {
   s32 select_cpu_kfunc(ExtSched &s, Task &p, s32 prev_cpu, u64 wake_flags, const cpumask *allowed, u64 flags);
   s32 check_node(ExtSched &s, s32 node);
   DsqIter *iter_of(const void *storage);
+  bool owns_moved(ExtSched &s, const Task &p);
   Rq *move_between_dsqs(ExtSched &s, Rq &src, Dsq &from, Dsq &target, Task &p, u64 enq_flags);
 
   // --- the class: ext_class.cc ---
@@ -383,9 +397,9 @@ struct Ext::Impl {
   machine::SpinLock bypass_lock{machine::SpinLock::Kind::kPrivate, "bypass"};
   u64 slice_bypass_ns = SCX_SLICE_BYPASS;
   u64 bypass_lb_intv_ns = u64{SCX_BYPASS_LB_DFL_INTV_US} * 1000;
-  DelayedWork bypass_lb;
+  DelayedWork bypass_lb{kernel};
 
-  DelayedWork watchdog;
+  DelayedWork watchdog{kernel};
   machine::SimEvent check_in_timer;
   machine::Racy<u64> watchdog_at_jiffies;
 

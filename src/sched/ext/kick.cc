@@ -11,8 +11,8 @@ namespace {
 
 void size_masks(ExtRq &ext, u32 nr_cpus) {
   if (ext.kick_masks_sized) return;
-  for (machine::CpuMask *mask : {&ext.to_kick, &ext.idle_to_kick, &ext.to_preempt, &ext.to_wait, &ext.to_sync})
-    *mask = machine::CpuMask(nr_cpus);
+  for (machine::OwnedMask *mask : {&ext.to_kick, &ext.idle_to_kick, &ext.to_preempt, &ext.to_wait, &ext.to_sync})
+    *mask = machine::OwnedMask(nr_cpus);
   ext.kick_masks_sized = true;
 }
 
@@ -24,17 +24,18 @@ void Ext::Impl::kick(ExtSched *s, u32 cpu, u64 flags) {
   ExtRq &ext = this_rq.ext;
   if (s && s->bypassing(this_rq.cpu)) return;
   size_masks(ext, kernel.nr_cpus());
+  const Owner own = Owner::of_cpu(this_rq.cpu);
   trace(EventType::scx_kick, cpu, flags);
   if (flags & SCX_KICK_IDLE) {
     if (s && (flags & (SCX_KICK_PREEMPT | SCX_KICK_WAIT))) error(*s, "PREEMPT/WAIT cannot be used with SCX_KICK_IDLE");
     // Not worth an interrupt if the target is plainly busy.
     Rq &target = kernel.rq(cpu);
     if (!target.lock.held() && target.curr != target.idle && !(target.scx_flags() & SCX_RQ_IN_BALANCE)) return;
-    ext.idle_to_kick.set(cpu);
+    ext.idle_to_kick.set(own, cpu);
   } else {
-    ext.to_kick.set(cpu);
-    if (flags & SCX_KICK_PREEMPT) ext.to_preempt.set(cpu);
-    if (flags & SCX_KICK_WAIT) ext.to_wait.set(cpu);
+    ext.to_kick.set(own, cpu);
+    if (flags & SCX_KICK_PREEMPT) ext.to_preempt.set(own, cpu);
+    if (flags & SCX_KICK_WAIT) ext.to_wait.set(own, cpu);
   }
   ext.any_kick = true;
   ext.kick_irq_pending = true;
@@ -52,22 +53,23 @@ void Ext::Impl::run_kicks(Rq &this_rq) {
     warned_null_syncs = true;
     return;
   }
+  const Owner own = Owner::of_cpu(this_rq.cpu);
   const u32 nr_cpus = kernel.nr_cpus();
   bool wait = false;
   for (u32 cpu = ext.to_kick.view().first(); cpu < nr_cpus; cpu = ext.to_kick.view().next(cpu + 1)) {
     wait |= kick_one(this_rq, cpu, syncs);
-    ext.to_kick.clear(cpu);
-    ext.idle_to_kick.clear(cpu);
+    ext.to_kick.clear(own, cpu);
+    ext.idle_to_kick.clear(own, cpu);
   }
   for (u32 cpu = ext.idle_to_kick.view().first(); cpu < nr_cpus; cpu = ext.idle_to_kick.view().next(cpu + 1)) {
     kick_one_if_idle(cpu);
-    ext.idle_to_kick.clear(cpu);
+    ext.idle_to_kick.clear(own, cpu);
   }
   if (wait && mutated(Mutation::wait_in_irq_work)) {
     for (u32 cpu = ext.to_sync.view().first(); cpu < nr_cpus; cpu = ext.to_sync.view().next(cpu + 1)) {
       while (cpu != this_rq.cpu && machine::racy_load(kernel.rq(cpu).shared->scx.kick_sync) == syncs[cpu])
         machine::spin_wait("a kicked CPU, in the irq_work");
-      ext.to_sync.clear(cpu);
+      ext.to_sync.clear(own, cpu);
     }
   } else if (wait) {
     // Not waited for here: the next pick on this CPU will.
@@ -80,6 +82,7 @@ void Ext::Impl::run_kicks(Rq &this_rq) {
 // Returns whether this CPU is to wait for it.
 bool Ext::Impl::kick_one(Rq &this_rq, u32 cpu, u64 *syncs) {
   ExtRq &ext = this_rq.ext;
+  const Owner own = Owner::of_cpu(this_rq.cpu);
   Rq &rq = kernel.rq(cpu);
   RqGuard guard(rq);
   // When those bugs were there, the class of what a target runs did not matter for WAIT.
@@ -95,13 +98,13 @@ bool Ext::Impl::kick_one(Rq &this_rq, u32 cpu, u64 *syncs) {
     if (ext.to_wait.test(cpu) && (target_in_ext || wait_for_any)) {
       machine::note_use(&syncs[cpu], "its snapshot");
       syncs[cpu] = machine::racy_load(rq.shared->scx.kick_sync);
-      ext.to_sync.set(cpu);
+      ext.to_sync.set(own, cpu);
       wait = true;
     }
     if (!mutated(Mutation::no_kick_resched)) kernel.resched_curr(rq);
   }
-  ext.to_preempt.clear(cpu);
-  ext.to_wait.clear(cpu);
+  ext.to_preempt.clear(own, cpu);
+  ext.to_wait.clear(own, cpu);
   return wait;
 }
 
@@ -120,6 +123,7 @@ void Ext::Impl::start_sync_wait(Rq &rq) {
 // Drops the targets that have gone through schedule(); returns whether one is left.
 bool Ext::Impl::drop_synced(Rq &rq) {
   ExtRq &ext = rq.ext;
+  const Owner own = Owner::of_cpu(rq.cpu);
   const u64 *snapshot = kick_syncs.of(rq.cpu);
   machine::note_use(snapshot, "its snapshot");
   const u32 nr_cpus = kernel.nr_cpus();
@@ -129,7 +133,7 @@ bool Ext::Impl::drop_synced(Rq &rq) {
     const u64 sync = __atomic_load_n(&target.shared->scx.kick_sync, __ATOMIC_SEQ_CST);
     const bool moved = !snapshot || cpu == rq.cpu || sync != snapshot[cpu];
     if (moved || target.ext.sync_spinning)
-      ext.to_sync.clear(cpu);
+      ext.to_sync.clear(own, cpu);
     else
       left = true;
   }

@@ -2,7 +2,9 @@
 // Loading and unloading as a whole: memory that cannot be had, errors at each step, and that nothing is left behind.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <set>
 
 #include "sched/ext/impl.h"
@@ -45,6 +47,94 @@ int load_and_unload(ExtMachine &m, TestScheduler &s) {
 }
 
 }  // namespace
+
+// The enabling thread starts where there is room, which is not where the attaching task runs.
+TEST(Life, OpsInitRunsWhereTheEnablingThreadWasPlaced) {
+  for (u32 from : {0, 1, 2}) {
+    ExtMachine m(3);
+    m.run_for(kNsPerMs);  // The first threads have gone to sleep.
+    TestScheduler s;
+    u32 attach_cpu = ~0u, init_cpu = ~0u;
+    s.on_init = [&] { return init_cpu = machine::this_cpu(), 0; };
+    s.ready();
+    int result = -1;
+    const machine::CpuMask here = m.mask({from});
+    m.kernel.create_kthread(
+        "attacher",
+        [&](KthreadApi &) {
+          attach_cpu = machine::this_cpu();
+          result = m.ext().attach(s);
+        },
+        SCHED_NORMAL, 0, &here);
+    m.run_for(kQuietNs);
+    EXPECT_EQ(result, 0);
+    EXPECT_EQ(attach_cpu, from);
+    EXPECT_LT(init_cpu, 3u);
+    EXPECT_NE(init_cpu, from);
+    m.detach(s);
+  }
+}
+
+// The limits of the table and of DSQ ids: what is taken at each, and one beyond.
+TEST(Life, LimitsAreTheKernels) {
+  using Set = void (*)(OpsConfig & config, u64 value);
+  const Set name = [](OpsConfig &c, u64 length) { c.name = std::string(length, 'n'); };
+  const Set flags = [](OpsConfig &c, u64 value) { c.flags = value; };
+  const Set batch = [](OpsConfig &c, u64 value) { c.dispatch_max_batch = static_cast<u32>(value); };
+  const Set timeout = [](OpsConfig &c, u64 value) { c.timeout_ms = static_cast<u32>(value); };
+  const Set dump = [](OpsConfig &c, u64 value) { c.exit_dump_len = static_cast<u32>(value); };
+  const struct {
+    const char *what;
+    Set set;
+    u64 limit;
+    int at, beyond;
+  } kLimits[] = {
+      {"name, shortest", name, 0, -EINVAL, 0},
+      {"name, longest", name, SCX_OPS_NAME_LEN - 1, 0, -EINVAL},
+      {"flags", flags, SCX_OPS_ALL_FLAGS, 0, -EINVAL},
+      {"dispatch_max_batch: 32 KiB of per-CPU memory", batch, 1015, 0, -ENOMEM},
+      {"dispatch_max_batch, a round number", batch, 1023, -ENOMEM, -ENOMEM},
+      {"dispatch_max_batch: INT_MAX", batch, INT_MAX, -ENOMEM, -E2BIG},
+      {"timeout_ms: 30 s", timeout, 30000, 0, -E2BIG},
+      {"exit_dump_len: what is used", dump, 1, 0, 0},
+      {"exit_dump_len: INT_MAX, only beyond", dump, u64{INT_MAX} + 1, -ENOMEM, -ENOMEM},
+  };
+  ExtMachine m(2);
+  for (const auto &limit : kLimits)
+    for (u64 beyond : {0, 1}) {
+      TestScheduler s("limits");
+      limit.set(s.mutable_config(), limit.limit + beyond);
+      EXPECT_EQ(load_and_unload(m, s.ready()), beyond ? limit.beyond : limit.at) << limit.what << " + " << beyond;
+    }
+  EXPECT_NE(std::find(m.log.begin(), m.log.end(), "illegal size (32800) or align (8) for percpu allocation"),
+            m.log.end());
+}
+
+TEST(Life, LimitsOfDsqIdsAndNodesAreTheKernels) {
+  ExtMachine m(machine::Topology::parse("2n:1l:1c:1t").take());
+  const struct {
+    u64 id;
+    s32 node;
+    s32 result;
+  } kCases[] = {
+      {0, -1, 0},
+      {0, -1, -EEXIST},
+      {~u64{0} >> 1, -1, 0},
+      {u64{1} << 63, -1, -EINVAL},
+      {SCX_DSQ_GLOBAL, -1, -EINVAL},
+      {SCX_DSQ_LOCAL_ON, -1, -EINVAL},
+      {1, -2, -EINVAL},
+      {1, 1, 0},
+      {2, 2, -EINVAL},
+  };
+  TestScheduler s;
+  s.on_init = [&] {
+    for (const auto &c : kCases)
+      EXPECT_EQ(m.ext().create_dsq(*Ext::sched_of(s), c.id, c.node), c.result) << c.id << " on node " << c.node;
+    return 0;
+  };
+  EXPECT_EQ(load_and_unload(m, s.ready()), 0);
+}
 
 TEST(Life, AFailedAllocationAnywhereRefusesTheLoadAndLeavesNothing) {
   constexpr u32 kNrCpus = 520;  // Large enough for the arrays of SCX_KICK_WAIT to be mappings of their own.

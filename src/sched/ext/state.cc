@@ -35,12 +35,12 @@ u32 weight_of(const Task &p) {
 
 std::string task_label(const Task &p) { return fmt::format("{}[{}]", p.comm(), p.pid()); }
 
-void Ext::Impl::set_task_state(Task &p, u32 next) {
+void Ext::Impl::set_task_state(Owner owner, Task &p, u32 next) {
   const u32 now = task_state(p);
   if (!(kAllowed[now >> SCX_TASK_STATE_SHIFT] & bit(next)))
     kernel.log(
         fmt::format("sched_ext: Invalid task state transition 0x{:x} -> 0x{:x} for {}", now, next, task_label(p)));
-  machine::racy_store(p.ts.scx.flags, (p.scx_flags() & ~static_cast<u32>(SCX_TASK_STATE_MASK)) | next);
+  p.change_scx_flags(owner, SCX_TASK_STATE_MASK, next);
 }
 
 void Ext::Impl::init_entity(Task &p) {
@@ -80,40 +80,46 @@ void Ext::Impl::reject_task(Task &p) {
   Kernel::TaskLock lock(kernel, p);
   if (p.ts.policy != SCHED_EXT) return;
   p.ts.policy = SCHED_NORMAL;
-  nr_rejected++;
+  nr_rejected.add(1);
 }
 
-// Tells s of p; what it answers may be any number. p's disallow is what s wants of p afterwards.
-s32 Ext::Impl::call_init_task(ExtSched &s, Task &p, bool fork) {
+void Ext::Impl::heed_disallow(ExtSched &s, Task &p, bool fork) {
+  if (s.parent)
+    error(s, fmt::format("non-root ops.init_task() set task->scx.disallow for {}", task_label(p)));
+  else if (fork)
+    error(s, fmt::format("ops.init_task() set task->scx.disallow for {} during fork", task_label(p)));
+  else
+    reject_task(p);
+}
+
+// Makes p known to s: 0, or -errno as s gave it. p's disallow is what s wants of p afterwards.
+int Ext::Impl::call_init_task(ExtSched &s, Task &p, bool fork) {
   machine::racy_store(p.ts.scx.disallow, false);
   if (!s.has(Op::init_task)) return 0;
   args().init_task = {.fork = fork, .cgroup = p.group->cgroup->abi};
-  return call(Op::init_task, nullptr, nullptr, [&] { return s.ops.init_task(&p.ts, &args().init_task); });
-}
-
-int Ext::Impl::init_task(ExtSched &s, Task &p, bool fork) {
-  set_task_state(p, SCX_TASK_INIT_BEGIN);
-  if (const s32 ret = call_init_task(s, p, fork)) {
-    set_task_state(p, SCX_TASK_NONE);
-    return sanitize_errno(s, "init_task", ret);
-  }
-  set_task_state(p, SCX_TASK_INIT);
-  adopt(s, p);
-  if (p.ts.scx.disallow) {
-    if (fork) {
-      error(s, fmt::format("ops.init_task() set task->scx.disallow for {} during fork", task_label(p)));
-    } else {
-      reject_task(p);
-    }
-  }
+  const s32 ret = call(Op::init_task, nullptr, nullptr, [&] { return s.ops.init_task(&p.ts, &args().init_task); });
+  if (ret) return sanitize_errno(s, "init_task", ret);
+  if (machine::racy_load(p.ts.scx.disallow)) heed_disallow(s, p, fork);
   return 0;
 }
 
-void Ext::Impl::adopt(ExtSched &s, Task &p) {
+int Ext::Impl::init_task(ExtSched &s, Task &p, bool fork) {
+  {
+    Kernel::TaskLock lock(kernel, p);
+    set_task_state(lock.rq.lock, p, SCX_TASK_INIT_BEGIN);
+  }
+  const int failed = call_init_task(s, p, fork);
+  Kernel::TaskLock lock(kernel, p);
+  set_task_state(lock.rq.lock, p, failed ? SCX_TASK_NONE : SCX_TASK_INIT);
+  if (!failed) adopt(lock.rq.lock, s, p);
+  return failed;
+}
+
+void Ext::Impl::adopt(Owner owner, ExtSched &s, Task &p) {
   p.ext_sched = &s;
   p.ts.scx.sched = s.handle;
   p.no_scheduler = false;
-  p.set_scx_flags(SCX_TASK_RESET_RUNNABLE_AT);
+  p.set_scx_flags(owner, SCX_TASK_RESET_RUNNABLE_AT);
 }
 
 void Ext::Impl::update_weight(Rq &rq, Task &p) {
@@ -127,7 +133,7 @@ void Ext::Impl::enable_task(Rq &rq, Task &p) {
   ExtSched &s = *p.ext_sched;
   p.ts.scx.weight = weight_of(p);
   if (s.has(Op::enable)) call(Op::enable, &rq, &p, [&] { s.ops.enable(&p.ts); });
-  set_task_state(p, SCX_TASK_ENABLED);
+  set_task_state(rq.lock, p, SCX_TASK_ENABLED);
   update_weight(rq, p);
 }
 
@@ -136,7 +142,7 @@ void Ext::Impl::disable_task(Rq &rq, Task &p) {
   ExtSched &s = *p.ext_sched;
   clear_direct_dispatch(p);
   if (s.has(Op::disable)) call(Op::disable, &rq, &p, [&] { s.ops.disable(&p.ts); });
-  set_task_state(p, SCX_TASK_READY);
+  set_task_state(rq.lock, p, SCX_TASK_READY);
   p.set_slice(0);
   p.ts.scx.dsq_vtime = 0;
 }
@@ -153,7 +159,7 @@ void Ext::Impl::exit_task(Rq &rq, Task &p) {
     default: break;
   }
   tell_exit(*p.ext_sched, rq, p, cancelled);
-  set_task_state(p, SCX_TASK_NONE);
+  set_task_state(rq.lock, p, SCX_TASK_NONE);
   p.ext_sched = nullptr;
   p.ts.scx.sched = nullptr;
 }
@@ -175,11 +181,9 @@ int Ext::fork(Task &p) {
 void Ext::post_fork(Task &p) {
   Impl &impl = *impl_;
   if (impl.task_init_enabled) {
-    impl.set_task_state(p, SCX_TASK_READY);
-    if (impl.in_ext(&p)) {
-      Kernel::TaskLock lock(impl.kernel, p);
-      impl.enable_task(lock.rq, p);
-    }
+    Kernel::TaskLock lock(impl.kernel, p);
+    impl.set_task_state(lock.rq.lock, p, SCX_TASK_READY);
+    if (impl.in_ext(&p)) impl.enable_task(lock.rq, p);
   }
   if (impl.tid_lookup) impl.set_tid(p, true);
 }
@@ -196,7 +200,7 @@ void Ext::task_dead(Task &p) {
   if (impl.tid_lookup) impl.set_tid(p, false);
   Kernel::TaskLock lock(impl.kernel, p);
   impl.exit_task(lock.rq, p);
-  impl.set_task_state(p, SCX_TASK_DEAD);
+  impl.set_task_state(lock.rq.lock, p, SCX_TASK_DEAD);
 }
 
 }  // namespace uscx::sched

@@ -64,7 +64,7 @@ void Ext::Impl::link_sub(ExtSched &s) {
   machine::SpinGuard guard(scheds_lock);
   s.parent->children.write().push_back(&s);
   s.linked = true;
-  nr_subs++;
+  nr_subs.add(1);
 }
 
 void Ext::Impl::unlink_sub(ExtSched &s) {
@@ -73,7 +73,7 @@ void Ext::Impl::unlink_sub(ExtSched &s) {
     machine::SpinGuard guard(scheds_lock);
     std::erase(s.parent->children.write(), &s);
     s.linked = false;
-    nr_subs--;
+    nr_subs.sub(1);
     if (s.parent->children.read().empty()) waiter = std::exchange(s.parent->drain_waiter, nullptr);
   }
   if (waiter) kernel.wake(*waiter);

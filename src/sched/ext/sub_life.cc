@@ -14,15 +14,14 @@ namespace uscx::sched {
 
 // Makes p known to s while it still is another's: 0, or -errno as init_task gave it.
 int Ext::Impl::init_for_sub(ExtSched &s, Task &p) {
-  const bool disallowed = p.ts.scx.disallow;
-  if (s.has(Op::init_task)) {
-    const s32 ret = call_init_task(s, p, false);
-    if (p.ts.scx.disallow && s.parent)
-      error(s, fmt::format("ops.init_task() set task->scx.disallow for {} in a sub-scheduler", task_label(p)));
-    machine::racy_store(p.ts.scx.disallow, disallowed);
-    if (ret) return sanitize_errno(s, "init_task", ret);
+  if (const int failed = call_init_task(s, p, false)) return failed;
+  // The task may run or wait under its present scheduler meanwhile, so its flags are its CPU's.
+  if (mutated(Mutation::sub_init_unlocked)) {
+    p.set_scx_flags(Owner::because("nobody would change them now"), SCX_TASK_SUB_INIT);
+    return 0;
   }
-  p.set_scx_flags(SCX_TASK_SUB_INIT);
+  Kernel::TaskLock lock(kernel, p);
+  p.set_scx_flags(lock.rq.lock, SCX_TASK_SUB_INIT);
   return 0;
 }
 
@@ -31,10 +30,10 @@ int Ext::Impl::init_for_sub(ExtSched &s, Task &p) {
 void Ext::Impl::change_owner(Rq &rq, Task &p, ExtSched &to) {
   const bool was_enabled = task_state(p) == SCX_TASK_ENABLED;
   exit_task(rq, p);
-  p.clear_scx_flags(SCX_TASK_SUB_INIT);
-  for (u32 state : {SCX_TASK_INIT_BEGIN, SCX_TASK_INIT}) set_task_state(p, state);
-  adopt(to, p);
-  set_task_state(p, SCX_TASK_READY);
+  p.clear_scx_flags(rq.lock, SCX_TASK_SUB_INIT);
+  for (u32 state : {SCX_TASK_INIT_BEGIN, SCX_TASK_INIT}) set_task_state(rq.lock, p, state);
+  adopt(rq.lock, to, p);
+  set_task_state(rq.lock, p, SCX_TASK_READY);
   if (!was_enabled) return;
   p.set_slice(to.slice_dfl);
   enable_task(rq, p);
@@ -79,7 +78,7 @@ void Ext::Impl::orphan(Task &p) {
   }
   for (Task *p : taken) {
     Kernel::TaskLock lock(kernel, *p);
-    p->clear_scx_flags(SCX_TASK_SUB_INIT);
+    p->clear_scx_flags(lock.rq.lock, SCX_TASK_SUB_INIT);
     tell_exit(s, lock.rq, *p, true);
   }
   return false;

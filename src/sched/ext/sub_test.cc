@@ -99,6 +99,24 @@ TEST(SubSched, EachPlaceTakesOneAndOnlyFromAbove) {
   m.detach(lowest);
 }
 
+// Only the root scheduler may, and only while it is loaded.
+TEST(SubSched, DisallowIsNotForSubSchedulers) {
+  SubMachine m;
+  Cgroup &a = m.group("/a");
+  Fifo root(m, "root"), child(m, "child", a.id());
+  Task &inside = m.worker("inside", &a);
+  ASSERT_EQ(m.attach(root), 0);
+  auto refuse = [&](Task &p, bool) { return p.ts.scx.disallow = true, 0; };
+  child.on_init_task = refuse;
+  child.ready();
+  ASSERT_EQ(m.attach(child), 0);
+  EXPECT_EQ(child.exit_kind, u32{SCX_EXIT_ERROR});
+  EXPECT_EQ(child.exit_msg, fmt::format("non-root ops.init_task() set task->scx.disallow for {}", task_label(inside)));
+  EXPECT_EQ(inside.ext_sched.get(), &root.self());
+  m.detach(child);
+  m.detach(root);
+}
+
 TEST(SubSched, NobodyGoesBelowOneThatTakesNoChildren) {
   SubMachine m;
   Fifo root(m, "root");
