@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "machine/machine.h"
-#include "workload/script.h"
+#include "workload/script/script.h"
 #include "workload/workload.h"
 
 namespace uscx::workload {
