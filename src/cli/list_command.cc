@@ -12,6 +12,7 @@
 #include "run/run.h"
 #include "schedulers/user_half.h"
 #include "workload/builtins.h"
+#include "workload/script/keys.h"
 
 namespace uscx::cli {
 namespace {
@@ -62,8 +63,36 @@ void list_workloads() {
     }
   }
   fmt::print(
-      "FILE        a task script in JSON (docs/WORKLOADS.md): a path with a slash, or\n"
-      "            one that ends in .json\n");
+      "FILE        a task script in JSON (docs/WORKLOADS.md, uscx list workload-keys):\n"
+      "            a path with a slash, one that ends in .json, or - for standard input\n");
+}
+
+std::string help_of(const workload::Key &key) {
+  std::string help = key.origin == workload::Origin::kRtApp ? "" : fmt::format("({}) ", origin_text(key.origin));
+  if (key.meaning[0]) help += fmt::format("{}; ", key.meaning);
+  help += key.type;
+  if (key.default_text[0]) help += fmt::format(", default {}", key.default_text);
+  return help;
+}
+
+void list_workload_keys() {
+  constexpr size_t kNameColumns = 16;
+  std::string places;
+  for (const workload::Key &key : workload::keys()) {
+    if (const std::string its = workload::places_text(key.places); its != places) {
+      places = its;
+      fmt::print("{}:\n", places);
+    }
+    print_entry("  ", key.name, kNameColumns, help_of(key));
+  }
+}
+
+// The table of docs/WORKLOAD_KEYS.md.
+void list_workload_keys_as_markdown() {
+  fmt::print("| key | in | of | value | default | meaning | test |\n|---|---|---|---|---|---|---|\n");
+  for (const workload::Key &key : workload::keys())
+    fmt::print("| `{}` | {} | {} | {} | {} | {} | `{}` |\n", key.name, workload::places_text(key.places),
+               origin_text(key.origin), key.type, key.default_text, key.meaning, key.test);
 }
 
 void list_kfuncs() {
@@ -106,6 +135,8 @@ struct List {
 constexpr List kLists[] = {
     {"schedulers", "our own schedulers", list_schedulers},
     {"workloads", "built-in workloads and their parameters", list_workloads},
+    {"workload-keys", "keys of workloads in JSON", list_workload_keys},
+    {"workload-keys-table", "the same as a table in Markdown", list_workload_keys_as_markdown},
     {"kfuncs", "kernel functions that programs may call", list_kfuncs},
     {"helpers", "BPF helpers, with their numbers", list_helpers},
     {"maps", "map types, with their numbers", list_maps},

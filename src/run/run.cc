@@ -4,11 +4,13 @@
 #include <algorithm>
 #include <chrono>
 #include <deque>
+#include <mutex>
 
 #include "abi/scx.h"
 #include "report/perfetto.h"
 #include "run/scheduler.h"
 #include "sched/hotplug.h"
+#include "workload/script/log.h"
 
 namespace uscx::cli {
 namespace {
@@ -41,10 +43,11 @@ class Slicer {
 
 class Run final : public RunHost {
  public:
-  Run(const RunOptions &options, bridge::Host &host, report::Metrics &metrics)
+  Run(const RunOptions &options, bridge::Host &host, report::Metrics &metrics, workload::LogBook *logs)
       : options_(options),
         host_(host),
         metrics_(metrics),
+        logs_(logs),
         start_(Clock::now()),
         launcher_(host.kernel(), [this](const workload::RefusedTask &task) {
           print(fmt::format("uscx: task {} could not be created: errno {}\n", task.comm, -task.error));
@@ -64,16 +67,24 @@ class Run final : public RunHost {
     if (options_.hooks.output) options_.hooks.output(text);
   }
   void note(std::string_view line) override {
-    notes_.emplace_back(line);
+    keep_note(line);
     print(fmt::format("uscx: {}\n", line));
   }
-  const std::vector<std::string> &notes() const { return notes_; }
+  std::vector<std::string> notes() {
+    std::lock_guard guard(notes_mutex_);
+    return notes_;
+  }
 
   bool interrupted() const { return options_.hooks.stop && options_.hooks.stop->load(std::memory_order_relaxed); }
   double wall_s() const { return seconds_since(start_); }
 
  private:
   u64 now_ns() const { return host_.machine().loop_now_ns(); }
+  // From any CPU.
+  void keep_note(std::string_view line) {
+    std::lock_guard guard(notes_mutex_);
+    notes_.emplace_back(line);
+  }
 
   // Keys are pressed on CPU 0, in interrupt context.
   struct SysrqTimer {
@@ -123,7 +134,8 @@ class Run final : public RunHost {
       host_.machine().arm_timer(timer.event, std::max(press.at_ns, now_ns()));
     }
     start_hotplug();
-    Result<std::vector<workload::PlannedTask>> tasks = plan_of(options_);
+    Result<std::vector<workload::PlannedTask>> tasks =
+        plan_of(options_, {.logs = logs_, .say = [this](const std::string &text) { keep_note(text); }});
     CHECK(tasks.ok(), "a plan that was good is bad now");
     launcher_.launch(tasks.take());
   }
@@ -144,18 +156,28 @@ class Run final : public RunHost {
   u64 end_ns_ = options_.duration_ns;
   bridge::Host &host_;
   report::Metrics &metrics_;
+  workload::LogBook *const logs_;
   const Clock::time_point start_;
   workload::Launcher launcher_;
   Slicer slicer_;
   std::deque<SysrqTimer> sysrq_timers_;  // Their addresses stay, as do those of
   std::deque<HotplugTimer> hotplug_timers_;
   bool started_ = false;
+  std::mutex notes_mutex_;
   std::vector<std::string> notes_;
 };
 
 void connect_hooks(const RunHooks &hooks, bridge::Host &host) {
   if (hooks.log) host.kernel().set_log_listener(hooks.log);
   if (hooks.bpf_print) host.set_print_listener(hooks.bpf_print);
+}
+
+// Null if nobody wants them.
+Result<std::unique_ptr<workload::LogBook>> open_logs(const RunOptions &options) {
+  if (options.rtapp_logs.empty()) return std::unique_ptr<workload::LogBook>();
+  Result<std::unique_ptr<workload::LogBook>> logs = workload::LogBook::create(options.rtapp_logs);
+  if (!logs.ok()) return logs.status().at("--rtapp-logs");
+  return logs;
 }
 
 }  // namespace
@@ -173,14 +195,19 @@ report::RunInfo describe(const RunOptions &options) {
   return info;
 }
 
-Result<std::vector<workload::PlannedTask>> plan_of(const RunOptions &options) {
+Result<std::vector<workload::PlannedTask>> plan_of(const RunOptions &options, const PlanListeners &listeners) {
   const u32 nr_cpus = options.topology.nr_cpus();
   machine::CpuMask quiet(nr_cpus);
   for (const std::vector<u32> &cpus : {options.nohz_full, options.isolated})
     for (const u32 cpu : cpus) quiet.set(cpu);
   std::vector<workload::PlannedTask> all;
   for (u32 i = 0; i < options.workloads.size(); i++) {
-    const workload::Site site{.nr_cpus = nr_cpus, .seed = options.seed, .index = i, .quiet = quiet};
+    const workload::Site site{.nr_cpus = nr_cpus,
+                              .seed = options.seed,
+                              .index = i,
+                              .quiet = quiet,
+                              .logs = listeners.logs,
+                              .say = listeners.say};
     Result<std::vector<workload::PlannedTask>> tasks = options.workloads[i]->plan(site);
     if (!tasks.ok()) return tasks.status();
     if (all.size() + tasks->size() > workload::kMaxTasks)
@@ -223,6 +250,8 @@ Result<RunResult> run(const RunOptions &options, SchedulerUnderTest &scheduler) 
     if (!sink.ok()) return sink.status();
     perfetto = sink.take();
   }
+  Result<std::unique_ptr<workload::LogBook>> logs = open_logs(options);
+  if (!logs.ok()) return logs.status();
   bridge::HostConfig config;
   config.machine = {.topology = options.topology, .hz = options.hz, .seed = options.seed, .threads = options.threads};
   config.use_jit = options.use_jit;
@@ -238,10 +267,12 @@ Result<RunResult> run(const RunOptions &options, SchedulerUnderTest &scheduler) 
   for (const AllocFailure &failure : options.alloc_failures)
     host->ext().alloc_faults().fail(failure.site, failure.nth, failure.lasts);
 
-  Run run(options, *host, *result.metrics);
+  Run run(options, *host, *result.metrics, logs->get());
   Result<std::vector<workload::PlannedTask>> plan = plan_of(options);
   if (!plan.ok()) return plan.status();
   if (Status status = make_groups(options, *plan, host->kernel()); !status.ok()) return status;
+  for (const auto &workload : options.workloads)
+    for (const std::string &warning : workload->warnings()) run.note(workload->name() + ": " + warning);
   if (Status status = scheduler.run(run); !status.ok()) return status;
   run.advance_to_end();  // A scheduler that ended by itself leaves the rest of the run to the fair class.
 
@@ -255,6 +286,9 @@ Result<RunResult> run(const RunOptions &options, SchedulerUnderTest &scheduler) 
   result.interrupted = run.interrupted();
   if (perfetto) {
     if (Status status = perfetto->finish(host->tracer()); !status.ok()) return status;
+  }
+  if (*logs) {
+    if (Status status = (*logs)->finish(); !status.ok()) return status.at("--rtapp-logs");
   }
   return result;
 }

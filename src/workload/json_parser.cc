@@ -3,6 +3,7 @@
 // that is wrong.
 #include <algorithm>
 #include <charconv>
+#include <set>
 
 #include "workload/json_tree.h"
 
@@ -38,20 +39,23 @@ void append_utf8(std::string &out, u32 code) {
 
 class Parser {
  public:
-  explicit Parser(std::string_view text) : text_(text) {}
+  Parser(std::string_view text, bool lenient) : text_(text), lenient_(lenient) {}
 
   Status parse(JsonDocument &document) {
     if (Status status = skip_blank(); !status.ok()) return status;
     if (Status status = value(document.root, 0); !status.ok()) return status;
     // What does not even read as blank is text behind the end, too.
     const size_t end = at_;
-    if (!skip_blank().ok()) at_ = end;
-    if (at_ < text_.size()) document.rest_line = line_of(at_);
+    const Status blank = skip_blank();
+    if (!lenient_ && (!blank.ok() || !done())) return blank.ok() ? unexpected("the end of the file") : blank;
+    if (!blank.ok()) at_ = end;
+    if (!done()) document.rest_line = line_of(at_);
     return Status::ok_status();
   }
 
  private:
   bool done() const { return at_ == text_.size(); }
+  bool is_quote(char c) const { return c == '"' || (lenient_ && c == '\''); }
   char peek() const { return done() ? '\0' : text_[at_]; }
   bool take(char c) {
     if (done() || text_[at_] != c) return false;
@@ -92,7 +96,7 @@ class Parser {
       if (depth >= kMaxJsonDepth) return Status::error("nested more than {} deep", kMaxJsonDepth);
       return c == '{' ? object(node, depth + 1) : array(node, depth + 1);
     }
-    if (c == '"' || c == '\'') {
+    if (is_quote(c)) {
       node.kind = Kind::kString;
       return string(node.text);
     }
@@ -112,21 +116,28 @@ class Parser {
     }
   }
 
-  // Behind a value; a comma may be the last thing before the end.
+  // Behind a value.
   Status separator(char end) {
     if (Status status = skip_blank(); !status.ok()) return status;
-    if (take(',') || peek() == end) return Status::ok_status();
+    if (take(',')) {
+      if (Status status = skip_blank(); !status.ok()) return status;
+      return lenient_ || peek() != end ? Status::ok_status() : unexpected(end == ']' ? "a value" : "a key");
+    }
+    if (peek() == end) return Status::ok_status();
     return unexpected(end == ']' ? "',' or ']'" : "',' or '}'");
   }
 
   Status object(JsonNode &node, size_t depth) {
+    std::set<std::string> keys;
     node.kind = Kind::kObject;
     at_++;
     for (;;) {
       if (Status status = skip_blank(); !status.ok()) return status;
       if (take('}')) return Status::ok_status();
-      if (peek() != '"' && peek() != '\'') return unexpected("a key in quotes, or '}'");
-      if (Status status = member(node.children.emplace_back(), depth); !status.ok()) return status;
+      if (!is_quote(peek())) return unexpected("a key in quotes, or '}'");
+      JsonNode &child = node.children.emplace_back();
+      if (Status status = member(child, depth); !status.ok()) return status;
+      if (!lenient_ && !keys.insert(child.key).second) return wrong("key " + quoted(child.key) + " is there twice");
       if (Status status = separator('}'); !status.ok()) return status;
     }
   }
@@ -134,7 +145,7 @@ class Parser {
   Status member(JsonNode &node, size_t depth) {
     if (Status status = string(node.key); !status.ok()) return status;
     if (Status status = skip_blank(); !status.ok()) return status;
-    if (peek() == ',' || peek() == '}') {
+    if (lenient_ && (peek() == ',' || peek() == '}')) {
       node.kind = Kind::kMissing;
       return Status::ok_status();
     }
@@ -219,6 +230,10 @@ class Parser {
     const size_t start = at_;
     while (is_letter(peek())) at_++;
     const std::string_view word = text_.substr(start, at_ - start);
+    if (!lenient_ && word != "true" && word != "false" && word != "null") {
+      at_ = start;
+      return unexpected("a value");
+    }
     if (same_word(word, "true") || same_word(word, "false")) {
       node.kind = Kind::kBool;
       node.integer = same_word(word, "true");
@@ -234,18 +249,27 @@ class Parser {
     return Status::ok_status();
   }
 
-  std::string_view text_;
+  const std::string_view text_;
+  const bool lenient_;
   size_t at_ = 0;
   size_t nr_nodes_ = 0;
 };
 
-}  // namespace
-
-Result<JsonDocument> parse_json(std::string_view text) {
+Result<JsonDocument> parse(std::string_view text, bool lenient) {
   if (text.size() > kMaxJsonBytes) return Status::error("larger than {} MiB", kMaxJsonBytes >> 20);
   JsonDocument document;
-  if (Status status = Parser(text).parse(document); !status.ok()) return status;
+  if (Status status = Parser(text, lenient).parse(document); !status.ok()) return status;
   return document;
 }
+
+}  // namespace
+
+Result<JsonNode> parse_json(std::string_view text) {
+  Result<JsonDocument> document = parse(text, false);
+  if (!document.ok()) return document.status();
+  return std::move(document->root);
+}
+
+Result<JsonDocument> parse_lenient_json(std::string_view text) { return parse(text, true); }
 
 }  // namespace uscx::workload

@@ -16,6 +16,12 @@ bool is_plain_key(const std::string &key) {
 
 }  // namespace
 
+const JsonNode *JsonNode::find(std::string_view member) const {
+  for (const JsonNode &child : children)
+    if (child.key == member) return &child;
+  return nullptr;
+}
+
 const char *kind_text(JsonNode::Kind kind) {
   switch (kind) {
     case Kind::kMissing: return "without a value";

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// JSON as a tree that keeps the order of members, and keys that are there twice: in a task script each is an event. Its
-// syntax is what rt-app's parser takes: comments (/* */ and //), a comma before } or ], strings in single quotes,
-// literals in any case, NaN; and, for rt-app's own examples, a key without a value.
+// JSON as a tree that keeps the order of members. Two syntaxes: JSON with comments (/* */ and //), in which no key is
+// there twice; and what rt-app's parser takes, and its files need: besides, a comma before } or ], strings in single
+// quotes, literals in any case, NaN, keys that are there twice (in a task script each is an event), a key without a
+// value, text behind the end.
 //
 // Bounded, because scripts come from anywhere: bytes, nodes and depth have limits.
 #ifndef USCX_WORKLOAD_JSON_TREE_H_
@@ -27,6 +28,8 @@ struct JsonNode {
   std::string key;                 // As a member of an object.
   std::string text;                // Of kString; a number's own text of kFraction.
   std::vector<JsonNode> children;  // Items, or members in the order of the file.
+
+  const JsonNode *find(std::string_view member) const;
 };
 const char *kind_text(JsonNode::Kind kind);  // "a string"
 
@@ -46,7 +49,8 @@ struct JsonDocument {
 };
 
 // The message has no file name; it has a line and column, or a path.
-Result<JsonDocument> parse_json(std::string_view text);
+Result<JsonNode> parse_json(std::string_view text);
+Result<JsonDocument> parse_lenient_json(std::string_view text);
 
 // One line of printable characters, not too long.
 std::string printable(std::string_view text, size_t limit);

@@ -31,7 +31,10 @@ class ScriptBehavior final : public sched::Behavior {
 
   Step next(Kernel &kernel, Task &self) override {
     now_ns_ = machine::now_ns();
-    if (!begun_) return begin(self);
+    if (!begun_) {
+      begin(self);
+      if (task_.delay_ns > 0) return Step::sleep_until(first_ns_);
+    }
     if (play_->ended()) return leave(kernel);
     log_.back(now_ns_);
     return task_.wakes.empty() ? next_of_phases(kernel, self) : next_wake(kernel);
@@ -40,7 +43,7 @@ class ScriptBehavior final : public sched::Behavior {
  private:
   using Kind = ScriptOp::Kind;
 
-  Step begin(Task &self);
+  void begin(Task &self);
   Step leave(Kernel &kernel) {
     play_->thread_gone(kernel, thread_);
     return Step::exit();
@@ -81,11 +84,10 @@ class ScriptBehavior final : public sched::Behavior {
   RoundLog log_;
 };
 
-Step ScriptBehavior::begin(Task &self) {
+void ScriptBehavior::begin(Task &self) {
   begun_ = true;
   first_ns_ = play_->begin(thread_, self) + task_.delay_ns;
   log_.open(*play_, thread_);
-  return Step::sleep_until(task_.delay_ns > 0 ? first_ns_ : now_ns_);
 }
 
 Step ScriptBehavior::next_wake(Kernel &kernel) {

@@ -112,7 +112,7 @@ Result<std::shared_ptr<const Workload>> parse_workload(std::string_view json, co
     constexpr size_t kMaxMessage = 1000;
     return Status::error("{}: {}", name, printable(status.message(), kMaxMessage));
   };
-  Result<JsonDocument> document = parse_json(json);
+  Result<JsonDocument> document = parse_lenient_json(json);
   if (!document.ok()) return refused(document.status());
   Result<Script> script = parse_script(document.take());
   if (!script.ok()) return refused(script.status());
