@@ -55,7 +55,8 @@ TEST(Keys, UnknownOnesNameTheNearest) {
 
 TEST(Keys, EventsHaveAnyTag) {
   Player player(R"({"tasks": {"t": {"loop": 1, "run0": 1000, "runtime_x": 10, "run_load": 2000, "sleepy": 3000,
-                    "yield!": 1, "mem0": 20000, "memrunA": {"type": "chase", "size": 64, "count": 10}, "until7": 7000}}})");
+                    "yield!": 1, "mem0": 20000, "memrunA": {"type": "chase", "size": 64, "count": 10},
+                    "until7": 7000}}})");
   EXPECT_EQ(player.all(99), (Steps{"run 1ms", "run 32us", "run 2ms", "sleep until 6.032ms", "yield", "run 2us",
                                    "run 1us", "sleep until 7ms", "exit"}));
   EXPECT_NE(refusal(R"({"tasks": {"t": {"untilled": 5}}})"), "") << "our own events have less freedom";
