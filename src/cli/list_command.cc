@@ -47,6 +47,7 @@ void list_schedulers() {
 
 std::string range_text(const workload::Parameter &parameter) {
   using Kind = workload::Parameter::Kind;
+  if (parameter.kind == Kind::kTimes) return "a time, or how it is drawn (docs/WORKLOADS.md)";
   if (parameter.kind == Kind::kDuration)
     return format_duration(static_cast<u64>(parameter.low)) + " to " +
            format_duration(static_cast<u64>(parameter.high));
@@ -54,7 +55,10 @@ std::string range_text(const workload::Parameter &parameter) {
 }
 
 void list_workloads() {
+  std::string_view group;
   for (const workload::Builtin &builtin : workload::builtins()) {
+    if (builtin.group != group) fmt::print("{}{}:\n", group.empty() ? "" : "\n", builtin.group);
+    group = builtin.group;
     print_entry("", builtin.name, 10, builtin.help);
     for (const workload::Parameter &parameter : builtin.parameters) {
       std::string help = fmt::format("{}; {}", parameter.help, range_text(parameter));
@@ -63,6 +67,7 @@ void list_workloads() {
     }
   }
   fmt::print(
+      "\nfiles:\n"
       "FILE        a task script in JSON (docs/WORKLOADS.md, uscx list workload-keys):\n"
       "            a path with a slash, one that ends in .json, or - for standard input\n");
 }

@@ -54,12 +54,14 @@ class ScriptBehavior final : public sched::Behavior {
   void end_round();
   // Without a value the next op comes at once.
   std::optional<Step> do_op(const ScriptOp &op, Kernel &kernel, Task &self);
+  Step do_sleep(u64 until_ns) { return until_ns > now_ns_ ? Step::sleep_until(until_ns) : Step::run(kShortCallNs); }
   std::optional<Step> do_runtime(const ScriptOp &op);
   Step do_timer(const ScriptOp &op);
   Step do_wait(const ScriptOp &op, Kernel &kernel);
   bool try_wait(const ScriptOp &op, Kernel &kernel);
   Step do_call(const ScriptOp &op, Kernel &kernel, Task &self);
   Step run_for(u64 ns);
+  u64 time_of(const ScriptOp &op);
   Step call_done(u64 ns = kShortCallNs) {
     op_++;
     return Step::run(ns);
@@ -81,6 +83,7 @@ class ScriptBehavior final : public sched::Behavior {
   size_t phase_ = 0, op_ = 0;
   s64 round_ = 0, phase_round_ = 0;
 
+  std::optional<Rng> rng_;  // Once it draws.
   RoundLog log_;
 };
 
@@ -139,12 +142,12 @@ void ScriptBehavior::end_round() {
 
 std::optional<Step> ScriptBehavior::do_op(const ScriptOp &op, Kernel &kernel, Task &self) {
   switch (op.kind) {
-    case Kind::kRun: op_++; return run_for(op.ns);
+    case Kind::kRun: op_++; return run_for(time_of(op));
     case Kind::kWork: op_++; return Step::run(op.ns);
     case Kind::kRuntime: return do_runtime(op);
-    case Kind::kSleep: op_++; return op.ns ? Step::sleep_until(now_ns_ + op.ns) : Step::run(kShortCallNs);
+    case Kind::kSleep: op_++; return do_sleep(now_ns_ + time_of(op));
     case Kind::kTimer: op_++; return do_timer(op);
-    case Kind::kUntil: op_++; return op.ns > now_ns_ ? Step::sleep_until(op.ns) : Step::run(kShortCallNs);
+    case Kind::kUntil: op_++; return do_sleep(op.ns);
     case Kind::kYield: op_++; return Step::yield();
     case Kind::kLock:
     case Kind::kWait:
@@ -158,6 +161,12 @@ std::optional<Step> ScriptBehavior::do_op(const ScriptOp &op, Kernel &kernel, Ta
   }
 }
 
+u64 ScriptBehavior::time_of(const ScriptOp &op) {
+  if (!op.draw) return op.ns;
+  if (!rng_) rng_ = play_->rng_of(thread_);
+  return play_->script().distributions[op.draw - 1].draw(*rng_);
+}
+
 Step ScriptBehavior::run_for(u64 ns) {
   log_.run(now_ns_, ns, ns);
   return Step::run(std::max(ns, kMinStepNs));
@@ -166,23 +175,25 @@ Step ScriptBehavior::run_for(u64 ns) {
 // The clock is looked at after the work, so that it takes up to a piece more.
 std::optional<Step> ScriptBehavior::do_runtime(const ScriptOp &op) {
   const bool first = !runtime_end_ns_;
-  if (first) runtime_end_ns_ = now_ns_ + op.ns;
+  const u64 asked_ns = first ? time_of(op) : 0;
+  if (first) runtime_end_ns_ = now_ns_ + asked_ns;
   if (!first && now_ns_ >= *runtime_end_ns_) {
     runtime_end_ns_.reset();
     op_++;
     return std::nullopt;
   }
-  log_.run(now_ns_, first ? op.ns : 0, kRuntimeCheckNs);
+  log_.run(now_ns_, asked_ns, kRuntimeCheckNs);
   return Step::run(kRuntimeCheckNs);
 }
 
 Step ScriptBehavior::do_timer(const ScriptOp &op) {
   const size_t nr_shared = play_->script().shared_timers.size();
   const size_t own = op.object - nr_shared;
+  const u64 period_ns = time_of(op);
   const Tick tick = op.object < nr_shared
-                        ? play_->tick(op.object, op.ns, first_ns_)
-                        : next_tick(own_timers_[own], task_.own_timers[own].absolute, op.ns, first_ns_);
-  log_.timer(op.ns, tick);
+                        ? play_->tick(op.object, period_ns, first_ns_)
+                        : next_tick(own_timers_[own], task_.own_timers[own].absolute, period_ns, first_ns_);
+  log_.timer(period_ns, tick);
   return tick.slack_ns > 0 ? Step::sleep_until(tick.at_ns) : Step::run(kShortCallNs);
 }
 

@@ -24,7 +24,7 @@ void tell(sched::Kernel &kernel, const sched::Task &self, const Status &status) 
 void fork_thread(const std::shared_ptr<Play> &play, sched::Kernel &kernel, sched::Task &self, u32 task) {
   PlayThread *thread = play->fork_thread(task);
   if (!thread) {
-    tell(kernel, self, Status::error("fork: more than 1024 of {}; the program ends", play->script().tasks[task].name));
+    tell(kernel, self, Status::error("fork: too many of {}; the program ends", play->script().tasks[task].name));
     return play->end(kernel);
   }
   const bool is_thread = play->script().one_process;

@@ -12,6 +12,8 @@ Play::Play(std::shared_ptr<const Script> script, std::string name, const Site &s
       name_(std::move(name)),
       say_(site.say),
       logs_(site.logs),
+      seed_(site.seed),
+      index_(site.index),
       log_name_(script_->log.basename + (site.index ? fmt::format(".{}", site.index) : "")),
       nr_left_(script_->tasks.size()),
       nr_forks_(script_->tasks.size()),
@@ -24,23 +26,22 @@ Play::Play(std::shared_ptr<const Script> script, std::string name, const Site &s
       joiners_(script_->tasks.size()) {}
 
 PlayThread &Play::add_thread(u32 task, std::string comm) {
-  PlayThread &thread = threads_.emplace_back();
-  thread.index = static_cast<u32>(threads_.size() - 1);
-  thread.task = task;
-  thread.comm = std::move(comm);
+  PlayThread *thread = spare_.empty() ? &threads_.emplace_back() : spare_.back();
+  if (!spare_.empty()) spare_.pop_back();
+  *thread = {.index = static_cast<u32>(nr_made_++), .task = task, .comm = std::move(comm)};
   nr_left_[task]++;
   nr_all_++;
   nr_active_++;
   nr_leading_ += script_->tasks[task].leading;
-  return thread;
+  return *thread;
 }
 
 PlayThread *Play::fork_thread(u32 task) {
-  constexpr u32 kMaxForks = 1024;
+  const u32 max_forks = script_->one_process ? kMaxRtAppForks : ~0u;
   SpinGuard guard(lock_);
-  if (nr_forks_[task] == kMaxForks) return nullptr;
+  if (nr_forks_[task] == max_forks || nr_all_ == kMaxTasks) return nullptr;
   const u32 nr = nr_forks_[task]++;
-  PlayThread &thread = add_thread(task, fmt::format("{}-{}-{:04}", script_->tasks[task].name, threads_.size(), nr));
+  PlayThread &thread = add_thread(task, fmt::format("{}-{}-{:04}", script_->tasks[task].name, nr_made_, nr));
   thread.forked = true;
   return &thread;
 }
@@ -127,6 +128,7 @@ bool Play::lock(sched::Kernel &kernel, PlayThread &thread, u32 index) {
     Mutex &mutex = mutexes_[index];
     if (!mutex.owner) {
       mutex.owner = &thread;
+      thread.nr_locks++;
       return true;
     }
     enqueue(mutex.queue, thread, WaitKind::kMutex, index, after);
@@ -137,6 +139,7 @@ bool Play::lock(sched::Kernel &kernel, PlayThread &thread, u32 index) {
 
 // As with a pthread mutex of the default kind, whoever gives it back need not have it.
 void Play::release(Mutex &mutex, After &after) {
+  if (mutex.owner) mutex.owner->nr_locks--;
   mutex.owner = nullptr;
   grant(mutex.queue, after);
 }
@@ -269,6 +272,8 @@ void Play::forget(PlayThread &thread, After &after) {
   nr_all_--;
   if (--nr_left_[thread.task] == 0) grant_all(joiners_[thread.task], after);
   if (script_->tasks[thread.task].leading && --nr_leading_ == 0) end_all(after);
+  // One that has kept a mutex is still named by those who wait for it.
+  if (thread.forked && thread.nr_locks == 0) spare_.push_back(&thread);
   inactive(after);
   if (nr_all_ == 0 && leader_) after.wake.push_back(leader_);
 }

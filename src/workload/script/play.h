@@ -35,7 +35,8 @@ struct PlayThread {
   std::string comm;
   sched::Task *self = nullptr;  // Once it has begun.
   WaitKind waits = WaitKind::kNothing;
-  u32 object = 0;  // What it waits for.
+  u32 object = 0;    // What it waits for.
+  u32 nr_locks = 0;  // Mutexes that it has.
   bool gone = false;
   bool forked = false;
 };
@@ -60,7 +61,7 @@ class Play {
   const Script &script() const { return *script_; }
   // Before the machine runs, and from a fork.
   PlayThread &add_thread(u32 task, std::string comm);
-  PlayThread *fork_thread(u32 task);  // Null: there have been too many of this task.
+  PlayThread *fork_thread(u32 task);  // Null: there have been too many.
 
   // --- times; t_zero is when the first thread got here ---
   u64 begin(PlayThread &thread, sched::Task &self);  // Returns t_zero.
@@ -88,6 +89,10 @@ class Play {
 
   // Of a thread that begins; null: nobody wants its rows.
   ThreadLog *open_log(const PlayThread &thread);
+  // A random stream of the thread's own.
+  Rng rng_of(const PlayThread &thread) const {
+    return Rng(seed_, fmt::format("workload.{}.script.{}", index_, thread.index));
+  }
   u64 start_ns() const { return t_zero_ns_; }
 
  private:
@@ -129,13 +134,16 @@ class Play {
   const std::string name_;
   const std::function<void(const std::string &)> say_;
   LogBook *const logs_;
+  const u64 seed_;
+  const u32 index_;
   const std::string log_name_;
 
   machine::SpinLock lock_{machine::SpinLock::Kind::kPrivate, "workload"};
-  std::deque<PlayThread> threads_;  // Their addresses stay.
-  std::vector<u64> nr_left_;        // Threads of each task that are not gone.
+  std::deque<PlayThread> threads_;   // Their addresses stay.
+  std::vector<PlayThread *> spare_;  // Of threads that were forked and are gone.
+  std::vector<u64> nr_left_;         // Threads of each task that are not gone.
   std::vector<u32> nr_forks_;
-  u64 nr_all_ = 0, nr_active_ = 0, nr_leading_ = 0;
+  u64 nr_made_ = 0, nr_all_ = 0, nr_active_ = 0, nr_leading_ = 0;
   machine::Racy<bool> ended_{false};
   bool begun_ = false;
   machine::Racy<u64> t_zero_ns_{0};

@@ -17,9 +17,22 @@ constexpr u64 kSetBytesPerNs = 10;
 constexpr u64 kTouchNs = 1, kMissNs = 100, kNextLineNs = 5, kWriteNs = 200;
 constexpr s64 kMaxBytes = s64{1} << 40;
 
+// A time, or text that says how it is drawn each time.
+Status read_time(Scope &scope, const JsonNode &node, const JsonPath &path, u64 *ns, u32 *draw) {
+  if (node.kind != Kind::kString || node.text.find(':') == std::string::npos)
+    return read_duration(node, path, 0, ns, &scope.file.ours);
+  Result<Distribution> distribution = Distribution::parse(node.text);
+  if (!distribution.ok()) return distribution.status().at(path.text());
+  std::vector<Distribution> &all = scope.file.script.distributions;
+  all.push_back(distribution.take());
+  *draw = static_cast<u32>(all.size());
+  scope.file.ours = true;
+  return Status::ok_status();
+}
+
 Status read_timed(Scope &scope, const JsonNode &node, const JsonPath &path, ScriptOp::Kind kind) {
   ScriptOp op{.kind = kind};
-  if (Status status = read_duration(node, path, 0, &op.ns, &scope.file.ours); !status.ok()) return status;
+  if (Status status = read_time(scope, node, path, &op.ns, &op.draw); !status.ok()) return status;
   scope.add(op);
   return Status::ok_status();
 }
@@ -93,7 +106,7 @@ Status read_timer(Scope &scope, const JsonNode &node, const JsonPath &path) {
     else
       scope.file.script.shared_timers[index].absolute = true;
   }
-  scope.add({.kind = ScriptOp::Kind::kTimer, .ns = timer.period_ns, .object = index});
+  scope.add({.kind = ScriptOp::Kind::kTimer, .ns = timer.period_ns, .draw = timer.draw, .object = index});
   return Status::ok_status();
 }
 
@@ -106,7 +119,7 @@ Status read_mutex(Scope &scope, const JsonNode &node, const JsonPath &path) {
 }
 
 Status read_period(Scope &scope, const JsonNode &node, const JsonPath &path) {
-  return read_duration(node, path, 0, &scope.object->period_ns, &scope.file.ours);
+  return read_time(scope, node, path, &scope.object->period_ns, &scope.object->draw);
 }
 
 Status read_mode(Scope &scope, const JsonNode &node, const JsonPath &path) {

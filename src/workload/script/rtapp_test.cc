@@ -357,7 +357,7 @@ TEST(RtApp, TooManyForksEndTheProgram) {
   Stage stage(R"({"tasks": {"maker": {"loop": -1, "fork": "made", "run": 10},
                             "made": {"instance": 0, "loop": 1, "sleep": 1000000}, "waits": {"suspend": "x"}}})");
   stage.run_ms(50);
-  EXPECT_NE(stage.log.find("fork: more than 1024 of made; the program ends"), std::string::npos);
+  EXPECT_NE(stage.log.find("fork: too many of made; the program ends"), std::string::npos);
   EXPECT_EQ(stage.find("maker"), nullptr);
   EXPECT_EQ(stage.find("waits"), nullptr);
   stage.run_ms(1000);

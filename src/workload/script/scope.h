@@ -49,6 +49,7 @@ struct TaskScope {
 struct ObjectScope {
   std::string ref = "unknown", mutex = "unknown";
   u64 period_ns = 0;
+  u32 draw = 0;  // As in ScriptOp.
   bool absolute = false;
   std::string type, pattern = "random";  // Of memrun.
   s64 size = 0, count = 0, stride = 64;

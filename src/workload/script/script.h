@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "workload/distribution.h"
 #include "workload/json_tree.h"
 #include "workload/workload.h"
 
@@ -20,6 +21,8 @@ namespace uscx::workload {
 
 inline constexpr s64 kForever = -1;
 inline constexpr s64 kDefaultRtPriority = 10;  // rt-app's, of a real-time policy without a priority.
+
+inline constexpr u32 kMaxRtAppForks = 1024;  // Of one task.
 
 struct ScriptOp {
   enum class Kind : u8 {
@@ -55,6 +58,7 @@ struct ScriptOp {
   };
   Kind kind = Kind::kRun;
   u64 ns = 0;
+  u32 draw = 0;  // 1 + index into Script::distributions, from which ns comes each time; 0: it is constant.
   u32 object = 0;
   u32 mutex = 0;
   s32 number = 0;
@@ -136,6 +140,7 @@ struct Script {
   std::vector<std::string> mutexes, conditions, semaphores;
   std::vector<ScriptBarrier> barriers;
   std::vector<ScriptChannel> channels;
+  std::vector<Distribution> distributions;
   std::vector<std::string> names;    // What tasks take at an exec.
   std::vector<GroupSpec> groups;     // There from the start.
   std::vector<GroupSpec> op_groups;  // What events and settings name.

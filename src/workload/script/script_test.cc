@@ -208,6 +208,18 @@ TEST(Script, UntilIsAbsolute) {
   EXPECT_EQ(player.all(9), (Steps{"run 2ms", "sleep until 5ms", "run 200ns", "exit"}));
 }
 
+TEST(Script, TimesAreDrawn) {
+  const char *json = R"({"tasks": {"t": {"instance": 2, "run": "uniform:1ms/2ms", "sleep": "exponential:1ms",
+                                         "timer": {"ref": "unique", "period": "empirical:10ms/20ms"}}}})";
+  Player first(json), again(json), other(json, 1);
+  const Steps steps = first.all(300);
+  EXPECT_EQ(again.all(300), steps);
+  EXPECT_NE(other.all(300), steps) << "each has draws of its own";
+  EXPECT_NE(steps[0], steps[3]);
+  EXPECT_EQ(parse_workload(R"({"tasks": {"t": {"run": "uniform:2ms/1ms"}}})", "f").message(),
+            "f: tasks.t.run: 'uniform:2ms/1ms': the first is above the second");
+}
+
 TEST(Script, HotplugNamesACpu) {
   const auto message = [](const char *json) {
     auto workload = parse_workload(json, "f");

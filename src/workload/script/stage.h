@@ -25,12 +25,12 @@ class Stage {
   using Row = std::vector<s64>;  // In the order of the log's columns.
   enum Column { kIndex, kPerf, kRun, kPeriod, kStart, kEnd, kSince, kSlack, kRunAsked, kPeriodAsked, kLatency };
 
-  explicit Stage(const std::string &json, u32 nr_cpus = 2) : m(nr_cpus) {
+  explicit Stage(const std::string &json, u32 nr_cpus = 2) : Stage(parse_workload(json, "test.json"), nr_cpus) {}
+  Stage(Result<std::shared_ptr<const Workload>> workload, u32 nr_cpus) : m(nr_cpus) {
     std::string pattern = ::testing::TempDir() + "uscx-logs-XXXXXX";
     folder_ = mkdtemp(pattern.data());
     logs_ = LogBook::create(folder_).take();
     m.kernel.set_log_listener([this](u64, const std::string &line) { log += line + "\n"; });
-    auto workload = parse_workload(json, "test.json");
     EXPECT_TRUE(workload.ok()) << (workload.ok() ? "" : workload.message());
     workload_ = workload.take();
     const Site site{.nr_cpus = nr_cpus, .logs = logs_.get(), .say = [this](const std::string &text) { said += text; }};
