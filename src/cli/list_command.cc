@@ -12,6 +12,7 @@
 #include "run/run.h"
 #include "schedulers/user_half.h"
 #include "workload/builtins.h"
+#include "workload/script/keys.h"
 
 namespace uscx::cli {
 namespace {
@@ -48,6 +49,7 @@ void list_schedulers() {
 std::string range_text(const workload::Parameter &parameter) {
   using Kind = workload::Parameter::Kind;
   if (parameter.kind == Kind::kGroup) return "";
+  if (parameter.kind == Kind::kTimes) return "a time, or how it is drawn (docs/WORKLOADS.md)";
   if (parameter.kind == Kind::kDuration)
     return "; " + format_duration(static_cast<u64>(parameter.low)) + " to " +
            format_duration(static_cast<u64>(parameter.high));
@@ -55,7 +57,10 @@ std::string range_text(const workload::Parameter &parameter) {
 }
 
 void list_workloads() {
+  std::string_view group;
   for (const workload::Builtin &builtin : workload::builtins()) {
+    if (builtin.group != group) fmt::print("{}{}:\n", group.empty() ? "" : "\n", builtin.group);
+    group = builtin.group;
     print_entry("", builtin.name, 10, builtin.help);
     for (const workload::Parameter &parameter : builtin.parameters) {
       std::string help = fmt::format("{}{}", parameter.help, range_text(parameter));
@@ -64,8 +69,37 @@ void list_workloads() {
     }
   }
   fmt::print(
-      "FILE        a task script in JSON (docs/WORKLOADS.md): a path with a slash, or\n"
-      "            one that ends in .json\n");
+      "\nfiles:\n"
+      "FILE        a task script in JSON (docs/WORKLOADS.md, uscx list workload-keys):\n"
+      "            a path with a slash, one that ends in .json, or - for standard input\n");
+}
+
+std::string help_of(const workload::Key &key) {
+  std::string help = key.origin == workload::Origin::kRtApp ? "" : fmt::format("({}) ", origin_text(key.origin));
+  if (key.meaning[0]) help += fmt::format("{}; ", key.meaning);
+  help += key.type;
+  if (key.default_text[0]) help += fmt::format(", default {}", key.default_text);
+  return help;
+}
+
+void list_workload_keys() {
+  constexpr size_t kNameColumns = 16;
+  std::string places;
+  for (const workload::Key &key : workload::keys()) {
+    if (const std::string its = workload::places_text(key.places); its != places) {
+      places = its;
+      fmt::print("{}:\n", places);
+    }
+    print_entry("  ", key.name, kNameColumns, help_of(key));
+  }
+}
+
+// The table of docs/WORKLOAD_KEYS.md.
+void list_workload_keys_as_markdown() {
+  fmt::print("| key | in | of | value | default | meaning | test |\n|---|---|---|---|---|---|---|\n");
+  for (const workload::Key &key : workload::keys())
+    fmt::print("| `{}` | {} | {} | {} | {} | {} | `{}` |\n", key.name, workload::places_text(key.places),
+               origin_text(key.origin), key.type, key.default_text, key.meaning, key.test);
 }
 
 void list_kfuncs() {
@@ -108,6 +142,8 @@ struct List {
 constexpr List kLists[] = {
     {"schedulers", "our own schedulers", list_schedulers},
     {"workloads", "built-in workloads and their parameters", list_workloads},
+    {"workload-keys", "keys of workloads in JSON", list_workload_keys},
+    {"workload-keys-table", "the same as a table in Markdown", list_workload_keys_as_markdown},
     {"kfuncs", "kernel functions that programs may call", list_kfuncs},
     {"helpers", "BPF helpers, with their numbers", list_helpers},
     {"maps", "map types, with their numbers", list_maps},

@@ -86,6 +86,9 @@ void add_run_options(CLI::App *run, RunArguments &a) {
       ->type_name("KIND");
   run->add_option("--duration", a.duration, "Virtual time to run (default 10s, or what the\nJSON file says)")
       ->type_name("TIME");
+  run->add_option("--rtapp-logs", a.rtapp_logs,
+                  "Writes the logs that rt-app would, of workloads in\nJSON, into this folder (docs/WORKLOADS.md)")
+      ->type_name("DIR");
   run->add_option("--set", a.sets, "Sets a global variable of the BPF object; may be\nrepeated")
       ->type_name("VAR=VALUE")
       ->allow_extra_args(false);

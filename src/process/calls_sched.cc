@@ -54,13 +54,13 @@ Outcome do_getscheduler(Supervisor &s, Thread &t) {
 }
 
 int set_policy(Supervisor &s, sched::Task &task, int policy, u32 priority, int nice) {
-  const bool known = policy == SCHED_OTHER || policy == SCHED_BATCH || policy == SCHED_IDLE || policy == kExtPolicy ||
-                     policy == SCHED_FIFO;
-  if (!known) {
+  const bool realtime = policy == SCHED_FIFO || policy == SCHED_RR;
+  const bool known = policy == SCHED_OTHER || policy == SCHED_BATCH || policy == SCHED_IDLE || policy == kExtPolicy;
+  if (!known && !realtime) {
     s.note(fmt::format("scheduling policy {} is not implemented", policy));
     return -EINVAL;
   }
-  if (policy == SCHED_FIFO ? priority < 1 || priority > 99 : priority != 0) return -EINVAL;
+  if (realtime ? priority < 1 || priority > 99 : priority != 0) return -EINVAL;
   return s.kernel().set_scheduler(task, policy, priority, nice);
 }
 

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <deque>
 #include <map>
+#include <mutex>
 #include <set>
 
 #include "abi/scx.h"
@@ -14,6 +15,7 @@
 #include "report/perfetto.h"
 #include "run/scheduler.h"
 #include "sched/hotplug.h"
+#include "workload/script/log.h"
 
 namespace uscx::cli {
 namespace {
@@ -46,10 +48,11 @@ class Slicer {
 
 class Run final : public RunHost {
  public:
-  Run(const RunOptions &options, bridge::Host &host, report::Metrics &metrics)
+  Run(const RunOptions &options, bridge::Host &host, report::Metrics &metrics, workload::LogBook *logs)
       : options_(options),
         host_(host),
         metrics_(metrics),
+        logs_(logs),
         start_(Clock::now()),
         launcher_(host.kernel(), [this](const workload::RefusedTask &task) { refused_[-task.error].add(task.comm); }) {}
 
@@ -66,14 +69,10 @@ class Run final : public RunHost {
   void print(std::string_view text) override {
     if (options_.hooks.output) options_.hooks.output(text);
   }
-  void note(std::string_view line) override {
-    for (Note &note : notes_)
-      if (note.line == line) return (void)note.times++;
-    notes_.push_back({std::string(line)});
-    print(fmt::format("uscx: {}\n", line));
-  }
+  void note(std::string_view line) override { keep_note(line, true); }
   // What comes up again is counted.
-  std::vector<std::string> notes() const {
+  std::vector<std::string> notes() {
+    std::lock_guard guard(notes_mutex_);
     std::vector<std::string> lines;
     for (const Note &note : notes_)
       lines.push_back(note.times == 1 ? note.line : fmt::format("{} ({} times)", note.line, note.times));
@@ -92,6 +91,16 @@ class Run final : public RunHost {
 
  private:
   u64 now_ns() const { return host_.machine().loop_now_ns(); }
+  // From any CPU. The first of equal ones is shown, where that can be done.
+  void keep_note(std::string_view line, bool show = false) {
+    {
+      std::lock_guard guard(notes_mutex_);
+      for (Note &note : notes_)
+        if (note.line == line) return (void)note.times++;
+      notes_.push_back({std::string(line)});
+    }
+    if (show) print(fmt::format("uscx: {}\n", line));
+  }
 
   // Keys are pressed on CPU 0, in interrupt context.
   struct SysrqTimer {
@@ -153,7 +162,8 @@ class Run final : public RunHost {
       host_.machine().arm_timer(timer.event, std::max(press.at_ns, now_ns()));
     }
     start_hotplug();
-    Result<std::vector<workload::PlannedTask>> tasks = plan_of(options_);
+    Result<std::vector<workload::PlannedTask>> tasks =
+        plan_of(options_, {.logs = logs_, .say = [this](const std::string &text) { keep_note(text); }});
     CHECK(tasks.ok(), "a plan that was good is bad now");
     launcher_.launch(tasks.take(), [this] {
       tell_progress();
@@ -194,12 +204,14 @@ class Run final : public RunHost {
   u64 end_ns_ = options_.duration_ns;
   bridge::Host &host_;
   report::Metrics &metrics_;
+  workload::LogBook *const logs_;
   const Clock::time_point start_;
   workload::Launcher launcher_;
   Slicer slicer_;
   std::deque<SysrqTimer> sysrq_timers_;  // Their addresses stay, as do those of
   std::deque<HotplugTimer> hotplug_timers_;
   bool started_ = false, ended_at_exit_ = false;
+  std::mutex notes_mutex_;
   std::vector<Note> notes_;
   std::map<int, RefusedTasks> refused_;  // By errno.
 };
@@ -207,6 +219,14 @@ class Run final : public RunHost {
 void connect_hooks(const RunHooks &hooks, bridge::Host &host) {
   if (hooks.log) host.kernel().set_log_listener(hooks.log);
   if (hooks.bpf_print) host.set_print_listener(hooks.bpf_print);
+}
+
+// Null if nobody wants them.
+Result<std::unique_ptr<workload::LogBook>> open_logs(const RunOptions &options) {
+  if (options.rtapp_logs.empty()) return std::unique_ptr<workload::LogBook>();
+  Result<std::unique_ptr<workload::LogBook>> logs = workload::LogBook::create(options.rtapp_logs);
+  if (!logs.ok()) return logs.status().at("--rtapp-logs");
+  return logs;
 }
 
 }  // namespace
@@ -224,14 +244,19 @@ report::RunInfo describe(const RunOptions &options) {
   return info;
 }
 
-Result<std::vector<workload::PlannedTask>> plan_of(const RunOptions &options) {
+Result<std::vector<workload::PlannedTask>> plan_of(const RunOptions &options, const PlanListeners &listeners) {
   const u32 nr_cpus = options.topology.nr_cpus();
   machine::CpuMask quiet(nr_cpus);
   for (const std::vector<u32> &cpus : {options.nohz_full, options.isolated})
     for (const u32 cpu : cpus) quiet.set(cpu);
   std::vector<workload::PlannedTask> all;
   for (u32 i = 0; i < options.workloads.size(); i++) {
-    const workload::Site site{.nr_cpus = nr_cpus, .seed = options.seed, .index = i, .quiet = quiet};
+    const workload::Site site{.nr_cpus = nr_cpus,
+                              .seed = options.seed,
+                              .index = i,
+                              .quiet = quiet,
+                              .logs = listeners.logs,
+                              .say = listeners.say};
     Result<std::vector<workload::PlannedTask>> tasks = options.workloads[i]->plan(site);
     if (!tasks.ok()) return tasks.status();
     if (all.size() + tasks->size() > workload::kMaxTasks)
@@ -354,6 +379,8 @@ Result<RunResult> run(const RunOptions &options, SchedulerUnderTest &scheduler) 
     if (!sink.ok()) return sink.status();
     perfetto = sink.take();
   }
+  Result<std::unique_ptr<workload::LogBook>> logs = open_logs(options);
+  if (!logs.ok()) return logs.status();
   bridge::HostConfig config;
   config.machine = {.topology = options.topology, .hz = options.hz, .seed = options.seed, .threads = options.threads};
   config.use_jit = options.use_jit;
@@ -369,10 +396,12 @@ Result<RunResult> run(const RunOptions &options, SchedulerUnderTest &scheduler) 
   for (const AllocFailure &failure : options.alloc_failures)
     host->ext().alloc_faults().fail(failure.site, failure.nth, failure.lasts);
 
-  Run run(options, *host, *result.metrics);
+  Run run(options, *host, *result.metrics, logs->get());
   Result<std::vector<workload::PlannedTask>> plan = plan_of(options);
   if (!plan.ok()) return plan.status();
   if (Status status = make_groups(options, *plan, host->kernel()); !status.ok()) return status;
+  for (const auto &workload : options.workloads)
+    for (const std::string &warning : workload->warnings()) run.note(workload->name() + ": " + warning);
   if (Status status = scheduler.run(run); !status.ok()) return status;
   run.advance_to_end();  // A scheduler that ended by itself leaves the rest of the run to the fair class.
 
@@ -395,6 +424,9 @@ Result<RunResult> run(const RunOptions &options, SchedulerUnderTest &scheduler) 
   result.interrupted = run.interrupted();
   if (perfetto) {
     if (Status status = perfetto->finish(host->tracer()); !status.ok()) return status;
+  }
+  if (*logs) {
+    if (Status status = (*logs)->finish(); !status.ok()) return status.at("--rtapp-logs");
   }
   return result;
 }

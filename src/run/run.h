@@ -110,6 +110,7 @@ struct RunOptions {
   bool verbose = false;       // All that libbpf says.
   int program_output_fd = 1;  // Where a scheduler program's standard output goes.
   std::string trace_path;     // Empty: none.
+  std::string rtapp_logs;     // The folder for the logs that rt-app would write; empty: none.
   bool use_jit = true;
   bool threads = false;  // The threaded machine: real work for real time, never twice the same.
   RunHooks hooks;
@@ -123,7 +124,11 @@ struct RunResult {
 
 // The tasks of all workloads, planned anew each time: once before anything happens, so that a workload that does not
 // fit is refused, and once to be played.
-Result<std::vector<workload::PlannedTask>> plan_of(const RunOptions &options);
+struct PlanListeners {
+  workload::LogBook *logs = nullptr;
+  std::function<void(const std::string &text)> say = nullptr;
+};
+Result<std::vector<workload::PlannedTask>> plan_of(const RunOptions &options, const PlanListeners &listeners = {});
 
 // Makes the control groups that the options and the planned tasks name, as they are before any scheduler is loaded.
 // Host context.

@@ -269,6 +269,7 @@ Result<RunOptions> parse_run_options(const RunArguments &arguments, const std::v
   // The report for programs stands alone on standard output.
   if (arguments.report == "json") options.program_output_fd = STDERR_FILENO;
   options.trace_path = arguments.trace;
+  options.rtapp_logs = arguments.rtapp_logs;
   options.use_jit = !arguments.interpreter;
   options.dump_path = arguments.dump;
   options.verbose = arguments.verbose;

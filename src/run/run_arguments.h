@@ -16,7 +16,8 @@ struct RunArguments {
   std::vector<std::string> sysrqs, hotplugs, alloc_failures, cgroups;
   std::string kill;
   std::string machine = "simulated";
-  std::string cpus, topology, hz = "250", duration, seed = "1", nohz_full, isolcpus, trace, report = "text", recipe;
+  std::string cpus, topology, hz = "250", duration, seed = "1", nohz_full, isolcpus, trace, report = "text", recipe,
+                              rtapp_logs;
   std::string on_exit = "continue", dump;
   std::vector<std::string> fail_on;
   bool interpreter = false, quiet = false, verbose = false;

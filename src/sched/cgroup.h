@@ -130,6 +130,7 @@ class CgroupTree {
   int make(Cgroup &parent, std::string_view name, Cgroup **made = nullptr);  // mkdir(2)
   int remove(Cgroup &cgroup);                                                // rmdir(2)
   int attach(Cgroup &to, Task &task);            // Moves a task's whole process, as a write to cgroup.procs does.
+  int attach_thread(Cgroup &to, Task &task);     // Moves one thread. FIDELITY: thread-cgroups.
   int set_subtree_cpu(Cgroup &cgroup, bool on);  // "+cpu" or "-cpu" to cgroup.subtree_control
   // mkdir -p, with the cpu controller in each of the path's groups. Null and *error if that fails.
   Cgroup *make_path(std::string_view path, int *error);
@@ -172,6 +173,7 @@ class CgroupTree {
   int disable_children(Cgroup &cgroup);
   int move_descendants(Cgroup &cgroup);
   int vet_destination(const Cgroup &to) const;
+  int attach_some(Cgroup &to, Task &task, bool whole_process);
   int migrate(const std::vector<CgroupMove> &moves);
   void join(Task &p, Cgroup &cgroup);
   void change_group(Task &p, TaskGroup &group);

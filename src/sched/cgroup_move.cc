@@ -104,7 +104,11 @@ int CgroupTree::vet_destination(const Cgroup &to) const {
   return &to != root_ && to.subtree_cpu && to.nr_populated_children ? -EBUSY : 0;
 }
 
-int CgroupTree::attach(Cgroup &to, Task &task) {
+int CgroupTree::attach(Cgroup &to, Task &task) { return attach_some(to, task, true); }
+
+int CgroupTree::attach_thread(Cgroup &to, Task &task) { return attach_some(to, task, false); }
+
+int CgroupTree::attach_some(Cgroup &to, Task &task, bool whole_process) {
   SpinGuard guard(lock_);
   SpinGuard forks(kernel_.fork_lock());
   if (to.dead) return -ENODEV;
@@ -113,8 +117,8 @@ int CgroupTree::attach(Cgroup &to, Task &task) {
   if (const int error = vet_destination(to)) return error;
   std::vector<CgroupMove> moves;
   kernel_.for_each_task([&](Task &p) {
-    const bool same_process = &p == &task || p.ts.tgid == task.ts.tgid;
-    if (same_process && !p.dead && !p.is_exiting() && p.cgroup != &to) moves.push_back({&p, &to, &to.group()});
+    const bool goes = &p == &task || (whole_process && p.ts.tgid == task.ts.tgid);
+    if (goes && !p.dead && !p.is_exiting() && p.cgroup != &to) moves.push_back({&p, &to, &to.group()});
   });
   if (moves.empty()) return 0;
   if (const int error = migrate(moves)) return error;

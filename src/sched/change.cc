@@ -5,6 +5,7 @@
 // Threading: any CPU or host context, no locks held, except sched_change() itself.
 #include <cerrno>
 
+#include "sched/classes.h"
 #include "sched/ext/ext.h"
 #include "sched/kernel.h"
 #include "sched/mutation.h"
@@ -102,7 +103,7 @@ void Kernel::set_user_nice(Task &p, int nice) {
 
 int Kernel::set_scheduler(Task &p, int policy, u32 rt_priority, int nice) {
   constexpr u32 kMaxPriority = MAX_RT_PRIO - 1;
-  const bool rt = policy == SCHED_FIFO;
+  const bool rt = is_rt_policy(policy);
   const bool normal = policy == SCHED_NORMAL || policy == SCHED_BATCH || policy == SCHED_IDLE || policy == SCHED_EXT;
   if (!rt && !normal) return -EINVAL;
   if (rt ? rt_priority < 1 || rt_priority > kMaxPriority : rt_priority != 0) return -EINVAL;

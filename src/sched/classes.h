@@ -20,6 +20,10 @@ std::unique_ptr<SchedClass> make_idle_class(Kernel &kernel);
 // The behavior of migration/N: the works of its CPU, each as a step of its own.
 std::unique_ptr<Behavior> make_stop_behavior(u32 cpu);
 
+inline bool is_rt_policy(int policy) { return policy == SCHED_FIFO || policy == SCHED_RR; }
+// RR_TIMESLICE: 100 ms.
+inline u32 rr_turn_ticks(u32 hz) { return std::max(1u, hz / 10); }
+
 // The fair class's weight of a nice level (1024 for nice 0); 3 for SCHED_IDLE.
 u64 weight_of_nice(int nice);
 inline constexpr u64 kIdlePolicyWeight = 3;

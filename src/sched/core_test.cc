@@ -222,6 +222,24 @@ TEST(Rt, HigherPriorityRunsFirstAndPreemptedGoesOn) {
   m.kernel.verify_all();
 }
 
+TEST(Rt, EqualsTakeTurnsUnderRoundRobinAlone) {
+  for (const int policy : {SCHED_RR, SCHED_FIFO}) {
+    TestMachine m(1);
+    Task *tasks[3];
+    for (Task *&task : tasks) task = &m.spawn("rt", std::make_unique<Hog>(), 0, nullptr, policy, 10);
+    Task &lower = m.spawn("lower", std::make_unique<Hog>(), 0, nullptr, policy, 9);
+    m.run_for(250 * kNsPerMs);  // Two turns of 100 ms and a half.
+    const bool turns = policy == SCHED_RR;
+    EXPECT_NEAR(static_cast<double>(tasks[0]->ts.utime), (turns ? 100 : 250) * 1e6, 5e6);
+    EXPECT_NEAR(static_cast<double>(tasks[1]->ts.utime), (turns ? 100 : 0) * 1e6, 5e6);
+    EXPECT_NEAR(static_cast<double>(tasks[2]->ts.utime), (turns ? 50 : 0) * 1e6, 5e6);
+    m.run_for(100 * kNsPerMs);
+    EXPECT_EQ(m.kernel.rq(0).curr, tasks[0]);
+    EXPECT_EQ(lower.ts.utime, 0u);
+    m.kernel.verify_all();
+  }
+}
+
 TEST(Policy, BadArgumentsAreRefused) {
   TestMachine m(1);
   Task &p = m.hog();

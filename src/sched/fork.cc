@@ -43,8 +43,6 @@ void list_del(list_head &entry) {
   entry.next->prev = entry.prev;
 }
 
-bool is_rt_policy(int policy) { return policy == SCHED_FIFO; }
-
 }  // namespace
 
 void Kernel::set_class(Task &p, SchedClass &sched_class) {
@@ -83,6 +81,7 @@ Task &Kernel::alloc_task(TaskSpec &spec, SchedClass *fixed_class) {
   ts.policy = static_cast<u32>(spec.policy);
   ts.static_prio = DEFAULT_PRIO + spec.nice;
   p.rt_priority = spec.rt_priority;
+  p.rr_ticks_left = rr_turn_ticks(machine_.hz());
   ts.prio = ts.normal_prio =
       is_rt_policy(spec.policy) ? MAX_RT_PRIO - 1 - static_cast<int>(spec.rt_priority) : ts.static_prio;
   std::memcpy(ts.comm, spec.comm.data(), std::min<size_t>(spec.comm.size(), TASK_COMM_LEN - 1));

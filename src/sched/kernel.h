@@ -35,7 +35,7 @@ class TraceHooks;  // sched/trace_hooks.h
 struct TaskSpec {
   std::string comm;
   TaskKind kind = TaskKind::kWorkload;
-  int policy = SCHED_NORMAL;  // SCHED_FIFO takes rt_priority.
+  int policy = SCHED_NORMAL;  // SCHED_FIFO and SCHED_RR take rt_priority.
   int nice = 0;
   u32 rt_priority = 0;
   const machine::CpuMask *cpus = nullptr;  // nullptr: all.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The realtime class: SCHED_FIFO. Tasks wait by priority, then in order of arrival; the current one keeps its place in
-// the queue, so that it goes on after a higher one has run.
+// The realtime class: SCHED_FIFO and SCHED_RR. Tasks wait by priority, then in order of arrival; the current one keeps
+// its place in the queue, so that it goes on after a higher one has run. Under SCHED_RR it goes behind its equals when
+// its turn of 100 ms is over, which is found out at ticks.
 //
 // FIDELITY: rt-in-place. Waiting tasks are not pushed to or pulled by other CPUs.
 #include "sched/classes.h"
@@ -22,12 +23,13 @@ class RtClass final : public SchedClass {
   void put_prev_task(Rq &rq, Task &, Task *) override { update_curr(rq); }
   void set_next_task(Rq &rq, Task &p, bool) override { p.ts.se.exec_start = rq.clock_ns; }
   u32 select_task_rq(Task &p, u32 prev_cpu, u64 wake_flags) override;
-  void task_tick(Rq &rq, Task &) override { update_curr(rq); }
+  void task_tick(Rq &rq, Task &p) override;
   void update_curr(Rq &rq) override { kernel_.update_curr_common(rq); }
   void switched_to(Rq &rq, Task &p) override;
 
  private:
   static void insert(Rq &rq, Task &p, bool head);
+  static void requeue(Rq &rq, Task &p);
   // 0 for anything that a realtime task preempts.
   static u32 level(const Task &p) {
     return p.sched_class->rank() < kRt ? 0 : p.sched_class->rank() > kRt ? ~0u : p.rt_priority.get();
@@ -52,10 +54,21 @@ void RtClass::dequeue_task(Rq &rq, Task &p, u64) {
   kernel_.sub_nr_running(rq, 1);
 }
 
-void RtClass::yield_task(Rq &rq) {
-  Task &p = *rq.curr;
+void RtClass::requeue(Rq &rq, Task &p) {
   rq.rt.queue.write().erase(rq.rt.queue.racy().iterator_to(p));
   insert(rq, p, false);
+}
+
+void RtClass::yield_task(Rq &rq) { requeue(rq, *rq.curr); }
+
+void RtClass::task_tick(Rq &rq, Task &p) {
+  update_curr(rq);
+  if (p.ts.policy != SCHED_RR || --p.rr_ticks_left > 0) return;
+  p.rr_ticks_left = rr_turn_ticks(kernel_.machine().hz());
+  auto next = rq.rt.queue.racy().iterator_to(p);
+  if (++next == rq.rt.queue.racy().end() || next->rt_priority != p.rt_priority) return;
+  requeue(rq, p);
+  kernel_.resched_curr(rq);
 }
 
 void RtClass::wakeup_preempt(Rq &rq, Task &p, u64) {

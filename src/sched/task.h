@@ -95,7 +95,8 @@ struct Task {
 
   FairEntity fair;
   ListHook rt_node;
-  machine::Racy<u32> rt_priority;  // 1..99 for SCHED_FIFO.
+  machine::Racy<u32> rt_priority;  // 1..99 for SCHED_FIFO and SCHED_RR.
+  u32 rr_ticks_left = 0;           // Of its turn among equals, for SCHED_RR. The rq lock.
 
   // sched_ext. ts.scx holds the kernel's fields; these are the links.
   DsqNode dsq_node;             // In a DSQ's list (FIFO and PRIQ alike).

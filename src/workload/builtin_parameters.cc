@@ -4,6 +4,7 @@
 
 #include "base/nearest.h"
 #include "workload/builtins.h"
+#include "workload/distribution.h"
 #include "workload/json_tree.h"
 
 namespace uscx::workload {
@@ -71,6 +72,11 @@ Status Values::set(const Parameter &parameter, std::string_view text) {
   if (parameter.kind == Parameter::Kind::kGroup) {
     texts_[name] = text;
     return text.empty() ? Status::ok_status() : check_group_path(text);
+  }
+  if (parameter.kind == Parameter::Kind::kTimes) {
+    texts_[name] = text;
+    Result<Distribution> times = Distribution::parse(text);
+    return times.ok() ? Status::ok_status() : times.status();
   }
   const u64 low = static_cast<u64>(parameter.low), high = static_cast<u64>(parameter.high);
   Result<u64> value =

@@ -6,6 +6,7 @@
 
 #include "base/rng.h"
 #include "machine/machine.h"
+#include "workload/builtin_scripts.h"
 
 namespace uscx::workload {
 namespace {
@@ -132,6 +133,8 @@ Result<std::vector<PlannedTask>> plan_pingpong(const Values &values, const Site 
 
 constexpr s64 kMinStep = kMinStepNs, kHour = 3600 * s64{kNsPerSec};
 using Kind = Parameter::Kind;
+constexpr const char *kSimple = "simple", *kBenchmarks = "benchmarks", *kApplications = "applications",
+                     *kStress = "stress";
 
 }  // namespace
 
@@ -142,12 +145,14 @@ const Parameter kGroupParameter = {"cgroup", Parameter::Kind::kGroup,
 const std::vector<Builtin> &builtins() {
   static const std::vector<Builtin> table = {
       {"hogs",
+       kSimple,
        "Tasks that compute without end. No randomness.",
        {{"tasks", Kind::kCount, "", 1, kMaxTasks, "how many (default: 4, or one per nice value)"},
         {"nice", Kind::kNiceList, "0", -20, 19, "their nice values in turn, as in -5/0/5"},
         kGroupParameter},
        plan_hogs},
       {"mixed",
+       kSimple,
        "Hogs, interactive tasks that run and sleep with seeded jitter, and each CPU's kworker.",
        {{"hogs", Kind::kCount, "", 1, kMaxTasks, "how many hogs (default: one per two CPUs)"},
         {"interactive", Kind::kCount, "", 1, kMaxTasks, "how many interactive tasks (default: four per CPU)"},
@@ -158,12 +163,72 @@ const std::vector<Builtin> &builtins() {
         kGroupParameter},
        plan_mixed},
       {"pingpong",
+       kSimple,
        "Pairs of tasks that wake each other in turn. No randomness.",
        {{"pairs", Kind::kCount, "1", 1, kMaxTasks / 2, "how many pairs"},
         {"work", Kind::kDuration, "10us", kMinStep, kHour, "CPU time a turn takes"},
         {"sync", Kind::kCount, "1", 0, 1, "1: wake as a pipe does, about to sleep; 0: without that hint"},
         kGroupParameter},
        plan_pingpong},
+      {"schbench",
+       kBenchmarks,
+       "Workers that a message thread wakes, then think and work; after Chris Mason's schbench.",
+       {{"messages", Kind::kCount, "1", 1, 1000, "message threads"},
+        {"workers", Kind::kCount, "", 1, kMaxTasks, "workers of each (default: CPUs / message threads)"},
+        {"think", Kind::kDuration, "100us", 0, kHour, "sleep at the beginning of a request"},
+        {"work", Kind::kTimes, "5ms", 0, 0, "CPU time of a request"},
+        {"post", Kind::kDuration, "1us", kMinStep, kHour, "CPU time of a message thread for each wakeup"},
+        kGroupParameter},
+       plan_schbench},
+      {"hackbench",
+       kBenchmarks,
+       "Groups of senders and receivers over sockets that hold a bounded number of messages. No randomness.",
+       {{"groups", Kind::kCount, "1", 1, 1000, "groups"},
+        {"pairs", Kind::kCount, "20", 1, 100, "senders, and receivers, of a group"},
+        {"loops", Kind::kCount, "100", 1, 1000000, "messages of each sender to each receiver"},
+        {"buffer", Kind::kCount, "277", 1, 1000000, "messages that a socket holds (212992 bytes, 768 each)"},
+        {"work", Kind::kDuration, "1us", kMinStep, kHour, "CPU time to send or to receive one"},
+        kGroupParameter},
+       plan_hackbench},
+      {"build",
+       kBenchmarks,
+       "make: a compiler for each unit, never more at once than there are jobs, then a linker.",
+       {{"jobs", Kind::kCount, "", 1, 100000, "jobs at once (default: one per CPU)"},
+        {"units", Kind::kCount, "1000", 1, kMaxTasks, "units to compile"},
+        {"compile", Kind::kTimes, "lognormal:60ms/80", 0, 0, "CPU time of a unit"},
+        {"read", Kind::kTimes, "exponential:2ms", 0, 0, "time it sleeps first, as for its files"},
+        {"link", Kind::kDuration, "500ms", kMinStep, kHour, "CPU time of the linker"},
+        kGroupParameter},
+       plan_build},
+      {"server",
+       kApplications,
+       "Requests at random times, whether its workers keep up or not (open loop).",
+       {{"rate", Kind::kCount, "1000", 1, 10000000, "requests a second"},
+        {"workers", Kind::kCount, "", 1, kMaxTasks, "worker threads (default: two per CPU)"},
+        {"service", Kind::kTimes, "exponential:1ms", 0, 0, "CPU time of a request"},
+        kGroupParameter},
+       plan_server},
+      {"game",
+       kApplications,
+       "A frame after the other with worker threads for pieces of it, and compilers in the background.",
+       {{"fps", Kind::kCount, "60", 1, 1000, "frames a second"},
+        {"prepare", Kind::kTimes, "lognormal:3ms/20", 0, 0, "CPU time before pieces are handed out"},
+        {"workers", Kind::kCount, "", 1, 1000, "worker threads, a piece each (default: one per two CPUs)"},
+        {"piece", Kind::kTimes, "lognormal:2ms/40", 0, 0, "CPU time of a piece"},
+        {"draw", Kind::kTimes, "lognormal:3ms/20", 0, 0, "CPU time after the last piece"},
+        {"compilers", Kind::kCount, "4", 0, kMaxTasks, "tasks that compute in the background"},
+        {"nice", Kind::kNiceList, "0", -20, 19, "their nice value"},
+        kGroupParameter},
+       plan_game},
+      {"forkstorm",
+       kStress,
+       "Processes that hardly live. No randomness but in their times.",
+       {{"tasks", Kind::kCount, "1000000", 1, 100000000, "how many in all"},
+        {"alive", Kind::kCount, "1000", 1, 500000, "the most at once"},
+        {"makers", Kind::kCount, "", 1, 10000, "tasks that make them (default: one per CPU)"},
+        {"run", Kind::kTimes, "20us", 0, 0, "CPU time of each"},
+        kGroupParameter},
+       plan_forkstorm},
   };
   return table;
 }

@@ -23,6 +23,7 @@ struct Parameter {
     kDuration,  // "5ms", in [low, high] nanoseconds.
     kNiceList,  // "-5/0/5"; low and high are of one value.
     kGroup,     // "/a/b", a control group's path.
+    kTimes,     // A distribution of times (distribution.h), "5ms" among them.
   };
   const char *name;
   Kind kind;
@@ -49,6 +50,7 @@ Result<Values> parse_values(std::span<const Parameter> parameters, std::string_v
 
 struct Builtin {
   const char *name;
+  const char *group;  // Of what kind it is.
   const char *help;
   std::vector<Parameter> parameters;
   Result<std::vector<PlannedTask>> (*plan)(const Values &values, const Site &site);

@@ -66,7 +66,9 @@ TEST(Builtins, MixedDependsOnSeedAndPlaceAlone) {
 
 TEST(Builtins, BadTextSaysWhatIsWrong) {
   const std::pair<const char *, const char *> kBad[] = {
-      {"hog", "unknown workload 'hog'; built-in are hogs, mixed, pingpong, and a file has a slash or ends in .json"},
+      {"hog",
+       "unknown workload 'hog'; built-in are hogs, mixed, pingpong, schbench, hackbench, build, server, "
+       "game, forkstorm, and a file has a slash or ends in .json"},
       {"hogs:task=4", "hogs: unknown key 'task'; it takes tasks, nice, cgroup"},
       {"hogs:tasks", "hogs: 'tasks' is not KEY=VALUE"},
       {"hogs:tasks=", "hogs: tasks= has no value"},
@@ -75,6 +77,9 @@ TEST(Builtins, BadTextSaysWhatIsWrong) {
       {"hogs:tasks=4,", "hogs: a comma at the end"},
       {"hogs:nice=-5/21", "hogs: nice: 21 is out of range; it takes -20 to 19"},
       {"mixed:run=5", "mixed: run: '5' is not a duration; write a number and a unit, such as 5ms, 200us or 1.5s"},
+      {"server:service=poisson:1ms",
+       "server: service: 'poisson:1ms' is unknown; it takes a duration, uniform:LOW/HIGH, exponential:MEAN, "
+       "lognormal:MEDIAN/PERCENT, bimodal:A/B/PERCENT or empirical:A/B/..."},
       {"mixed:run=1ns", "mixed: run: 1ns is out of range; it takes 100ns to 3600s"},
       {"./no-such-file.json", "./no-such-file.json: No such file or directory"},
       {"/", "/: is a directory"},

@@ -123,14 +123,28 @@ Status apply_group(sched::Kernel &kernel, const GroupSpec &spec) {
   return Status::ok_status();
 }
 
-Status move_to_group(sched::Kernel &kernel, const std::string &path, sched::Task &task) {
+namespace {
+
+using Attach = int (sched::CgroupTree::*)(sched::Cgroup &to, sched::Task &task);
+
+Status move(sched::Kernel &kernel, const std::string &path, sched::Task &task, Attach attach) {
   const GroupSpec spec{.path = path};
   int error = 0;
   sched::Cgroup *group = kernel.cgroups().make_path(path, &error);
   if (!group) return failed(spec, "create", error);
-  if ((error = kernel.cgroups().attach(*group, task)))
+  if ((error = (kernel.cgroups().*attach)(*group, task)))
     return failed(spec, fmt::format("move of {} [{}]", task.comm(), task.pid()).c_str(), error);
   return Status::ok_status();
+}
+
+}  // namespace
+
+Status move_to_group(sched::Kernel &kernel, const std::string &path, sched::Task &task) {
+  return move(kernel, path, task, &sched::CgroupTree::attach);
+}
+
+Status move_thread_to_group(sched::Kernel &kernel, const std::string &path, sched::Task &task) {
+  return move(kernel, path, task, &sched::CgroupTree::attach_thread);
 }
 
 }  // namespace uscx::workload

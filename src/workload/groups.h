@@ -33,6 +33,8 @@ Result<GroupSpec> parse_group(std::string_view text);
 Status apply_group(sched::Kernel &kernel, const GroupSpec &spec);
 // Moves a task's process there.
 Status move_to_group(sched::Kernel &kernel, const std::string &path, sched::Task &task);
+// Moves one thread there.
+Status move_thread_to_group(sched::Kernel &kernel, const std::string &path, sched::Task &task);
 
 }  // namespace uscx::workload
 

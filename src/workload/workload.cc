@@ -2,6 +2,7 @@
 #include "workload/workload.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
@@ -19,7 +20,7 @@ struct FileCloser {
 };
 
 Result<std::string> read_file(const std::string &path) {
-  std::unique_ptr<std::FILE, FileCloser> file(std::fopen(path.c_str(), "re"));
+  std::unique_ptr<std::FILE, FileCloser> file(path == "-" ? fdopen(dup(0), "re") : std::fopen(path.c_str(), "re"));
   if (!file) return Status::error("{}: {}", path, std::strerror(errno));
   struct stat info;
   if (fstat(fileno(file.get()), &info) == 0 && S_ISDIR(info.st_mode)) return Status::error("{}: is a directory", path);
@@ -36,7 +37,7 @@ Result<std::string> read_file(const std::string &path) {
 
 // A slash behind the colon belongs to a value, as in hogs:nice=-5/0/5.
 bool is_file(const std::string &text) {
-  return text.ends_with(".json") || text.substr(0, text.find(':')).find('/') != std::string::npos;
+  return text == "-" || text.ends_with(".json") || text.substr(0, text.find(':')).find('/') != std::string::npos;
 }
 
 }  // namespace
@@ -80,7 +81,8 @@ void Launcher::fired(machine::SimEvent &event) {
   later.launcher.create(std::move(later.planned));
 }
 
-void Launcher::create(PlannedTask planned) {
+sched::Task *create_planned(sched::Kernel &kernel, PlannedTask planned, sched::Task *leader, sched::Task *parent,
+                            int *error) {
   sched::TaskSpec spec;
   spec.comm = planned.comm;
   spec.policy = planned.policy;
@@ -92,10 +94,37 @@ void Launcher::create(PlannedTask planned) {
     spec.extra_flags = PF_KTHREAD;
   }
   spec.behavior = std::move(planned.behavior);
+  spec.leader = leader;
+  spec.parent = parent;
+  if (!planned.cgroup.empty() && !(spec.cgroup = kernel.cgroups().make_path(planned.cgroup, error))) return nullptr;
+  return kernel.create_task(std::move(spec), error);
+}
+
+// The anchor's task, made if it is not there yet; false if there is none (any more).
+bool Launcher::find(PlannedAnchor *anchor, sched::Task **task) {
+  if (!anchor) return true;
+  if (anchor->behavior) {
+    int error = 0;
+    PlannedTask first{
+        .comm = anchor->comm, .cpus = std::nullopt, .cgroup = "", .behavior = std::move(anchor->behavior)};
+    if (sched::Task *made = create_planned(kernel_, std::move(first), nullptr, nullptr, &error))
+      anchor->pid = made->pid();
+    else
+      on_refused_({anchor->comm, error});
+  }
+  *task = anchor->pid ? kernel_.find_task(anchor->pid) : nullptr;
+  return *task && !(*task)->is_exiting();
+}
+
+void Launcher::create(PlannedTask planned) {
+  sched::Task *leader = nullptr, *parent = nullptr;
+  const RefusedTask gone{planned.comm, -ESRCH};
+  if (!find(planned.leader.get(), &leader) || !find(planned.parent.get(), &parent)) return on_refused_(gone);
+  const std::shared_ptr<PlannedAnchor> anchor = planned.anchor;
   int error = 0;
-  if (!planned.cgroup.empty() && !(spec.cgroup = kernel_.cgroups().make_path(planned.cgroup, &error)))
-    return on_refused_({planned.comm, error});
-  if (!kernel_.create_task(std::move(spec), &error)) on_refused_({planned.comm, error});
+  const sched::Task *made = create_planned(kernel_, std::move(planned), leader, parent, &error);
+  if (!made) return on_refused_({gone.comm, error});
+  if (anchor) anchor->pid = made->pid();
 }
 
 }  // namespace uscx::workload

@@ -27,10 +27,20 @@
 
 namespace uscx::workload {
 
+class LogBook;  // workload/script/log.h
+
 inline constexpr u32 kMaxTasks = 1000000;
 inline constexpr u64 kMaxDurationNs = 1000000 * kNsPerSec;
 // Shorter steps would only slow the simulation down: a system call takes longer.
 inline constexpr u64 kMinStepNs = 100;
+
+// A task that planned ones refer to, as the first of their process or their parent: one of the plan, or one that is
+// made when the first of them is.
+struct PlannedAnchor {
+  std::string comm;
+  std::unique_ptr<sched::Behavior> behavior;  // Null: a planned task is the anchor.
+  int pid = 0;                                // Once it is there.
+};
 
 struct PlannedTask {
   std::string comm;
@@ -42,6 +52,9 @@ struct PlannedTask {
   bool kthread = false;                  // A kernel thread: a child of kthreadd without memory of its own.
   u64 start_ns = 0;                      // Virtual time at which the task is created; in the past: at once.
   std::unique_ptr<sched::Behavior> behavior;
+  std::shared_ptr<PlannedAnchor> anchor = nullptr;  // What this task is to others; null: nothing.
+  std::shared_ptr<PlannedAnchor> leader = nullptr;  // Null: a process of its own.
+  std::shared_ptr<PlannedAnchor> parent = nullptr;  // Null: init, or kthreadd.
 };
 
 // A CPU that is taken away or given back.
@@ -58,6 +71,9 @@ struct Site {
   u64 seed = 1;
   u32 index = 0;  // Position among the run's workloads, so that two of a kind draw from different random streams.
   machine::CpuMask quiet = {};  // CPUs that kernel threads leave alone (--nohz-full, --isolcpus); empty: none.
+  LogBook *logs = nullptr;      // Where rt-app's logs go; null: nowhere.
+  // Told, from any CPU, what is to stand in the report: that tasks cannot go on.
+  std::function<void(const std::string &text)> say = nullptr;
 };
 
 class Workload {
@@ -69,11 +85,14 @@ class Workload {
   virtual std::optional<u64> duration_ns() const { return std::nullopt; }
   // The control groups that are to be there, with their settings, before any scheduler is.
   virtual std::span<const GroupSpec> groups() const { return {}; }
+  // What its reader should know: keys without effect, for instance.
+  virtual std::span<const std::string> warnings() const { return {}; }
   // The tasks in creation order. Fails if the workload does not fit the machine (a CPU that is not there).
   virtual Result<std::vector<PlannedTask>> plan(const Site &site) const = 0;
 };
 
-// "NAME[:KEY=VALUE,...]" of a built-in, or a file: a path with a slash, or one that ends in .json.
+// "NAME[:KEY=VALUE,...]" of a built-in, or a file: a path with a slash, one that ends in .json, or -
+// for standard input.
 Result<std::shared_ptr<const Workload>> open_workload(const std::string &text);
 // The text of a task script; `name` is put in front of messages.
 Result<std::shared_ptr<const Workload>> parse_workload(std::string_view json, const std::string &name);
@@ -83,6 +102,10 @@ struct RefusedTask {
   std::string comm;
   int error;  // -errno
 };
+
+// Creates a planned task, whatever its start; null and -errno if it is refused. `leader` and `parent` may be null.
+sched::Task *create_planned(sched::Kernel &kernel, PlannedTask planned, sched::Task *leader, sched::Task *parent,
+                            int *error);
 
 // Creates the tasks of a plan, each at its time. Must not outlive the kernel.
 class Launcher {
@@ -95,6 +118,7 @@ class Launcher {
  private:
   struct Later;
   void create(PlannedTask planned);
+  bool find(PlannedAnchor *anchor, sched::Task **task);
   static void fired(machine::SimEvent &event);
 
   sched::Kernel &kernel_;

@@ -217,8 +217,8 @@ class BadInput(Case):
         self.check([*run, "bad.json", "fair"], "bad.json: tasks.t.slep: unknown key; it takes")
         self.write("bad.json", '{"tasks": {"t": {"run": -5}}}')
         self.check([*run, "bad.json", "fair"], "bad.json: tasks.t.run: -5 is out of range")
-        self.write("bad.json", '{"tasks": {"t": {"run": 5,}}}')
-        self.check([*run, "bad.json", "fair"], "bad.json: line 1, column 27: ")
+        self.write("bad.json", '{"tasks": {"t": {"run" 5}}}')
+        self.check([*run, "bad.json", "fair"], "bad.json: line 1, column 24: unexpected '5'; expected ':'")
         self.write("bad.json", '{"tasks": {"t": {"run": 5, "cpus": [0, 8]}}}')
         self.check([*run, "bad.json", "fair"], "bad.json: tasks.t.cpus: CPU 8 is not there")
 
