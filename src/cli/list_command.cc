@@ -2,6 +2,7 @@
 // `uscx list`: what there is, from the registries themselves.
 #include <algorithm>
 #include <cstdio>
+#include <map>
 
 #include "bpf/object/helper.h"
 #include "bpf/object/hooks.h"
@@ -9,6 +10,8 @@
 #include "bpf/object/kfunc.h"
 #include "bpf/object/map.h"
 #include "cli/command.h"
+#include "process/call_table.h"
+#include "process/pass_through.h"
 #include "run/run.h"
 #include "schedulers/user_half.h"
 #include "workload/builtins.h"
@@ -134,6 +137,27 @@ void list_alloc_sites() {
   }
 }
 
+// By what becomes of them and why; docs/PROGRAMS.md has the same text.
+void list_syscalls() {
+  using process::CallFate;
+  std::map<std::pair<CallFate, std::string_view>, std::string> groups;
+  for (const process::CallFateRow &row : process::list_calls()) {
+    std::string &names = groups[{row.fate, row.why}];
+    names += names.empty() ? row.name : fmt::format(" {}", row.name);
+  }
+  for (const CallFate fate : {CallFate::kOurs, CallFate::kHost, CallFate::kRefused})
+    for (const auto &[group, names] : groups) {
+      if (group.first != fate) continue;
+      const char *what = fate == CallFate::kOurs ? "simulated" : fate == CallFate::kHost ? "the host's" : "refused";
+      fmt::print("{}{}{}\n", what, group.second.empty() ? "" : ": ", group.second);
+      print_entry("", "", 2, names);
+    }
+}
+
+void list_host_files() {
+  for (const process::PassThrough &row : process::list_pass_through()) fmt::print("{:<36} {}\n", row.path, row.why);
+}
+
 struct List {
   const char *name;
   const char *help;
@@ -148,6 +172,8 @@ constexpr List kLists[] = {
     {"helpers", "BPF helpers, with their numbers", list_helpers},
     {"maps", "map types, with their numbers", list_maps},
     {"hooks", "hooks of tracing programs and iterators", list_hooks},
+    {"syscalls", "what becomes of each system call of a program", list_syscalls},
+    {"host-files", "what of /proc and /sys programs see of the host, and why", list_host_files},
     {"alloc-sites", "what of a load --fail-alloc can let fail", list_alloc_sites},
 };
 

@@ -6,172 +6,303 @@
 #include <linux/seccomp.h>
 #include <sys/syscall.h>
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 
 #include "base/check.h"
+#include "process/calls.h"
 
 namespace uscx::process {
 namespace {
 
-// Calls of the host that we never see: memory, files by descriptor or name where no file of the simulated kernel can be
-// meant, a thread's own signal handling, identity. Those that may wait on a pipe or a socket are not among them.
-constexpr int kHostCalls[] = {SYS_lseek,
-                              SYS_fstat,
-                              SYS_munmap,
-                              SYS_mprotect,
-                              SYS_rt_sigaction,
-                              SYS_rt_sigprocmask,
-                              SYS_rt_sigreturn,
-                              SYS_pread64,
-                              SYS_pwrite64,
-                              SYS_preadv,
-                              SYS_pwritev,
-                              SYS_mremap,
-                              SYS_msync,
-                              SYS_mincore,
-                              SYS_madvise,
-                              SYS_shmget,
-                              SYS_shmat,
-                              SYS_shmctl,
-                              SYS_shmdt,
-                              SYS_dup,
-                              SYS_socket,
-                              SYS_connect,
-                              SYS_shutdown,
-                              SYS_bind,
-                              SYS_listen,
-                              SYS_getsockname,
-                              SYS_getpeername,
-                              SYS_socketpair,
-                              SYS_setsockopt,
-                              SYS_getsockopt,
-                              SYS_fcntl,
-                              SYS_fsync,
-                              SYS_fdatasync,
-                              SYS_truncate,
-                              SYS_ftruncate,
-                              SYS_getdents,
-                              SYS_getdents64,
-                              SYS_rename,
-                              SYS_creat,
-                              SYS_link,
-                              SYS_symlink,
-                              SYS_readlink,
-                              SYS_chmod,
-                              SYS_fchmod,
-                              SYS_chown,
-                              SYS_fchown,
-                              SYS_lchown,
-                              SYS_umask,
-                              SYS_getrlimit,
-                              SYS_setrlimit,
-                              SYS_prlimit64,
-                              SYS_getuid,
-                              SYS_getgid,
-                              SYS_setuid,
-                              SYS_setgid,
-                              SYS_geteuid,
-                              SYS_getegid,
-                              SYS_setreuid,
-                              SYS_setregid,
-                              SYS_getgroups,
-                              SYS_setgroups,
-                              SYS_setresuid,
-                              SYS_getresuid,
-                              SYS_setresgid,
-                              SYS_getresgid,
-                              SYS_setfsuid,
-                              SYS_setfsgid,
-                              SYS_capget,
-                              SYS_capset,
-                              SYS_rt_sigpending,
-                              SYS_sigaltstack,
-                              SYS_utime,
-                              SYS_utimes,
-                              SYS_mknod,
-                              SYS_fstatfs,
-                              SYS_mlock,
-                              SYS_munlock,
-                              SYS_mlockall,
-                              SYS_munlockall,
-                              SYS_mlock2,
-                              SYS_sync,
-                              SYS_syncfs,
-                              SYS_set_robust_list,
-                              SYS_get_robust_list,
-                              SYS_readahead,
-                              SYS_setxattr,
-                              SYS_lsetxattr,
-                              SYS_fsetxattr,
-                              SYS_getxattr,
-                              SYS_lgetxattr,
-                              SYS_fgetxattr,
-                              SYS_listxattr,
-                              SYS_llistxattr,
-                              SYS_flistxattr,
-                              SYS_removexattr,
-                              SYS_lremovexattr,
-                              SYS_fremovexattr,
-                              SYS_epoll_create,
-                              SYS_epoll_create1,
-                              SYS_remap_file_pages,
-                              SYS_fadvise64,
-                              SYS_mbind,
-                              SYS_set_mempolicy,
-                              SYS_get_mempolicy,
-                              SYS_migrate_pages,
-                              SYS_move_pages,
-                              SYS_inotify_init,
-                              SYS_inotify_init1,
-                              SYS_inotify_add_watch,
-                              SYS_inotify_rm_watch,
-                              SYS_mknodat,
-                              SYS_fchownat,
-                              SYS_futimesat,
-                              SYS_renameat,
-                              SYS_renameat2,
-                              SYS_linkat,
-                              SYS_symlinkat,
-                              SYS_readlinkat,
-                              SYS_fchmodat,
-                              SYS_utimensat,
-                              SYS_fallocate,
-                              SYS_eventfd,
-                              SYS_eventfd2,
-                              SYS_pipe,
-                              SYS_pipe2,
-                              SYS_sync_file_range,
-                              SYS_memfd_create,
-                              SYS_copy_file_range,
-                              SYS_pkey_alloc,
-                              SYS_pkey_free,
-                              SYS_pkey_mprotect,
-                              SYS_membarrier,
-                              SYS_preadv2,
-                              SYS_pwritev2,
-                              SYS_clock_getres,
-                              SYS_sched_rr_get_interval,
-                              SYS_ioprio_get,
-                              SYS_ioprio_set,
-                              SYS_personality,
-                              SYS_restart_syscall,
-                              SYS_flock,
-                              SYS_seccomp};
+// Why the host executes calls, and we do not see them: they neither wait nor show anything that the simulated machine
+// has another idea of.
+constexpr const char *kMemory = "a program has the host's memory";
+constexpr const char *kFiles = "works on descriptors, whose files are the host's or made by us";
+constexpr const char *kDescriptors = "makes descriptors that are waited for here";
+constexpr const char *kSockets = "sockets are the host's";
+constexpr const char *kSignals = "handlers and masks are the host's";
+constexpr const char *kUsers = "users are the host's";
+constexpr const char *kLimits = "the limits of resources are the host's";
+constexpr const char *kImage = "a program's image and its locks are the host's";
+constexpr const char *kClocks = "all clocks count nanoseconds";
+constexpr const char *kIo = "input and output are the host's";
+// Why calls are refused.
+constexpr const char *kTracing = "one program cannot look into another";
+constexpr const char *kQueues = "queues and semaphores of System V and POSIX are not implemented";
+constexpr const char *kSplices =
+    "moves of data within the kernel, or of several messages, are not implemented; read() and write() are";
+constexpr const char *kMounts = "nothing is mounted";
+constexpr const char *kNamespaces = "there are no namespaces";
+constexpr const char *kAsync = "asynchronous input and output is not implemented";
+constexpr const char *kClock = "the clock is virtual, and nobody sets it";
+constexpr const char *kMachine = "the machine is set up by the options of the run";
+constexpr const char *kOld = "Linux 7.2 has it no longer";
+constexpr const char *kWatching = "fanotify is not implemented; inotify is";
+constexpr const char *kKeys = "keys and security modules are not simulated";
+constexpr const char *kNewer = "newer than what is implemented; programs go on without";
+
+struct OtherCall {
+  int nr;
+  const char *name;
+  CallFate fate;
+  const char *why;
+};
+#define HOST(name, why) \
+  { SYS_##name, #name, CallFate::kHost, why }
+#define REFUSED(name, why) \
+  { SYS_##name, #name, CallFate::kRefused, why }
+// Newer than the C library's headers.
+#define REFUSED_NUMBER(number, name, why) \
+  { number, #name, CallFate::kRefused, why }
+
+// All calls that have no handler.
+constexpr OtherCall kOtherCalls[] = {
+    HOST(munmap, kMemory),
+    HOST(mprotect, kMemory),
+    HOST(mremap, kMemory),
+    HOST(msync, kMemory),
+    HOST(mincore, kMemory),
+    HOST(madvise, kMemory),
+    HOST(mlock, kMemory),
+    HOST(munlock, kMemory),
+    HOST(mlock2, kMemory),
+    HOST(remap_file_pages, kMemory),
+    HOST(mbind, kMemory),
+    HOST(set_mempolicy, kMemory),
+    HOST(get_mempolicy, kMemory),
+    HOST(migrate_pages, kMemory),
+    HOST(move_pages, kMemory),
+    HOST(pkey_alloc, kMemory),
+    HOST(pkey_free, kMemory),
+    HOST(pkey_mprotect, kMemory),
+    HOST(membarrier, kMemory),
+    HOST(shmget, kMemory),
+    HOST(shmat, kMemory),
+    HOST(shmctl, kMemory),
+    HOST(shmdt, kMemory),
+    HOST(memfd_create, kMemory),
+    HOST(lseek, kFiles),
+    HOST(pread64, kFiles),
+    HOST(pwrite64, kFiles),
+    HOST(preadv, kFiles),
+    HOST(pwritev, kFiles),
+    HOST(preadv2, kFiles),
+    HOST(pwritev2, kFiles),
+    HOST(dup, kFiles),
+    HOST(fcntl, kFiles),
+    HOST(fsync, kFiles),
+    HOST(fdatasync, kFiles),
+    HOST(ftruncate, kFiles),
+    HOST(getdents, kFiles),
+    HOST(fchmod, kFiles),
+    HOST(fchown, kFiles),
+    HOST(sync, kFiles),
+    HOST(syncfs, kFiles),
+    HOST(readahead, kFiles),
+    HOST(fsetxattr, kFiles),
+    HOST(fgetxattr, kFiles),
+    HOST(flistxattr, kFiles),
+    HOST(fremovexattr, kFiles),
+    HOST(fadvise64, kFiles),
+    HOST(fallocate, kFiles),
+    HOST(sync_file_range, kFiles),
+    HOST(copy_file_range, kFiles),
+    HOST(flock, kFiles),
+    HOST(umask, kFiles),
+    HOST(epoll_create, kDescriptors),
+    HOST(epoll_create1, kDescriptors),
+    HOST(eventfd, kDescriptors),
+    HOST(eventfd2, kDescriptors),
+    HOST(pipe, kDescriptors),
+    HOST(pipe2, kDescriptors),
+    HOST(inotify_init, kDescriptors),
+    HOST(inotify_init1, kDescriptors),
+    HOST(inotify_rm_watch, kDescriptors),
+    HOST(socket, kSockets),
+    HOST(connect, kSockets),
+    HOST(shutdown, kSockets),
+    HOST(bind, kSockets),
+    HOST(listen, kSockets),
+    HOST(getsockname, kSockets),
+    HOST(getpeername, kSockets),
+    HOST(socketpair, kSockets),
+    HOST(setsockopt, kSockets),
+    HOST(getsockopt, kSockets),
+    HOST(rt_sigaction, kSignals),
+    HOST(rt_sigprocmask, kSignals),
+    HOST(rt_sigreturn, kSignals),
+    HOST(rt_sigpending, kSignals),
+    HOST(sigaltstack, kSignals),
+    HOST(restart_syscall, kSignals),
+    HOST(getuid, kUsers),
+    HOST(getgid, kUsers),
+    HOST(setuid, kUsers),
+    HOST(setgid, kUsers),
+    HOST(geteuid, kUsers),
+    HOST(getegid, kUsers),
+    HOST(setreuid, kUsers),
+    HOST(setregid, kUsers),
+    HOST(getgroups, kUsers),
+    HOST(setgroups, kUsers),
+    HOST(setresuid, kUsers),
+    HOST(getresuid, kUsers),
+    HOST(setresgid, kUsers),
+    HOST(getresgid, kUsers),
+    HOST(setfsuid, kUsers),
+    HOST(setfsgid, kUsers),
+    HOST(capget, kUsers),
+    HOST(capset, kUsers),
+    HOST(getrlimit, kLimits),
+    HOST(setrlimit, kLimits),
+    HOST(prlimit64, kLimits),
+    HOST(set_robust_list, kImage),
+    HOST(get_robust_list, kImage),
+    HOST(personality, kImage),
+    HOST(seccomp, kImage),
+    HOST(clock_getres, kClocks),
+    HOST(ioprio_get, kIo),
+    HOST(ioprio_set, kIo),
+    REFUSED(ptrace, kTracing),
+    REFUSED(process_vm_readv, kTracing),
+    REFUSED(process_vm_writev, kTracing),
+    REFUSED(kcmp, kTracing),
+    REFUSED(userfaultfd, kTracing),
+    REFUSED(process_madvise, kTracing),
+    REFUSED(process_mrelease, kTracing),
+    REFUSED(semget, kQueues),
+    REFUSED(semop, kQueues),
+    REFUSED(semctl, kQueues),
+    REFUSED(semtimedop, kQueues),
+    REFUSED(msgget, kQueues),
+    REFUSED(msgsnd, kQueues),
+    REFUSED(msgrcv, kQueues),
+    REFUSED(msgctl, kQueues),
+    REFUSED(mq_open, kQueues),
+    REFUSED(mq_unlink, kQueues),
+    REFUSED(mq_timedsend, kQueues),
+    REFUSED(mq_timedreceive, kQueues),
+    REFUSED(mq_notify, kQueues),
+    REFUSED(mq_getsetattr, kQueues),
+    REFUSED(sendfile, kSplices),
+    REFUSED(splice, kSplices),
+    REFUSED(tee, kSplices),
+    REFUSED(vmsplice, kSplices),
+    REFUSED(recvmmsg, kSplices),
+    REFUSED(sendmmsg, kSplices),
+    REFUSED(mount, kMounts),
+    REFUSED(umount2, kMounts),
+    REFUSED(pivot_root, kMounts),
+    REFUSED(chroot, kMounts),
+    REFUSED(open_tree, kMounts),
+    REFUSED(move_mount, kMounts),
+    REFUSED(fsopen, kMounts),
+    REFUSED(fsconfig, kMounts),
+    REFUSED(fsmount, kMounts),
+    REFUSED(fspick, kMounts),
+    REFUSED(mount_setattr, kMounts),
+    REFUSED_NUMBER(457, statmount, kMounts),
+    REFUSED_NUMBER(458, listmount, kMounts),
+    REFUSED_NUMBER(467, open_tree_attr, kMounts),
+    REFUSED(unshare, kNamespaces),
+    REFUSED(setns, kNamespaces),
+    REFUSED_NUMBER(470, listns, kNamespaces),
+    REFUSED(io_setup, kAsync),
+    REFUSED(io_destroy, kAsync),
+    REFUSED(io_getevents, kAsync),
+    REFUSED(io_submit, kAsync),
+    REFUSED(io_cancel, kAsync),
+    REFUSED(io_pgetevents, kAsync),
+    REFUSED(io_uring_setup, kAsync),
+    REFUSED(io_uring_enter, kAsync),
+    REFUSED(io_uring_register, kAsync),
+    REFUSED(adjtimex, kClock),
+    REFUSED(clock_adjtime, kClock),
+    REFUSED(settimeofday, kClock),
+    REFUSED(reboot, kMachine),
+    REFUSED(sethostname, kMachine),
+    REFUSED(setdomainname, kMachine),
+    REFUSED(iopl, kMachine),
+    REFUSED(ioperm, kMachine),
+    REFUSED(modify_ldt, kMachine),
+    REFUSED(set_thread_area, kMachine),
+    REFUSED(get_thread_area, kMachine),
+    REFUSED(swapon, kMachine),
+    REFUSED(swapoff, kMachine),
+    REFUSED(acct, kMachine),
+    REFUSED(quotactl, kMachine),
+    REFUSED(quotactl_fd, kMachine),
+    REFUSED(syslog, kMachine),
+    REFUSED(vhangup, kMachine),
+    REFUSED(create_module, kMachine),
+    REFUSED(init_module, kMachine),
+    REFUSED(delete_module, kMachine),
+    REFUSED(finit_module, kMachine),
+    REFUSED(kexec_load, kMachine),
+    REFUSED(kexec_file_load, kMachine),
+    REFUSED(uselib, kOld),
+    REFUSED(ustat, kOld),
+    REFUSED(sysfs, kOld),
+    REFUSED(_sysctl, kOld),
+    REFUSED(get_kernel_syms, kOld),
+    REFUSED(query_module, kOld),
+    REFUSED(nfsservctl, kOld),
+    REFUSED(getpmsg, kOld),
+    REFUSED(putpmsg, kOld),
+    REFUSED(afs_syscall, kOld),
+    REFUSED(tuxcall, kOld),
+    REFUSED(security, kOld),
+    REFUSED(lookup_dcookie, kOld),
+    REFUSED(epoll_ctl_old, kOld),
+    REFUSED(epoll_wait_old, kOld),
+    REFUSED(vserver, kOld),
+    REFUSED(fanotify_init, kWatching),
+    REFUSED(fanotify_mark, kWatching),
+    REFUSED(add_key, kKeys),
+    REFUSED(request_key, kKeys),
+    REFUSED(keyctl, kKeys),
+    REFUSED(landlock_create_ruleset, kKeys),
+    REFUSED(landlock_add_rule, kKeys),
+    REFUSED(landlock_restrict_self, kKeys),
+    REFUSED_NUMBER(459, lsm_get_self_attr, kKeys),
+    REFUSED_NUMBER(460, lsm_set_self_attr, kKeys),
+    REFUSED_NUMBER(461, lsm_list_modules, kKeys),
+    REFUSED(memfd_secret, kNewer),
+    REFUSED(futex_waitv, kNewer),
+    REFUSED(set_mempolicy_home_node, kNewer),
+    REFUSED_NUMBER(451, cachestat, kNewer),
+    REFUSED_NUMBER(452, fchmodat2, kNewer),
+    REFUSED_NUMBER(453, map_shadow_stack, kNewer),
+    REFUSED_NUMBER(454, futex_wake, kNewer),
+    REFUSED_NUMBER(455, futex_wait, kNewer),
+    REFUSED_NUMBER(456, futex_requeue, kNewer),
+    REFUSED_NUMBER(462, mseal, kNewer),
+    REFUSED_NUMBER(463, setxattrat, kNewer),
+    REFUSED_NUMBER(464, getxattrat, kNewer),
+    REFUSED_NUMBER(465, listxattrat, kNewer),
+    REFUSED_NUMBER(466, removexattrat, kNewer),
+    REFUSED_NUMBER(468, file_getattr, kNewer),
+    REFUSED_NUMBER(469, file_setattr, kNewer),
+};
+#undef HOST
+#undef REFUSED
+#undef REFUSED_NUMBER
 
 constexpr int kMaxCalls = 512;
 constexpr u32 kPerfRequests = '$';
 struct Table {
   std::array<const CallEntry *, kMaxCalls> entries{};
   Table() {
-    for (const auto &calls :
-         {kBpfCalls, kFileCalls, kFutexCalls, kPollCalls, kProcessCalls, kSchedCalls, kSignalCalls, kTimeCalls})
+    for (const auto &calls : {kBpfCalls, kFileCalls, kFutexCalls, kNameCalls, kPollCalls, kProcessCalls, kSchedCalls,
+                              kSignalCalls, kTimeCalls, kTimerCalls})
       for (const CallEntry &entry : calls) {
         const CallEntry *&slot = entries.at(static_cast<size_t>(entry.nr));
         CHECK(!slot, "two handlers for {}", entry.name);
         slot = &entry;
       }
-    for (int nr : kHostCalls) CHECK(!entries.at(static_cast<size_t>(nr)), "call {} is in both lists", nr);
+    for (const OtherCall &other : kOtherCalls)
+      CHECK(!entries.at(static_cast<size_t>(other.nr)), "call {} is in both lists", other.name);
   }
 };
 
@@ -180,56 +311,35 @@ const Table &table() {
   return table;
 }
 
-// Those that are known but refused, for messages.
-struct Refused {
-  int nr;
-  const char *name;
-};
-constexpr Refused kRefused[] = {
-    {SYS_ptrace, "ptrace"},
-    {SYS_timer_create, "timer_create"},
-    {SYS_signalfd, "signalfd"},
-    {SYS_signalfd4, "signalfd4"},
-    {SYS_io_setup, "io_setup"},
-    {SYS_io_uring_setup, "io_uring_setup"},
-    {SYS_userfaultfd, "userfaultfd"},
-    {SYS_pidfd_open, "pidfd_open"},
-    {SYS_pidfd_send_signal, "pidfd_send_signal"},
-    {SYS_pidfd_getfd, "pidfd_getfd"},
-    {SYS_process_vm_readv, "process_vm_readv"},
-    {SYS_process_vm_writev, "process_vm_writev"},
-    {SYS_splice, "splice"},
-    {SYS_tee, "tee"},
-    {SYS_vmsplice, "vmsplice"},
-    {SYS_sendfile, "sendfile"},
-    {SYS_recvmmsg, "recvmmsg"},
-    {SYS_sendmmsg, "sendmmsg"},
-    {SYS_msgrcv, "msgrcv"},
-    {SYS_msgsnd, "msgsnd"},
-    {SYS_semop, "semop"},
-    {SYS_semtimedop, "semtimedop"},
-    {SYS_mq_open, "mq_open"},
-    {SYS_unshare, "unshare"},
-    {SYS_setns, "setns"},
-    {SYS_mount, "mount"},
-    {SYS_umount2, "umount2"},
-    {SYS_chroot, "chroot"},
-    {SYS_reboot, "reboot"},
-    {SYS_futex_waitv, "futex_waitv"},
-};
-
 }  // namespace
 
 const CallEntry *find_call(int nr) {
   return nr >= 0 && nr < kMaxCalls ? table().entries[static_cast<size_t>(nr)] : nullptr;
 }
 
-const char *call_name(int nr) {
-  if (const CallEntry *entry = find_call(nr)) return entry->name;
-  for (const Refused &refused : kRefused) {
-    if (refused.nr == nr) return refused.name;
+std::vector<CallFateRow> list_calls() {
+  std::vector<CallFateRow> rows;
+  for (const CallEntry *entry : table().entries) {
+    if (!entry) continue;
+    const bool refused = entry->handler == refuse_quietly;
+    rows.push_back({entry->nr, entry->name, refused ? CallFate::kRefused : CallFate::kOurs,
+                    refused ? "the C library goes on without" : ""});
   }
+  for (const OtherCall &other : kOtherCalls) rows.push_back({other.nr, other.name, other.fate, other.why});
+  std::sort(rows.begin(), rows.end(), [](const CallFateRow &a, const CallFateRow &b) { return a.nr < b.nr; });
+  return rows;
+}
+
+const char *call_name(int nr) {
+  for (const CallFateRow &row : list_calls())
+    if (row.nr == nr) return row.name;
   return "of an unknown kind";
+}
+
+const char *why_refused(int nr) {
+  for (const OtherCall &other : kOtherCalls)
+    if (other.nr == nr && other.fate == CallFate::kRefused) return other.why;
+  return "unknown to this version";
 }
 
 std::vector<sock_filter> call_filter() {
@@ -246,8 +356,9 @@ std::vector<sock_filter> call_filter() {
   code.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 1, 0));
   result(SECCOMP_RET_USER_NOTIF);
   load(offsetof(seccomp_data, nr));
-  for (int nr : kHostCalls) {
-    skip_unless(static_cast<u32>(nr), 1);
+  for (const OtherCall &other : kOtherCalls) {
+    if (other.fate != CallFate::kHost) continue;
+    skip_unless(static_cast<u32>(other.nr), 1);
     result(SECCOMP_RET_ALLOW);
   }
   // Requests of perf events have a letter of their own, in the second byte.

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Every system call of x86-64, by what becomes of it: the host executes it and we never see it (it neither waits nor
-// shows anything that the simulated machine has another idea of), or it comes to us. What is in neither list comes to
-// us too, and is refused with its name.
+// Every system call of x86-64, by what becomes of it: the host executes it and we never see it, it is carried out here,
+// or it is refused with its name. `uscx list syscalls` and docs/PROGRAMS.md are made from the same table.
 //
 // Threading: constant tables.
 #ifndef USCX_PROCESS_CALL_TABLE_H_
@@ -62,13 +61,22 @@ inline constexpr u64 kUserCodeNs = 1000;
 inline constexpr u64 kHogTurnNs = 50000000;
 
 // One table a subject, each beside its handlers.
-extern const std::span<const CallEntry> kBpfCalls, kFileCalls, kFutexCalls, kPollCalls, kProcessCalls, kSchedCalls,
-    kSignalCalls, kTimeCalls;
+extern const std::span<const CallEntry> kBpfCalls, kFileCalls, kFutexCalls, kNameCalls, kPollCalls, kProcessCalls,
+    kSchedCalls, kSignalCalls, kTimeCalls, kTimerCalls;
 
 // The entry of a call that comes to us; null if we do not know it.
 const CallEntry *find_call(int nr);
-// A call's name where it is known, else "number N".
 const char *call_name(int nr);
+const char *why_refused(int nr);
+
+enum class CallFate : u8 { kHost, kOurs, kRefused };
+struct CallFateRow {
+  int nr;
+  const char *name;
+  CallFate fate;
+  const char *why;  // Empty for ours.
+};
+std::vector<CallFateRow> list_calls();  // By number.
 // The program of the host's seccomp that lets the harmless calls through and sends us the others.
 std::vector<sock_filter> call_filter();
 

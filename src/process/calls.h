@@ -28,16 +28,9 @@ inline constexpr u64 kNever = ~u64{0};
 // A call that newer programs try first and go without.
 inline Outcome refuse_quietly(Supervisor &, Thread &) { return Outcome::answer(-ENOSYS); }
 
-// What poll(2) says of a program's descriptor now.
-inline short poll_fd(const Remote &remote, int fd, short events) {
-  const int own = remote.borrow_fd(fd);
-  if (own < 0) return POLLNVAL;
-  pollfd poll{own, events, 0};
-  ::poll(&poll, 1, 0);
-  ::close(own);
-  return poll.revents;
-}
-inline bool fd_is_ready(const Remote &remote, int fd, short events) { return poll_fd(remote, fd, events) != 0; }
+// What poll(2) says of a program's descriptor now (calls_poll.cc).
+short poll_fd(const Thread &t, int fd, short events);
+inline bool fd_is_ready(const Thread &t, int fd, short events) { return poll_fd(t, fd, events) != 0; }
 
 inline bool valid_time(const timespec &time) {
   return time.tv_sec >= 0 && time.tv_nsec >= 0 && time.tv_nsec < static_cast<long>(kNsPerSec);

@@ -10,6 +10,7 @@
 #include "bpf/object/struct_ops.h"
 #include "process/calls.h"
 #include "process/supervisor.h"
+#include "process/system_files.h"
 
 namespace uscx::process {
 namespace {
@@ -48,6 +49,7 @@ Outcome do_bpf(Supervisor &s, Thread &t) {
   std::memcpy(&attr, bytes.data(), std::min<size_t>(size, sizeof attr));
   if (!may_wait(s, static_cast<int>(t.call.args[0]), attr)) {
     const s64 result = call_bpf(s, t, bytes);
+    if (t.call.args[0] == BPF_OBJ_PIN && result == 0) s.system_files().names_changed("/sys/fs/bpf");
     s.check_probes();
     return Outcome::answer(result);
   }

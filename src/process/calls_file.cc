@@ -7,6 +7,8 @@
 #include <poll.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/uio.h>
 #include <sys/utsname.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -16,7 +18,9 @@
 #include <cstring>
 
 #include "bpf/object/perf_event.h"
+#include "process/call_paths.h"
 #include "process/calls.h"
+#include "process/mounts.h"
 #include "process/supervisor.h"
 #include "process/system_files.h"
 #include "process/tracee.h"
@@ -24,61 +28,12 @@
 namespace uscx::process {
 namespace {
 
-constexpr size_t kMaxPath = 4096;
-using Kind = SystemFiles::Kind;
-
-// What a path of a program means. `ours` is empty for the host's.
-struct Target {
-  std::string path;  // Absolute.
-  std::string ours;
-  Kind kind = Kind::kHost;
-  bool directory = false;
-};
-
-// What /proc/self and /proc/thread-self mean if it is ours. The host's knows the process by another number.
-std::string without_self(const Thread &t, std::string path) {
-  constexpr std::string_view kSelf = "/proc/self", kThreadSelf = "/proc/thread-self";
-  const std::string on_host = fmt::format("/proc/{}", t.process->remote.host_pid());
-  for (const std::string_view start : {kSelf, kThreadSelf, std::string_view(on_host)}) {
-    if (!path.starts_with(start) || (path.size() > start.size() && path[start.size()] != '/')) continue;
-    const std::string rest = path.substr(start.size());
-    if (!TaskFiles::has(rest)) return start == on_host ? std::string(kSelf) + rest : path;
-    const std::string process = fmt::format("/proc/{}", t.process->pid);
-    return start == kThreadSelf ? fmt::format("{}/task/{}{}", process, t.tid, rest) : process + rest;
-  }
-  return path;
-}
-
-// 0, or -errno if the path cannot be read.
-int resolve(Supervisor &s, Thread &t, u64 dir_fd, u64 address, Target *target) {
-  std::string path;
-  const Remote &remote = t.process->remote;
-  if (int error = remote.get_string(&path, address, kMaxPath); error != 0) return error;
-  if (path.empty()) return 0;
-  const bool relative = path[0] != '/';
-  if (relative) {
-    const int fd = static_cast<int>(dir_fd);
-    path = (fd == AT_FDCWD ? remote.cwd() : remote.link_of_fd(fd)) + "/" + path;
-  }
-  std::string full = s.system_files().normalize(path);
-  // A number that the program has written is a simulated pid.
-  if (relative || full.starts_with("/proc/self") || full.starts_with("/proc/thread-self"))
-    full = without_self(t, std::move(full));
-  target->path = full;
-  target->kind = s.system_files().kind(full);
-  target->directory = target->kind != Kind::kOurs && s.system_files().is_directory(full);
-  if (target->directory) target->kind = Kind::kOurs;
-  if (target->kind != Kind::kHost) target->ours = full;
-  return 0;
-}
-
-// The object behind the descriptor that /proc/self/fdinfo/N is about, or null.
-std::shared_ptr<bpf::Object> object_of_fdinfo(Supervisor &s, const Thread &t, const std::string &path) {
-  for (const std::string &self : {std::string("self"), std::string("thread-self"), std::to_string(t.process->pid)}) {
-    const std::string start = "/proc/" + self + "/fdinfo/";
-    if (path.starts_with(start)) return s.host().system().object_of_fd(std::atoi(path.c_str() + start.size()));
-  }
-  return nullptr;
+// The object behind the descriptor that /proc/PID/fdinfo/N of the caller is about, or null.
+std::shared_ptr<bpf::Object> object_of_fdinfo(Supervisor &s, const Thread &t, std::string_view path) {
+  u32 pid = 0, tid = 0, fd = 0;
+  if (!take_numbered(&path, "/proc/", &pid) || static_cast<int>(pid) != t.process->pid) return nullptr;
+  take_numbered(&path, "task/", &tid);
+  return take_numbered(&path, "fdinfo/", &fd) ? s.host().system().object_of_fd(static_cast<int>(fd)) : nullptr;
 }
 
 // Gives a descriptor of ours away.
@@ -89,134 +44,199 @@ Outcome give_fd(const Thread &t, int fd, u64 flags) {
   return Outcome::answer(given);
 }
 
-Outcome open_path(Supervisor &s, Thread &t, u64 dir_fd, u64 path, u64 flags) {
+// Tools that look for tracing find none, and say little of why.
+void note_absent(Supervisor &s, const Thread &t, std::string_view path) {
+  if (std::string_view(mount_of(path).type) != "tracefs" || path.ends_with("/id")) return;
+  s.note(
+      fmt::format("{}: tracefs has the ids of events alone, for BPF programs; formats, settings and buffers are not "
+                  "implemented",
+                  t.process->name));
+}
+
+// What the host has under another name than the program's.
+Outcome open_on_host(const Thread &t, const std::string &path, u64 flags, u64 mode) {
+  const int fd = ::open(path.c_str(), static_cast<int>(flags) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, mode);
+  if (fd >= 0 && !(flags & O_NONBLOCK)) ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+  return give_fd(t, fd < 0 ? -errno : fd, flags);
+}
+
+Outcome open_path(Supervisor &s, Thread &t, u64 dir_fd, u64 path, u64 flags, u64 mode) {
   Target target;
-  if (int error = resolve(s, t, dir_fd, path, &target); error != 0) return Outcome::answer(error);
+  if (int error = resolve(s, t, dir_fd, path, {.follow = !(flags & O_NOFOLLOW)}, &target); error != 0)
+    return Outcome::answer(error);
   if (const auto object = object_of_fdinfo(s, t, target.path))
     return give_fd(t, bpf::VirtualFiles::open_text(s.host().system().fdinfo_text(*object)), flags);
-  if (target.kind == Kind::kHost) return Outcome::let_through();
-  if (target.kind == Kind::kAbsent) return Outcome::answer(flags & O_CREAT ? -EACCES : -ENOENT);
+  if (target.let_through()) return Outcome::let_through();
+  if (!target.ours) return open_on_host(t, target.host_path, flags, mode);
+  if (target.absent()) {
+    note_absent(s, t, target.path);
+    return Outcome::answer(flags & O_CREAT ? -EACCES : -ENOENT);
+  }
+  if (flags & O_CREAT && flags & O_EXCL) return Outcome::answer(-EEXIST);
+  if (target.kind == FileKind::kLink) return Outcome::answer(-ELOOP);
   const bool writes = (flags & O_ACCMODE) != O_RDONLY;
-  if (target.directory && writes) return Outcome::answer(-EISDIR);
-  if (!target.directory && flags & O_DIRECTORY) return Outcome::answer(-ENOTDIR);
-  if (writes && !s.system_files().writer(target.ours)) return Outcome::answer(-EACCES);
-  const int fd = target.directory ? s.system_files().open_directory(target.ours)
-                 : writes         ? s.system_files().open_for_writing(target.ours)
-                                  : s.system_files().open(target.ours);
-  return give_fd(t, fd, flags);
+  if (target.directory()) {
+    if (writes) return Outcome::answer(-EISDIR);
+    return give_fd(t, s.system_files().open_directory(target.path), flags);
+  }
+  if (flags & O_DIRECTORY) return Outcome::answer(-ENOTDIR);
+  if (writes && !s.system_files().is_writable(target.path)) return Outcome::answer(-EACCES);
+  return give_fd(t, s.system_files().open(target.path, flags & O_ACCMODE), flags);
 }
 
 Outcome do_open(Supervisor &s, Thread &t) {
-  return open_path(s, t, static_cast<u64>(AT_FDCWD), t.call.args[0], t.call.args[1]);
+  return open_path(s, t, kHere, t.call.args[0], t.call.args[1], t.call.args[2]);
 }
-Outcome do_openat(Supervisor &s, Thread &t) { return open_path(s, t, t.call.args[0], t.call.args[1], t.call.args[2]); }
+Outcome do_openat(Supervisor &s, Thread &t) {
+  return open_path(s, t, t.call.args[0], t.call.args[1], t.call.args[2], t.call.args[3]);
+}
+Outcome do_creat(Supervisor &s, Thread &t) {
+  return open_path(s, t, kHere, t.call.args[0], O_CREAT | O_WRONLY | O_TRUNC, t.call.args[1]);
+}
 
-Outcome access_path(Supervisor &s, Thread &t, u64 dir_fd, u64 path, u64 mode) {
+Outcome access_path(Supervisor &s, Thread &t, u64 dir_fd, u64 path, u64 mode, u64 flags) {
   Target target;
-  if (int error = resolve(s, t, dir_fd, path, &target); error != 0) return Outcome::answer(error);
-  if (target.kind == Kind::kHost) return Outcome::let_through();
-  if (target.kind == Kind::kAbsent) return Outcome::answer(-ENOENT);
-  const bool writable = !target.directory && s.system_files().writer(target.ours);
-  const bool refused = (mode & W_OK && !writable) || (mode & X_OK && !target.directory);
+  if (int error = resolve(s, t, dir_fd, path, {.follow = !(flags & AT_SYMLINK_NOFOLLOW)}, &target); error != 0)
+    return Outcome::answer(error);
+  if (target.let_through()) return Outcome::let_through();
+  if (!target.ours) return Outcome::answer(::access(target.host_path.c_str(), static_cast<int>(mode)) ? -errno : 0);
+  if (target.absent()) return Outcome::answer(-ENOENT);
+  const bool file = target.kind == FileKind::kFile;
+  const bool refused = (file && mode & W_OK && !s.system_files().is_writable(target.path)) || (file && mode & X_OK);
   return Outcome::answer(refused ? -EACCES : 0);
 }
 
-Outcome do_access(Supervisor &s, Thread &t) {
-  return access_path(s, t, static_cast<u64>(AT_FDCWD), t.call.args[0], t.call.args[1]);
-}
+Outcome do_access(Supervisor &s, Thread &t) { return access_path(s, t, kHere, t.call.args[0], t.call.args[1], 0); }
 Outcome do_faccessat(Supervisor &s, Thread &t) {
-  return access_path(s, t, t.call.args[0], t.call.args[1], t.call.args[2]);
+  return access_path(s, t, t.call.args[0], t.call.args[1], t.call.args[2], 0);
+}
+Outcome do_faccessat2(Supervisor &s, Thread &t) {
+  return access_path(s, t, t.call.args[0], t.call.args[1], t.call.args[2], t.call.args[3]);
 }
 
-u32 mode_of(Supervisor &s, const Target &target) {
-  if (target.directory) return S_IFDIR | 0755;
-  return S_IFREG | (s.system_files().writer(target.ours) ? 0644 : 0444);
-}
+constexpr u64 kFileBytes = 4096;  // What files show as their size, and read at once.
 
-constexpr u64 kSysfsFileBytes = 4096;
-constexpr u64 kHere = static_cast<u64>(AT_FDCWD);
-
-Outcome stat_path(Supervisor &s, Thread &t, u64 dir_fd, u64 path, u64 buffer) {
-  Target target;
-  if (int error = resolve(s, t, dir_fd, path, &target); error != 0) return Outcome::answer(error);
-  if (target.kind == Kind::kHost) return Outcome::let_through();
-  if (target.kind == Kind::kAbsent) return Outcome::answer(-ENOENT);
+// What stat() says of one of ours.
+struct stat stat_of(Supervisor &s, const Target &target) {
   struct stat st {};
-  st.st_mode = mode_of(s, target);
+  const bool file = target.kind == FileKind::kFile;
+  const u32 file_mode = file && s.system_files().is_writable(target.path) ? 0644 : 0444;
+  st.st_dev = device_of(mount_of(target.path));
+  st.st_ino = s.system_files().inode(target.path);
+  st.st_mode = target.directory() ? S_IFDIR | 0755 : file ? S_IFREG | file_mode : S_IFLNK | 0777;
   st.st_nlink = 1;
-  st.st_ino = s.system_files().inode(target.ours);
-  st.st_size = target.directory ? 0 : kSysfsFileBytes;
-  st.st_blksize = kSysfsFileBytes;
+  st.st_size = file ? kFileBytes : static_cast<off_t>(target.link.size());
+  st.st_blksize = kFileBytes;
+  return st;
+}
+
+// Of a descriptor of ours, a path of ours, or what the host has under another name. False with an outcome otherwise.
+bool stat_target(Supervisor &s, const Target &target, bool follow, struct stat *st, Outcome *otherwise) {
+  *otherwise = Outcome::let_through();
+  if (target.let_through()) return false;
+  *otherwise = Outcome::answer(-ENOENT);
+  if (target.absent()) return false;
+  if (target.ours) {
+    *st = stat_of(s, target);
+    return true;
+  }
+  const int failed = follow ? ::stat(target.host_path.c_str(), st) : ::lstat(target.host_path.c_str(), st);
+  if (failed) *otherwise = Outcome::answer(-errno);
+  return !failed;
+}
+
+Outcome stat_path(Supervisor &s, Thread &t, u64 dir_fd, u64 path, u64 buffer, u64 flags) {
+  const bool follow = !(flags & AT_SYMLINK_NOFOLLOW);
+  Target target;
+  if (int error = resolve(s, t, dir_fd, path, {follow, (flags & AT_EMPTY_PATH) != 0}, &target); error != 0)
+    return Outcome::answer(error);
+  struct stat st {};
+  Outcome otherwise = Outcome::gone();
+  if (!stat_target(s, target, follow, &st, &otherwise)) return otherwise;
   return Outcome::answer(t.process->remote.put(buffer, st));
 }
 
-Outcome do_stat(Supervisor &s, Thread &t) {
-  return stat_path(s, t, static_cast<u64>(AT_FDCWD), t.call.args[0], t.call.args[1]);
+Outcome do_stat(Supervisor &s, Thread &t) { return stat_path(s, t, kHere, t.call.args[0], t.call.args[1], 0); }
+Outcome do_lstat(Supervisor &s, Thread &t) {
+  return stat_path(s, t, kHere, t.call.args[0], t.call.args[1], AT_SYMLINK_NOFOLLOW);
 }
 Outcome do_newfstatat(Supervisor &s, Thread &t) {
-  return stat_path(s, t, t.call.args[0], t.call.args[1], t.call.args[2]);
+  return stat_path(s, t, t.call.args[0], t.call.args[1], t.call.args[2], t.call.args[3]);
+}
+Outcome do_fstat(Supervisor &s, Thread &t) {
+  const Target target = target_of_fd(s, t, static_cast<int>(t.call.args[0]));
+  if (!target.ours) return Outcome::let_through();
+  return Outcome::answer(t.process->remote.put(t.call.args[1], stat_of(s, target)));
 }
 
 Outcome do_statx(Supervisor &s, Thread &t) {
+  const u64 *args = t.call.args;
+  const bool follow = !(args[2] & AT_SYMLINK_NOFOLLOW);
   Target target;
-  if (int error = resolve(s, t, t.call.args[0], t.call.args[1], &target); error != 0) return Outcome::answer(error);
-  if (target.kind == Kind::kHost) return Outcome::let_through();
-  if (target.kind == Kind::kAbsent) return Outcome::answer(-ENOENT);
-  struct statx st {};
-  st.stx_mask = STATX_TYPE | STATX_MODE | STATX_NLINK | STATX_SIZE | STATX_INO;
-  st.stx_mode = static_cast<u16>(mode_of(s, target));
-  st.stx_nlink = 1;
-  st.stx_ino = s.system_files().inode(target.ours);
-  st.stx_size = target.directory ? 0 : kSysfsFileBytes;
-  st.stx_blksize = kSysfsFileBytes;
-  return Outcome::answer(t.process->remote.put(t.call.args[4], st));
+  if (int error = resolve(s, t, args[0], args[1], {follow, (args[2] & AT_EMPTY_PATH) != 0}, &target); error != 0)
+    return Outcome::answer(error);
+  struct stat st {};
+  Outcome otherwise = Outcome::gone();
+  if (!stat_target(s, target, follow, &st, &otherwise)) return otherwise;
+  struct statx out {};
+  out.stx_mask = STATX_TYPE | STATX_MODE | STATX_NLINK | STATX_SIZE | STATX_INO;
+  out.stx_mode = static_cast<u16>(st.st_mode);
+  out.stx_nlink = static_cast<u32>(st.st_nlink);
+  out.stx_ino = st.st_ino;
+  out.stx_size = static_cast<u64>(st.st_size);
+  out.stx_blksize = static_cast<u32>(st.st_blksize);
+  out.stx_dev_major = major(st.st_dev);
+  out.stx_dev_minor = minor(st.st_dev);
+  return Outcome::answer(t.process->remote.put(args[4], out));
 }
 
-Outcome do_statfs(Supervisor &s, Thread &t) {
-  Target target;
-  if (int error = resolve(s, t, kHere, t.call.args[0], &target); error != 0) return Outcome::answer(error);
-  if (!s.system_files().names_change(target.path)) return Outcome::let_through();
-  if (target.kind == Kind::kAbsent) return Outcome::answer(-ENOENT);
+Outcome statfs_target(Thread &t, const Target &target) {
+  if (!target.ours) return Outcome::let_through();
+  if (target.absent()) return Outcome::answer(-ENOENT);
   struct statfs st {};
-  st.f_type = static_cast<long>(s.system_files().magic(target.path));
-  st.f_bsize = st.f_frsize = static_cast<long>(kSysfsFileBytes);
+  st.f_type = static_cast<long>(mount_of(target.path).magic);
+  st.f_bsize = st.f_frsize = static_cast<long>(kFileBytes);
   st.f_namelen = 255;
   return Outcome::answer(t.process->remote.put(t.call.args[1], st));
 }
-
-// --- making and removing names ---
-
-// Of our names only those of control groups and of pinned objects come and go. A name may have been what kept an
-// object.
-template <typename Change>
-Outcome change_name(Supervisor &s, Thread &t, u64 dir_fd, u64 path, Change change) {
+Outcome do_statfs(Supervisor &s, Thread &t) {
   Target target;
-  if (int error = resolve(s, t, dir_fd, path, &target); error != 0) return Outcome::answer(error);
-  if (!s.system_files().names_change(target.path))
-    return target.kind == Kind::kHost ? Outcome::let_through() : Outcome::answer(-EPERM);
-  return {Outcome::Kind::kSlow, 0, [&s, path = target.path, change] {
-            const int error = change(s.system_files(), path);
-            if (error == 0) s.release_objects();
-            return Outcome::answer(error);
-          }};
+  if (int error = resolve(s, t, kHere, t.call.args[0], {}, &target); error != 0) return Outcome::answer(error);
+  return statfs_target(t, target);
+}
+Outcome do_fstatfs(Supervisor &s, Thread &t) {
+  return statfs_target(t, target_of_fd(s, t, static_cast<int>(t.call.args[0])));
 }
 
-Outcome make_directory(Supervisor &s, Thread &t, u64 dir_fd, u64 path) {
-  return change_name(s, t, dir_fd, path,
-                     [](SystemFiles &files, const std::string &name) { return files.make_directory(name); });
-}
-Outcome do_mkdir(Supervisor &s, Thread &t) { return make_directory(s, t, kHere, t.call.args[0]); }
-Outcome do_mkdirat(Supervisor &s, Thread &t) { return make_directory(s, t, t.call.args[0], t.call.args[1]); }
-
-Outcome remove_name(Supervisor &s, Thread &t, u64 dir_fd, u64 path, bool directory) {
-  return change_name(s, t, dir_fd, path, [directory](SystemFiles &files, const std::string &name) {
-    return files.remove(name, directory);
-  });
-}
-Outcome do_rmdir(Supervisor &s, Thread &t) { return remove_name(s, t, kHere, t.call.args[0], true); }
-Outcome do_unlink(Supervisor &s, Thread &t) { return remove_name(s, t, kHere, t.call.args[0], false); }
-Outcome do_unlinkat(Supervisor &s, Thread &t) {
-  return remove_name(s, t, t.call.args[0], t.call.args[1], (t.call.args[2] & AT_REMOVEDIR) != 0);
+// What the host has in a directory of ours has other numbers there.
+Outcome do_getdents64(Supervisor &s, Thread &t) {
+  constexpr u64 kMaxBytes = 1 << 20;
+  struct Header {
+    u64 inode;
+    s64 offset;
+    u16 length;
+    u8 type;
+  } __attribute__((packed));
+  const int fd = static_cast<int>(t.call.args[0]);
+  const Target target = target_of_fd(s, t, fd);
+  if (!target.ours) return Outcome::let_through();
+  const int own = t.process->remote.borrow_fd(fd);
+  if (own < 0) return Outcome::answer(own);
+  std::vector<u8> bytes(std::min(t.call.args[2], kMaxBytes));
+  const long got = ::syscall(SYS_getdents64, own, bytes.data(), bytes.size());
+  const int error = errno;
+  ::close(own);
+  if (got < 0) return Outcome::answer(-error);
+  for (size_t at = 0; at < static_cast<size_t>(got);) {
+    Header header;
+    std::memcpy(&header, &bytes[at], sizeof header);
+    const auto *name = reinterpret_cast<const char *>(&bytes[at + sizeof header]);
+    header.inode = s.system_files().inode(s.system_files().normalize(target.path + "/" + name, false));
+    std::memcpy(&bytes[at], &header, sizeof header);
+    at += header.length;
+  }
+  const int failed = t.process->remote.write(t.call.args[1], bytes.data(), static_cast<size_t>(got));
+  return Outcome::answer(failed != 0 ? failed : got);
 }
 
 // The thread makes other calls in place of this one, and goes on with what the body returns. Signals and tracing come
@@ -234,12 +254,13 @@ Outcome answer_by_calls(Supervisor &s, Thread &t, const std::function<s64(const 
 // One of ours is a real directory in a temporary place, into which the thread is led.
 Outcome do_chdir(Supervisor &s, Thread &t) {
   Target target;
-  if (int error = resolve(s, t, kHere, t.call.args[0], &target); error != 0) return Outcome::answer(error);
-  if (target.kind == Kind::kHost || target.path == "/proc") return Outcome::let_through();
-  if (!target.directory) return Outcome::answer(target.kind == Kind::kAbsent ? -ENOENT : -ENOTDIR);
+  if (int error = resolve(s, t, kHere, t.call.args[0], {}, &target); error != 0) return Outcome::answer(error);
+  if (target.let_through()) return Outcome::let_through();
+  if (target.ours && !target.directory()) return Outcome::answer(target.absent() ? -ENOENT : -ENOTDIR);
   if (t.interrupted || t.traced) return Outcome::answer(-kErestartNoIntr);
-  const int fd = s.system_files().open_directory(target.ours);
-  if (fd < 0) return Outcome::answer(fd);
+  const int fd = target.ours ? s.system_files().open_directory(target.path)
+                             : ::open(target.host_path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return Outcome::answer(target.ours ? fd : -errno);
   const int given = t.process->notifier->add_fd(t.call, fd, true);
   ::close(fd);
   if (given < 0) return Outcome::answer(given);
@@ -252,8 +273,8 @@ Outcome do_chdir(Supervisor &s, Thread &t) {
 
 Outcome do_getcwd(Supervisor &s, Thread &t) {
   const std::string there = t.process->remote.cwd();
-  const std::string path = s.system_files().normalize(there);
-  if (path == there) return Outcome::let_through();
+  const std::string path = s.system_files().path_of_target(there);
+  if (path.empty()) return Outcome::let_through();
   if (t.call.args[1] <= path.size()) return Outcome::answer(-ERANGE);
   const int error = t.process->remote.write(t.call.args[0], path.c_str(), path.size() + 1);
   return Outcome::answer(error != 0 ? error : static_cast<s64>(path.size() + 1));
@@ -272,11 +293,11 @@ Outcome when_ready(Supervisor &s, Thread &t, short events) {
   if (!remote.stat_fd(fd, &st)) return Outcome::let_through();  // The host says EBADF.
   if (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode) || S_ISBLK(st.st_mode) || S_ISCHR(st.st_mode) || s.is_external(st))
     return Outcome::let_through();
-  if (fd_is_ready(remote, fd, events)) return Outcome::let_through();
+  if (fd_is_ready(t, fd, events)) return Outcome::let_through();
   const int flags = remote.status_flags(fd);
   if (flags >= 0 && flags & O_NONBLOCK) return Outcome::let_through();
   if (t.interrupted) return Outcome::answer(-kErestartSys);
-  t.probe = [&remote, fd, events] { return fd_is_ready(remote, fd, events); };
+  t.probe = [&t, fd, events] { return fd_is_ready(t, fd, events); };
   if (S_ISFIFO(st.st_mode)) t.probed_pipe = PipeKey{st.st_dev, st.st_ino, events};
   return Outcome::wait();
 }
@@ -307,16 +328,24 @@ Outcome do_read(Supervisor &s, Thread &t) {
 Outcome do_send(Supervisor &s, Thread &t) { return when_ready(s, t, POLLOUT); }
 
 // What is written to a file of the simulated kernel.
-Outcome write_ours(Supervisor &s, Thread &t, const std::string &path, u64 address, u64 size) {
-  constexpr u64 kMaxWrite = 4096;
-  std::string text(std::min(size, kMaxWrite), '\0');
-  if (t.process->remote.read(text.data(), address, text.size()) != 0) return Outcome::answer(-EFAULT);
+Outcome write_ours(Supervisor &s, const std::string &path, const std::string &text) {
   const s64 written = static_cast<s64>(text.size());
   return {Outcome::Kind::kSlow, 0, [&s, path, text, written] {
-            const int error = (*s.system_files().writer(path))(text);
+            const int error = s.system_files().write(path, text);
+            s.check_probes();
             return Outcome::answer(error != 0 ? error : written);
           }};
 }
+
+// The path of ours that a descriptor was opened for writing of; empty if there is none.
+std::string written_path(Supervisor &s, const Thread &t, int fd, const struct stat &st) {
+  if (!s.system_files().may_be_ours(st)) return "";
+  const int flags = t.process->remote.status_flags(fd);
+  if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY) return "";
+  return s.system_files().path_of_target(t.process->remote.link_of_fd(fd));
+}
+
+constexpr u64 kMaxWrite = 4096;
 
 // More than a pipe takes at once is written piece by piece, each of at most what a pipe always takes when it takes any.
 Outcome write_pipe(Supervisor &s, Thread &t, u64 address, u64 size) {
@@ -328,7 +357,7 @@ Outcome write_pipe(Supervisor &s, Thread &t, u64 address, u64 size) {
   if (own < 0) return Outcome::answer(own);
   bool broken = false;
   while (done < size && !broken) {
-    const short events = poll_fd(remote, fd, POLLOUT);
+    const short events = poll_fd(t, fd, POLLOUT);
     if (events == 0) break;
     broken = (events & POLLERR) != 0;
     if (broken) break;
@@ -345,7 +374,7 @@ Outcome write_pipe(Supervisor &s, Thread &t, u64 address, u64 size) {
   if (broken || done == size) return Outcome::answer(static_cast<s64>(done));
   if (t.interrupted) return Outcome::answer(done != 0 ? static_cast<s64>(done) : -kErestartSys);
   s.check_probes();
-  t.probe = [&remote, fd] { return fd_is_ready(remote, fd, POLLOUT); };
+  t.probe = [&t, fd] { return fd_is_ready(t, fd, POLLOUT); };
   return Outcome::wait();
 }
 
@@ -354,12 +383,36 @@ Outcome do_write(Supervisor &s, Thread &t) {
   const int fd = static_cast<int>(t.call.args[0]);
   struct stat st;
   if (!t.process->remote.stat_fd(fd, &st)) return Outcome::let_through();
-  if (const std::string *path = s.system_files().written_file({st.st_dev, st.st_ino}))
-    return write_ours(s, t, *path, t.call.args[1], t.call.args[2]);
+  if (const std::string path = written_path(s, t, fd, st); !path.empty()) {
+    std::string text(std::min(t.call.args[2], kMaxWrite), '\0');
+    if (t.process->remote.read(text.data(), t.call.args[1], text.size()) != 0) return Outcome::answer(-EFAULT);
+    return write_ours(s, path, text);
+  }
   const int flags = S_ISFIFO(st.st_mode) ? t.process->remote.status_flags(fd) : 0;
   if (S_ISFIFO(st.st_mode) && !s.is_external(st) && t.call.args[2] > kPipeAlwaysTakes && !(flags & O_NONBLOCK))
     return write_pipe(s, t, t.call.args[1], t.call.args[2]);
   return when_ready(s, t, POLLOUT);
+}
+
+Outcome do_writev(Supervisor &s, Thread &t) {
+  constexpr u64 kMaxParts = 1024;
+  const int fd = static_cast<int>(t.call.args[0]);
+  struct stat st;
+  if (!t.process->remote.stat_fd(fd, &st)) return Outcome::let_through();
+  const std::string path = written_path(s, t, fd, st);
+  if (path.empty()) return when_ready(s, t, POLLOUT);
+  if (t.call.args[2] > kMaxParts) return Outcome::answer(-EINVAL);
+  std::vector<iovec> parts(t.call.args[2]);
+  if (t.process->remote.read(parts.data(), t.call.args[1], parts.size() * sizeof(iovec)) != 0)
+    return Outcome::answer(-EFAULT);
+  std::string text;
+  for (const iovec &part : parts) {
+    std::string piece(std::min<size_t>(part.iov_len, kMaxWrite - text.size()), '\0');
+    if (t.process->remote.read(piece.data(), reinterpret_cast<u64>(part.iov_base), piece.size()) != 0)
+      return Outcome::answer(-EFAULT);
+    text += piece;
+  }
+  return write_ours(s, path, text);
 }
 
 // Closing the last descriptor of an object of bpf(2) ends it, and may take a scheduler's end to come about.
@@ -440,20 +493,19 @@ Outcome do_uname(Supervisor &s, Thread &t) {
 constexpr CallEntry kTable[] = {
     {SYS_open, "open", 1500, do_open},
     {SYS_openat, "openat", 1500, do_openat},
+    {SYS_creat, "creat", 1500, do_creat},
     {SYS_openat2, "openat2", 200, refuse_quietly},
     {SYS_access, "access", 800, do_access},
     {SYS_faccessat, "faccessat", 800, do_faccessat},
-    {SYS_faccessat2, "faccessat2", 800, do_faccessat},
+    {SYS_faccessat2, "faccessat2", 800, do_faccessat2},
     {SYS_stat, "stat", 800, do_stat},
-    {SYS_lstat, "lstat", 800, do_stat},
+    {SYS_lstat, "lstat", 800, do_lstat},
+    {SYS_fstat, "fstat", 400, do_fstat},
     {SYS_newfstatat, "newfstatat", 800, do_newfstatat},
     {SYS_statx, "statx", 800, do_statx},
     {SYS_statfs, "statfs", 800, do_statfs},
-    {SYS_mkdir, "mkdir", 3000, do_mkdir},
-    {SYS_mkdirat, "mkdirat", 3000, do_mkdirat},
-    {SYS_rmdir, "rmdir", 3000, do_rmdir},
-    {SYS_unlink, "unlink", 3000, do_unlink},
-    {SYS_unlinkat, "unlinkat", 3000, do_unlinkat},
+    {SYS_fstatfs, "fstatfs", 500, do_fstatfs},
+    {SYS_getdents64, "getdents64", 1500, do_getdents64},
     {SYS_chdir, "chdir", 1000, do_chdir},
     {SYS_fchdir, "fchdir", 500, do_fchdir},
     {SYS_getcwd, "getcwd", 500, do_getcwd},
@@ -464,7 +516,7 @@ constexpr CallEntry kTable[] = {
     {SYS_accept, "accept", 1500, do_wait_to_read},
     {SYS_accept4, "accept4", 1500, do_wait_to_read},
     {SYS_write, "write", 800, do_write},
-    {SYS_writev, "writev", 800, do_send},
+    {SYS_writev, "writev", 800, do_writev},
     {SYS_sendto, "sendto", 1000, do_send},
     {SYS_sendmsg, "sendmsg", 1000, do_send},
     {SYS_close, "close", 300, do_close},

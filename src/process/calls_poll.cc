@@ -6,6 +6,8 @@
 #include <sys/syscall.h>
 
 #include <array>
+#include <cstdlib>
+#include <optional>
 #include <vector>
 
 #include "process/calls.h"
@@ -14,6 +16,31 @@
 
 namespace uscx::process {
 namespace {
+
+// Signals that a descriptor of signals has for whoever reads it; nothing if it is another one.
+std::optional<u64> signals_of(const Thread &t, const std::string &fdinfo) {
+  constexpr std::string_view kMask = "sigmask:\t";
+  const size_t at = fdinfo.find(kMask);
+  if (at == std::string::npos) return std::nullopt;
+  const u64 mask = std::strtoull(fdinfo.c_str() + at + kMask.size(), nullptr, 16);
+  return t.process->remote.signals(t.host_tid).pending & mask;
+}
+
+// The host would tell us of our own signals. Of what an epoll descriptor waits for, those of signals count too.
+short poll_signals(const Thread &t, int fd, short events, bool *is_one) {
+  const auto info_of = [&t](int of) {
+    return read_host_file(fmt::format("/proc/{}/fdinfo/{}", t.process->remote.host_pid(), of));
+  };
+  const std::string info = info_of(fd);
+  const std::optional<u64> signals = signals_of(t, info);
+  *is_one = signals.has_value();
+  if (*is_one) return *signals != 0 ? static_cast<short>(events & POLLIN) : short{0};
+  constexpr std::string_view kTarget = "tfd:";
+  for (size_t at = 0; (at = info.find(kTarget, at)) != std::string::npos; at += kTarget.size())
+    if (signals_of(t, info_of(std::atoi(info.c_str() + at + kTarget.size()))).value_or(0) != 0)
+      return static_cast<short>(events & POLLIN);
+  return 0;
+}
 
 // Reads the time limit at the first round: a timespec, or null for none.
 int read_limit(Supervisor &s, Thread &t, u64 address) {
@@ -80,10 +107,10 @@ short events_of(const PollProxies::Proxy &proxy, short wanted) {
 struct PollSet {
   std::vector<pollfd> fds;
   Proxies proxies;
-  short events(const Remote &remote, size_t i) const {
+  short events(const Thread &t, size_t i) const {
     const pollfd &fd = fds[i];
     if (fd.fd < 0) return 0;
-    return !proxies.empty() && proxies[i] ? events_of(*proxies[i], fd.events) : poll_fd(remote, fd.fd, fd.events);
+    return !proxies.empty() && proxies[i] ? events_of(*proxies[i], fd.events) : poll_fd(t, fd.fd, fd.events);
   }
 };
 
@@ -95,15 +122,15 @@ Outcome poll_fds(Supervisor &s, Thread &t) {
   const Remote &remote = t.process->remote;
   if (remote.read(set.fds.data(), address, count * sizeof(pollfd)) != 0) return Outcome::answer(-EFAULT);
   set.proxies = proxies_of(s, set.fds, [](const pollfd &fd) { return fd.fd; });
-  const auto ready = [&remote, set] {
+  const auto ready = [&t, set] {
     for (size_t i = 0; i < set.fds.size(); i++)
-      if (set.events(remote, i) != 0) return true;
+      if (set.events(t, i) != 0) return true;
     return false;
   };
-  const auto answer = [&remote, set, address]() mutable -> s64 {
+  const auto answer = [&t, &remote, set, address]() mutable -> s64 {
     s64 ready_fds = 0;
     for (size_t i = 0; i < set.fds.size(); i++) {
-      set.fds[i].revents = set.events(remote, i);
+      set.fds[i].revents = set.events(t, i);
       if (set.fds[i].revents != 0) ready_fds++;
     }
     const int error = remote.write(address, set.fds.data(), set.fds.size() * sizeof(pollfd));
@@ -155,15 +182,15 @@ struct SelectSet {
   PollSet polled;
   std::vector<size_t> sets;  // Of each entry.
 
-  bool is_ready(const Remote &remote, size_t i) const {
-    const short events = polled.events(remote, i);
+  bool is_ready(const Thread &t, size_t i) const {
+    const short events = polled.events(t, i);
     // select() takes an error for readiness, but only to read and to write.
     const short errors = sets[i] < 2 ? POLLERR | POLLHUP : 0;
     return (events & (polled.fds[i].events | POLLNVAL | errors)) != 0;
   }
-  bool any_ready(const Remote &remote) const {
+  bool any_ready(const Thread &t) const {
     for (size_t i = 0; i < sets.size(); i++)
-      if (is_ready(remote, i)) return true;
+      if (is_ready(t, i)) return true;
     return false;
   }
   // Writes what is ready, or nothing; the number of it, or -errno.
@@ -171,7 +198,7 @@ struct SelectSet {
     s64 count = 0;
     for (auto &set : given.sets) std::fill(set.begin(), set.end(), 0);
     for (size_t i = 0; i < sets.size() && !nothing; i++) {
-      if (!is_ready(t.process->remote, i)) continue;
+      if (!is_ready(t, i)) continue;
       const u32 fd = static_cast<u32>(polled.fds[i].fd);
       given.sets[sets[i]][fd / 64] |= 1ull << (fd % 64);
       count++;
@@ -195,9 +222,8 @@ Outcome select_fds(Supervisor &s, Thread &t) {
     }
   set.polled.proxies = proxies_of(s, set.polled.fds, [](const pollfd &fd) { return fd.fd; });
   const bool ours = !set.polled.proxies.empty();
-  const Remote &remote = t.process->remote;
   return wait_for(
-      s, t, [&remote, set] { return set.any_ready(remote); }, [&t, set]() mutable { return set.write(t, true); },
+      s, t, [&t, set] { return set.any_ready(t); }, [&t, set]() mutable { return set.write(t, true); },
       ours ? [&t, set]() mutable { return set.write(t, false); } : std::function<s64()>());
 }
 
@@ -229,9 +255,8 @@ Outcome do_pselect6(Supervisor &s, Thread &t) {
 
 Outcome epoll_events(Supervisor &s, Thread &t) {
   const int fd = static_cast<int>(t.call.args[0]);
-  const Remote &remote = t.process->remote;
   return wait_for(
-      s, t, [&remote, fd] { return fd_is_ready(remote, fd, POLLIN); }, []() -> s64 { return 0; });
+      s, t, [&t, fd] { return fd_is_ready(t, fd, POLLIN); }, []() -> s64 { return 0; });
 }
 
 Outcome do_epoll_wait(Supervisor &s, Thread &t) {
@@ -277,6 +302,18 @@ constexpr CallEntry kTable[] = {
 };
 
 }  // namespace
+
+short poll_fd(const Thread &t, int fd, short events) {
+  bool is_signals = false;
+  const short signals = t.process->has_signal_fds ? poll_signals(t, fd, events, &is_signals) : short{0};
+  if (is_signals || signals != 0) return signals;
+  const int own = t.process->remote.borrow_fd(fd);
+  if (own < 0) return POLLNVAL;
+  pollfd poll{own, events, 0};
+  ::poll(&poll, 1, 0);
+  ::close(own);
+  return poll.revents;
+}
 
 const std::span<const CallEntry> kPollCalls = kTable;
 

@@ -185,7 +185,10 @@ Outcome do_wait4(Supervisor &s, Thread &t) {
 Outcome do_waitid(Supervisor &s, Thread &t) {
   const u64 *args = t.call.args;
   if (!(args[3] & (WEXITED | WSTOPPED | WCONTINUED))) return Outcome::answer(-EINVAL);
-  const s64 pid = args[0] == P_PID ? static_cast<s32>(args[1]) : -1;
+  constexpr u64 kPidFd = 3;  // P_PIDFD
+  const Process *of_fd = args[0] == kPidFd ? s.pid_fds().find(t.process->remote, static_cast<int>(args[1])) : nullptr;
+  if (args[0] == kPidFd && !of_fd) return Outcome::answer(-EBADF);
+  const s64 pid = of_fd ? of_fd->pid : args[0] == P_PID ? static_cast<s32>(args[1]) : -1;
   Outcome otherwise = Outcome::gone();
   int status = 0;
   const Process *child = wait_for_child(s, t, {pid, static_cast<int>(args[3])}, &status, &otherwise);
@@ -222,19 +225,97 @@ Outcome do_set_tid_address(Supervisor &, Thread &t) {
   return Outcome::answer(t.tid);
 }
 
-// The name is the task's: the host's thread may have another one, as when another thread has set it.
-Outcome do_prctl(Supervisor &s, Thread &t) {
-  if (t.call.args[0] == PR_SET_NAME) {
-    std::string name;
-    const int error = t.process->remote.get_string(&name, t.call.args[1], TASK_COMM_LEN);
-    if (error != 0 && error != -ENAMETOOLONG) return Outcome::answer(error);
-    s.kernel().rename(*t.task, name);
-  }
-  if (t.call.args[0] == PR_GET_NAME)
-    return Outcome::answer(t.process->remote.write(t.call.args[1], t.task->ts.comm, TASK_COMM_LEN));
-  if (t.call.args[0] == PR_SCHED_CORE) return Outcome::answer(-EINVAL);  // FIDELITY: no-core-sched.
+// --- prctl ---
+
+Outcome set_name(Supervisor &s, Thread &t) {
+  std::string name;
+  const int error = t.process->remote.get_string(&name, t.call.args[1], TASK_COMM_LEN);
+  if (error != 0 && error != -ENAMETOOLONG) return Outcome::answer(error);
+  s.kernel().rename(*t.task, name);
   return Outcome::let_through();
 }
+// The name is the task's: the host's thread may have another one, as when another thread has set it.
+Outcome get_name(Supervisor &, Thread &t) {
+  return Outcome::answer(t.process->remote.write(t.call.args[1], t.task->ts.comm, TASK_COMM_LEN));
+}
+Outcome set_death_signal(Supervisor &, Thread &t) {
+  if (t.call.args[1] > static_cast<u64>(SIGRTMAX)) return Outcome::answer(-EINVAL);
+  t.process->death_signal = static_cast<int>(t.call.args[1]);
+  return Outcome::answer(0);
+}
+Outcome get_death_signal(Supervisor &, Thread &t) {
+  return Outcome::answer(t.process->remote.put(t.call.args[1], t.process->death_signal));
+}
+// The host must let us look into it in any case.
+Outcome set_dumpable(Supervisor &, Thread &t) {
+  if (t.call.args[1] > 1) return Outcome::answer(-EINVAL);
+  t.process->dumpable = static_cast<int>(t.call.args[1]);
+  return Outcome::answer(0);
+}
+Outcome get_dumpable(Supervisor &, Thread &t) { return Outcome::answer(t.process->dumpable); }
+Outcome set_subreaper(Supervisor &, Thread &t) {
+  t.process->is_subreaper = t.call.args[1] != 0;
+  return Outcome::answer(0);
+}
+Outcome get_subreaper(Supervisor &, Thread &t) {
+  const int value = t.process->is_subreaper ? 1 : 0;
+  return Outcome::answer(t.process->remote.put(t.call.args[1], value));
+}
+Outcome on_host(Supervisor &, Thread &) { return Outcome::let_through(); }
+// FIDELITY: no-core-sched. As a kernel without it.
+Outcome not_configured(Supervisor &, Thread &) { return Outcome::answer(-EINVAL); }
+
+struct PrctlOption {
+  int option;
+  Outcome (*carry_out)(Supervisor &s, Thread &t);
+};
+// All others are refused with their number. What is the host's is a thread's memory, users and capabilities, which are
+// the host's as a whole, and how exact its timers are, which virtual ones are always.
+constexpr PrctlOption kPrctlOptions[] = {
+    {PR_SET_NAME, set_name},
+    {PR_GET_NAME, get_name},
+    {PR_SET_PDEATHSIG, set_death_signal},
+    {PR_GET_PDEATHSIG, get_death_signal},
+    {PR_SET_DUMPABLE, set_dumpable},
+    {PR_GET_DUMPABLE, get_dumpable},
+    {PR_SET_CHILD_SUBREAPER, set_subreaper},
+    {PR_GET_CHILD_SUBREAPER, get_subreaper},
+    {PR_SCHED_CORE, not_configured},
+    {PR_SET_TIMERSLACK, on_host},
+    {PR_GET_TIMERSLACK, on_host},
+    {PR_SET_KEEPCAPS, on_host},
+    {PR_GET_KEEPCAPS, on_host},
+    {PR_SET_SECUREBITS, on_host},
+    {PR_GET_SECUREBITS, on_host},
+    {PR_CAPBSET_READ, on_host},
+    {PR_CAPBSET_DROP, on_host},
+    {PR_CAP_AMBIENT, on_host},
+    {PR_SET_NO_NEW_PRIVS, on_host},
+    {PR_GET_NO_NEW_PRIVS, on_host},
+    {PR_SET_SECCOMP, on_host},
+    {PR_GET_SECCOMP, on_host},
+    {PR_SET_THP_DISABLE, on_host},
+    {PR_GET_THP_DISABLE, on_host},
+    {PR_SET_VMA, on_host},
+    {PR_SET_PTRACER, on_host},
+    {PR_SET_MM, on_host},
+};
+
+Outcome do_prctl(Supervisor &s, Thread &t) {
+  const int option = static_cast<int>(t.call.args[0]);
+  for (const PrctlOption &known : kPrctlOptions)
+    if (known.option == option) return known.carry_out(s, t);
+  s.note(fmt::format("{}: option {} of prctl() is not implemented", t.process->name, option));
+  return Outcome::answer(-EINVAL);
+}
+
+// Memory of the simulated machine is never written out, so that all of it is as if locked.
+Outcome do_mlockall(Supervisor &, Thread &t) {
+  constexpr u64 kCurrent = 1, kFuture = 2, kOnFault = 4;
+  const u64 flags = t.call.args[0];
+  return Outcome::answer(flags & ~(kCurrent | kFuture | kOnFault) || !(flags & (kCurrent | kFuture)) ? -EINVAL : 0);
+}
+Outcome do_munlockall(Supervisor &, Thread &) { return Outcome::answer(0); }
 
 Outcome do_getrandom(Supervisor &s, Thread &t) {
   constexpr u64 kMaxBytes = 1 << 20;
@@ -269,6 +350,8 @@ constexpr CallEntry kTable[] = {
     {SYS_set_tid_address, "set_tid_address", 100, do_set_tid_address},
     {SYS_rseq, "rseq", 100, refuse_quietly},  // It would show the host's CPU.
     {SYS_prctl, "prctl", 300, do_prctl},
+    {SYS_mlockall, "mlockall", 800, do_mlockall},
+    {SYS_munlockall, "munlockall", 500, do_munlockall},
     {SYS_getrandom, "getrandom", 300, do_getrandom},
     {SYS_brk, "brk", 500, do_first_call},
     {SYS_arch_prctl, "arch_prctl", 200, do_first_call},

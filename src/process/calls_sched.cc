@@ -9,11 +9,13 @@
 
 #include "process/calls.h"
 #include "process/supervisor.h"
+#include "sched/fair.h"
 
 namespace uscx::process {
 namespace {
 
-constexpr int kExtPolicy = 7;  // SCHED_EXT
+constexpr int kExtPolicy = 7;       // SCHED_EXT
+constexpr int kDeadlinePolicy = 6;  // SCHED_DEADLINE
 constexpr u64 kResetOnFork = 0x40000000;
 
 // The task of a pid; 0 is the caller.
@@ -57,7 +59,8 @@ int set_policy(Supervisor &s, sched::Task &task, int policy, u32 priority, int n
   const bool realtime = policy == SCHED_FIFO || policy == SCHED_RR;
   const bool known = policy == SCHED_OTHER || policy == SCHED_BATCH || policy == SCHED_IDLE || policy == kExtPolicy;
   if (!known && !realtime) {
-    s.note(fmt::format("scheduling policy {} is not implemented", policy));
+    const char *name = policy == kDeadlinePolicy ? "SCHED_DEADLINE" : "unknown";
+    s.note(fmt::format("scheduling policy {} ({}) is not implemented", policy, name));
     return -EINVAL;
   }
   if (realtime ? priority < 1 || priority > 99 : priority != 0) return -EINVAL;
@@ -125,6 +128,15 @@ Outcome do_priority_min(Supervisor &, Thread &t) {
   return Outcome::answer(policy == SCHED_FIFO || policy == SCHED_RR ? 1 : policy <= kExtPolicy ? 0 : -EINVAL);
 }
 
+// As in Linux, 0 but for SCHED_RR, which no task is of, and the fair class, whose slice it is.
+Outcome do_rr_get_interval(Supervisor &s, Thread &t) {
+  const sched::Task *task = task_of_pid(s, t, t.call.args[0]);
+  if (!task) return Outcome::answer(-ESRCH);
+  const sched::SchedClass &fair = s.kernel().fair_class();
+  const u64 ns = task->sched_class == &fair ? static_cast<const sched::FairClass &>(fair).slice_ns() : 0;
+  return Outcome::answer(t.process->remote.put(t.call.args[1], timespec_of(ns)));
+}
+
 Outcome do_getpriority(Supervisor &s, Thread &t) {
   constexpr int kOffset = 20;  // The call itself gives 40 to 1.
   if (t.call.args[0] != PRIO_PROCESS) return Outcome::answer(-EINVAL);
@@ -159,6 +171,7 @@ constexpr CallEntry kTable[] = {
     {SYS_sched_setattr, "sched_setattr", 1500, do_setattr},
     {SYS_sched_get_priority_max, "sched_get_priority_max", 100, do_priority_max},
     {SYS_sched_get_priority_min, "sched_get_priority_min", 100, do_priority_min},
+    {SYS_sched_rr_get_interval, "sched_rr_get_interval", 200, do_rr_get_interval},
     {SYS_getpriority, "getpriority", 150, do_getpriority},
     {SYS_setpriority, "setpriority", 800, do_setpriority},
     {SYS_getcpu, "getcpu", 30, do_getcpu},

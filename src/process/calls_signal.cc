@@ -48,10 +48,72 @@ Outcome do_tgkill(Supervisor &s, Thread &t) {
                    static_cast<int>(t.call.args[2]));
 }
 
-// FIDELITY: sigqueue-value. The value that goes with a signal is lost: it is sent as kill() does.
+// What goes with the signal is passed on, if it says that a program has sent it.
+Outcome queue_signal(Supervisor &s, Thread &t, int pid, Thread *thread, int signal, u64 address) {
+  siginfo_t info{};
+  Process *process = s.find_process(pid);
+  if (t.process->remote.get(&info, address) != 0) return Outcome::answer(-EFAULT);
+  if (!process || process->reaped) return Outcome::answer(s.kernel().find_task(pid) ? -EPERM : -ESRCH);
+  if (info.si_code >= 0 || info.si_code == SI_TKILL) return Outcome::answer(-EPERM);
+  info.si_signo = signal;
+  return Outcome::answer(s.deliver(*process, signal, thread, &info));
+}
+
 Outcome do_rt_sigqueueinfo(Supervisor &s, Thread &t) {
-  s.note(fmt::format("{}: the value of sigqueue() is not passed on", t.process->name));
-  return do_kill(s, t);
+  const u64 *args = t.call.args;
+  return queue_signal(s, t, static_cast<int>(args[0]), nullptr, static_cast<int>(args[1]), args[2]);
+}
+Outcome do_rt_tgsigqueueinfo(Supervisor &s, Thread &t) {
+  const u64 *args = t.call.args;
+  Thread *thread = s.find_thread(static_cast<int>(args[1]));
+  if (!thread || thread->process->pid != static_cast<int>(args[0])) return Outcome::answer(-ESRCH);
+  return queue_signal(s, t, static_cast<int>(args[0]), thread, static_cast<int>(args[2]), args[3]);
+}
+
+// The host's own, which never waits; whether it has anything is asked here (poll_fd()).
+Outcome do_signalfd(Supervisor &, Thread &t) {
+  t.process->has_signal_fds = true;
+  return Outcome::let_through();
+}
+
+// --- descriptors of processes ---
+
+Outcome do_pidfd_open(Supervisor &s, Thread &t) {
+  constexpr u64 kNonblock = 04000;
+  const int pid = static_cast<int>(t.call.args[0]);
+  if (pid <= 0 || t.call.args[1] & ~kNonblock) return Outcome::answer(-EINVAL);
+  Process *process = s.find_process(pid);
+  if (!process && s.kernel().find_task(pid)) {
+    s.note(fmt::format("{}: pidfd_open() of a task that is no program's process ({}) is not implemented",
+                       t.process->name, pid));
+    return Outcome::answer(-EINVAL);
+  }
+  if (!process || process->reaped) return Outcome::answer(-ESRCH);
+  const int fd = s.pid_fds().create(*process, (t.call.args[1] & kNonblock) != 0);
+  if (fd < 0) return Outcome::answer(fd);
+  const int given = t.process->notifier->add_fd(t.call, fd, true);
+  ::close(fd);
+  return Outcome::answer(given);
+}
+
+Outcome do_pidfd_send_signal(Supervisor &s, Thread &t) {
+  const u64 *args = t.call.args;
+  Process *process = s.pid_fds().find(t.process->remote, static_cast<int>(args[0]));
+  if (!process) return Outcome::answer(-EBADF);
+  const int signal = static_cast<int>(args[1]);
+  if (args[2] != 0) return queue_signal(s, t, process->pid, nullptr, signal, args[2]);
+  return Outcome::answer(process->reaped ? -ESRCH : s.deliver(*process, signal));
+}
+
+Outcome do_pidfd_getfd(Supervisor &s, Thread &t) {
+  const Process *process = s.pid_fds().find(t.process->remote, static_cast<int>(t.call.args[0]));
+  if (!process) return Outcome::answer(-EBADF);
+  if (process->host_dead) return Outcome::answer(-ESRCH);
+  const int fd = process->remote.borrow_fd(static_cast<int>(t.call.args[1]));
+  if (fd < 0) return Outcome::answer(fd);
+  const int given = t.process->notifier->add_fd(t.call, fd, true);
+  ::close(fd);
+  return Outcome::answer(given);
 }
 
 Outcome do_pause(Supervisor &, Thread &t) {
@@ -95,6 +157,12 @@ constexpr CallEntry kTable[] = {
     {SYS_tkill, "tkill", 800, do_tkill},
     {SYS_tgkill, "tgkill", 800, do_tgkill},
     {SYS_rt_sigqueueinfo, "rt_sigqueueinfo", 800, do_rt_sigqueueinfo},
+    {SYS_rt_tgsigqueueinfo, "rt_tgsigqueueinfo", 800, do_rt_tgsigqueueinfo},
+    {SYS_signalfd, "signalfd", 800, do_signalfd},
+    {SYS_signalfd4, "signalfd4", 800, do_signalfd},
+    {SYS_pidfd_open, "pidfd_open", 1000, do_pidfd_open},
+    {SYS_pidfd_send_signal, "pidfd_send_signal", 800, do_pidfd_send_signal},
+    {SYS_pidfd_getfd, "pidfd_getfd", 1000, do_pidfd_getfd},
     {SYS_pause, "pause", 300, do_pause},
     {SYS_rt_sigsuspend, "rt_sigsuspend", 400, do_rt_sigsuspend},
     {SYS_rt_sigtimedwait, "rt_sigtimedwait", 400, do_rt_sigtimedwait},

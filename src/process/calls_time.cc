@@ -9,8 +9,8 @@
 #include <csignal>
 
 #include "process/calls.h"
+#include "process/memory_size.h"
 #include "process/supervisor.h"
-#include "process/system_files.h"
 
 namespace uscx::process {
 namespace {

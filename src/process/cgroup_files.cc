@@ -182,9 +182,7 @@ std::string_view below_root(std::string_view path) { return path.substr(std::min
 
 }  // namespace
 
-bool CgroupFiles::covers(std::string_view path) {
-  return path.starts_with(kRoot) && (path.size() == kRoot.size() || path[kRoot.size()] == '/');
-}
+bool CgroupFiles::covers(std::string_view path) const { return is_within(path, kRoot); }
 
 CgroupFiles::Node CgroupFiles::find(std::string_view path) const {
   if (!covers(path)) return {};
@@ -198,12 +196,11 @@ CgroupFiles::Node CgroupFiles::find(std::string_view path) const {
   return {};
 }
 
-bool CgroupFiles::is_directory(std::string_view path) const {
+FileKind CgroupFiles::kind(std::string_view path) const {
   const Node node = find(path);
-  return node.cgroup && !node.file;
+  if (!node.cgroup) return FileKind::kAbsent;
+  return node.file ? FileKind::kFile : FileKind::kDirectory;
 }
-
-bool CgroupFiles::is_file(std::string_view path) const { return find(path).file; }
 
 bool CgroupFiles::is_writable(std::string_view path) const {
   const Node node = find(path);
@@ -221,13 +218,23 @@ std::string CgroupFiles::contents(std::string_view path) const {
   return node.file ? node.file->read(kernel_, *node.cgroup) : "";
 }
 
-std::vector<std::string> CgroupFiles::list(std::string_view path) const {
-  std::vector<std::string> names;
+std::string CgroupFiles::path_of(u64 id) const {
+  const Cgroup *cgroup = kernel_.cgroups().find_id(id);
+  return cgroup && !cgroup->dead ? directory_of(*cgroup) : "";
+}
+
+std::string CgroupFiles::directory_of(const Cgroup &cgroup) const {
+  return cgroup.parent ? std::string(kRoot) + kernel_.cgroups().path(cgroup) : std::string(kRoot);
+}
+
+std::vector<FileName> CgroupFiles::list(std::string_view path) const {
+  std::vector<FileName> names;
   const Node node = find(path);
   if (!node.cgroup || node.file) return names;
   for (const File &file : kFiles)
-    if (is_there(*node.cgroup, file.where)) names.emplace_back(file.name);
-  for (const Cgroup *child : kernel_.cgroups().children_of(*node.cgroup)) names.push_back(child->name + "/");
+    if (is_there(*node.cgroup, file.where)) names.push_back({file.name});
+  for (const Cgroup *child : kernel_.cgroups().children_of(*node.cgroup))
+    names.push_back({child->name, FileKind::kDirectory});
   return names;
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // The cgroup2 file system at /sys/fs/cgroup: a directory for each control group, with the files of the core and of the
-// cpu controller. Paths are absolute and normal; everything is looked up anew at each call, because groups come and go.
+// cpu controller.
 //
-// Threading: the simulation's thread. What changes something is called on a CPU, by the task that does it.
+// Threading: as FileTree; so are directories made and removed.
 #ifndef USCX_PROCESS_CGROUP_FILES_H_
 #define USCX_PROCESS_CGROUP_FILES_H_
 
@@ -10,24 +10,27 @@
 #include <string_view>
 #include <vector>
 
+#include "process/file_tree.h"
 #include "sched/cgroup.h"
 #include "sched/kernel.h"
 
 namespace uscx::process {
 
-class CgroupFiles {
+class CgroupFiles final : public FileTree {
  public:
   explicit CgroupFiles(sched::Kernel &kernel) : kernel_(kernel) {}
 
-  static bool covers(std::string_view path);  // It is there, or would be.
-  bool is_directory(std::string_view path) const;
-  bool is_file(std::string_view path) const;
-  bool is_writable(std::string_view path) const;
-  u64 inode(std::string_view path) const;  // A directory's is its group's id. 0: there is nothing.
-  std::string contents(std::string_view path) const;
-  std::vector<std::string> list(std::string_view path) const;  // Names; those of directories end in a slash.
+  bool covers(std::string_view path) const override;
+  FileKind kind(std::string_view path) const override;
+  bool is_writable(std::string_view path) const override;
+  std::string contents(std::string_view path) const override;
+  std::vector<FileName> list(std::string_view path) const override;
+  int write(std::string_view path, std::string_view text) override;
+  u64 inode(std::string_view path) const override;  // A directory's is its group's id.
+  // The directory of a group, and of the one with an id; empty if there is none.
+  std::string directory_of(const sched::Cgroup &cgroup) const;
+  std::string path_of(u64 id) const;
   // 0 or -errno.
-  int write(std::string_view path, std::string_view text);
   int make_directory(std::string_view path);
   int remove_directory(std::string_view path);
   // The text of /proc/PID/cgroup.

@@ -22,6 +22,7 @@
 #include "machine/event_queue.h"
 #include "process/call_table.h"
 #include "process/notifier.h"
+#include "process/posix_timers.h"
 #include "process/remote.h"
 #include "sched/kernel.h"
 
@@ -78,8 +79,7 @@ struct Thread {
   bool queued_on_futex = false;
   u64 clear_tid = 0;  // set_tid_address()
 
-  bool held = false;  // Stopped by the tracer at the end of vfork().
-  bool hog = false;
+  bool held = false;    // Stopped by the tracer at the end of vfork().
   bool traced = false;  // Was about to be parked when it made its present call.
   // CPU time of the host's process when the present stretch of user code was first found to take long.
   std::optional<u64> stretch_start_ns;
@@ -110,6 +110,12 @@ struct Process {
   machine::SimEvent alarm;                          // ITIMER_REAL
   u64 alarm_expires_ns = 0, alarm_interval_ns = 0;  // Virtual; 0: disarmed.
   std::pair<Supervisor *, Process *> alarm_owner;
+  std::unique_ptr<PosixTimers> timers;
+  bool has_signal_fds = false;  // It, or one that it descends from, has made a descriptor of signals.
+  bool has_hogs = false;        // Of a started program: some thread of it makes no calls.
+  int death_signal = 0;         // PR_SET_PDEATHSIG
+  int dumpable = 1;             // PR_SET_DUMPABLE
+  bool is_subreaper = false;    // PR_SET_CHILD_SUBREAPER
 };
 
 }  // namespace uscx::process

@@ -31,6 +31,13 @@ std::string read_host_file(const std::string &path) {
   return text;
 }
 
+u64 eventfd_id(const std::string &fdinfo_path) {
+  constexpr std::string_view kName = "eventfd-id:";
+  const std::string info = read_host_file(fdinfo_path);
+  const size_t at = info.find(kName);
+  return at == std::string::npos ? 0 : std::strtoull(info.c_str() + at + kName.size(), nullptr, 10) + 1;
+}
+
 namespace {
 std::string read_host_link(const std::string &path) {
   char target[4096];

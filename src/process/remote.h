@@ -78,6 +78,8 @@ class Remote {
 
 // A small file of the host as text; empty if it cannot be read.
 std::string read_host_file(const std::string &path);
+// The host's id of an eventfd, by what /proc says of it, and 1; 0 if it is none.
+u64 eventfd_id(const std::string &fdinfo_path);
 
 }  // namespace uscx::process
 

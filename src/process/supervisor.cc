@@ -31,7 +31,8 @@ Supervisor::Supervisor(bridge::Host &host, SupervisorOptions options)
       options_(std::move(options)),
       system_scope_(host.system()),
       random_(host.machine().seed(), "getrandom"),
-      system_files_(std::make_unique<SystemFiles>(host, [this](int pid) { return command_line(pid); })),
+      system_files_(std::make_unique<SystemFiles>(
+          host, [this](int pid, int tid) { return host_directory(pid, tid); }, [this] { check_probes(); })),
       timer_fds_(host.machine(), [this] { check_probes(); }),
       poll_proxies_(host, [this] { check_probes(); }) {}
 
@@ -49,15 +50,21 @@ void Supervisor::note(const std::string &line) {
   if (options_.say) options_.say(line);
 }
 
-std::string Supervisor::command_line(int pid) const {
+std::string Supervisor::host_directory(int pid, int tid) const {
   const Process *process = find_process(pid);
-  return process ? read_host_file(fmt::format("/proc/{}/cmdline", process->remote.host_pid())) : "";
+  if (!process || process->host_dead) return "";
+  const std::string directory = fmt::format("/proc/{}", process->remote.host_pid());
+  if (tid == 0) return directory;
+  const Thread *thread = find_thread(tid);
+  return thread ? fmt::format("{}/task/{}", directory, thread->host_tid) : "";
 }
 
 // --- births ---
 
 Process *Supervisor::new_process(pid_t host_pid, Notifier &notifier) {
-  return processes_.emplace_back(std::make_unique<Process>(host_pid, notifier)).get();
+  Process &process = *processes_.emplace_back(std::make_unique<Process>(host_pid, notifier));
+  process.timers = std::make_unique<PosixTimers>(*this, process);
+  return &process;
 }
 
 Thread *Supervisor::new_thread(Process &process, pid_t host_tid, sched::TaskSpec spec, int *error) {
@@ -110,6 +117,8 @@ Process *Supervisor::adopt_process(pid_t host_pid, const Thread &creator, bool s
   process.program = creator.process->program;
   process.name = creator.process->name;
   process.image_is_new = false;
+  process.has_signal_fds = creator.process->has_signal_fds;
+  process.dumpable = creator.process->dumpable;
   return &process;
 }
 
@@ -200,7 +209,12 @@ bool Supervisor::is_fatal(const Remote::Signals &signals, int signal) const {
   return true;
 }
 
-int Supervisor::deliver(Process &process, int signal, Thread *thread) {
+// It has got one that it does not take by a handler, but maybe by a descriptor.
+void Supervisor::keep_signal(const Process &process) {
+  if (process.has_signal_fds) check_probes();
+}
+
+int Supervisor::deliver(Process &process, int signal, Thread *thread, const siginfo_t *info) {
   if (process.host_dead) return process.gone && process.reaped ? -ESRCH : 0;
   if (signal == 0) return 0;
   if (signal < 0 || signal > SIGRTMAX) return -EINVAL;
@@ -214,7 +228,10 @@ int Supervisor::deliver(Process &process, int signal, Thread *thread) {
   const Remote::Signals signals = process.remote.signals(target->host_tid);
   const bool stops = signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU;
   if (stops && !((signals.caught | signals.ignored | signals.blocked) & bit)) return stop_process(process, signal), 0;
-  if (::syscall(SYS_tgkill, process.remote.host_pid(), target->host_tid, signal) != 0) return -errno;
+  const pid_t host_pid = process.remote.host_pid();
+  if (info ? ::syscall(SYS_rt_tgsigqueueinfo, host_pid, target->host_tid, signal, info) != 0
+           : ::syscall(SYS_tgkill, host_pid, target->host_tid, signal) != 0)
+    return -errno;
   if (is_fatal(signals, signal)) {
     host_process_ends(process);
     return 0;
@@ -223,6 +240,7 @@ int Supervisor::deliver(Process &process, int signal, Thread *thread) {
   const bool ignored = (signals.ignored & bit) || (!(signals.caught & bit) && ignored_by_default(signal));
   if (!ignored && (waited_for || !(signals.blocked & bit))) target->interrupted = true;
   if (waited_for || target->interrupted) wake_thread(*target);
+  keep_signal(process);
   return 0;
 }
 
@@ -285,6 +303,7 @@ void Supervisor::host_process_ends(Process &process) {
     CHECK(errno == EINTR, "errno {}", errno);
   process.host_dead = true;
   host_.machine().cancel_timer(process.alarm);
+  process.timers->clear();
   for (Thread *t : process.threads) {
     t->place = Place::kDead;
     leave_futex(*t);
@@ -328,9 +347,9 @@ void Supervisor::bury_thread(Thread &t) {
 void Supervisor::bury_process(Process &process) {
   process.gone = true;
   release_vfork(process);
-  for (auto &other : processes_) {
-    if (other->parent == &process) other->parent = nullptr;
-  }
+  pid_fds_.ended(process);
+  for (size_t i = 0; i < processes_.size(); i++)
+    if (processes_[i]->parent == &process) leave_orphan(*processes_[i]);
   if (process.parent && !process.parent->host_dead)
     deliver(*process.parent, SIGCHLD);
   else
@@ -343,6 +362,16 @@ void Supervisor::bury_process(Process &process) {
   };
   std::erase_if(notifiers_, [&is_used](const auto &notifier) { return !is_used(notifier); });
   check_probes();
+}
+
+// Its parent has gone: it has another one from now on, and may have asked to be told.
+void Supervisor::leave_orphan(Process &child) {
+  Process *parent = child.parent;
+  do parent = parent->parent;
+  while (parent && (parent->gone || !parent->is_subreaper));
+  child.parent = parent;
+  if (child.gone && !parent) child.reaped = true;
+  if (child.death_signal != 0) deliver(child, child.death_signal);
 }
 
 void Supervisor::release_vfork(Process &process) {

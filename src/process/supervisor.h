@@ -16,6 +16,7 @@
 #ifndef USCX_PROCESS_SUPERVISOR_H_
 #define USCX_PROCESS_SUPERVISOR_H_
 
+#include <signal.h>
 #include <sys/stat.h>
 
 #include <atomic>
@@ -33,6 +34,7 @@
 #include "bpf/object/user_space.h"
 #include "bridge/host.h"
 #include "process/launch.h"
+#include "process/pid_fds.h"
 #include "process/poll_proxies.h"
 #include "process/process.h"
 #include "process/timer_fds.h"
@@ -53,6 +55,7 @@ class Supervisor {
   // Host CPU time of one stretch of user code from which on its thread is a hog. From then on it gets turns of that
   // much on the host, each charged as kHogTurnNs (call_table.h) of virtual time.
   static constexpr u64 kHogBudgetNs = 500 * kNsPerMs;
+  static constexpr u64 kKnownHogBudgetNs = 10 * kNsPerMs;  // Of a program that has one already.
   static constexpr u64 kHogTurnHostNs = 5 * kNsPerMs;
   // CLOCK_REALTIME when the machine boots.
   static constexpr u64 kBootRealtimeNs = 1767225600 * kNsPerSec;
@@ -79,6 +82,7 @@ class Supervisor {
   sched::Kernel &kernel() { return host_.kernel(); }
   u64 now_ns() const { return machine::now_ns(); }
   TimerFds &timer_fds() { return timer_fds_; }
+  PidFds &pid_fds() { return pid_fds_; }
   PollProxies &poll_proxies() { return poll_proxies_; }
   Rng &random() { return random_; }
   SystemFiles &system_files() { return *system_files_; }
@@ -93,7 +97,8 @@ class Supervisor {
   // Something has happened on the host: those who wait for it there look again.
   void check_probes();
   // Delivers a signal now. `thread` null: to one that does not block it.
-  int deliver(Process &process, int signal, Thread *thread = nullptr);
+  // `info` is what goes with it, if it is not just kill()'s.
+  int deliver(Process &process, int signal, Thread *thread = nullptr, const siginfo_t *info = nullptr);
   bool is_external(const struct stat &st) const { return external_.contains({st.st_dev, st.st_ino}); }
 
   // Objects of bpf(2).
@@ -123,7 +128,8 @@ class Supervisor {
   enum class Arrived : u8 { kCall, kDead, kBudget };
   using ObjectKey = std::pair<bpf::ObjectKind, u32>;
 
-  std::string command_line(int pid) const;  // Of a program's process, as /proc has it.
+  // Where the host has a program's process, or a thread of it if tid is not 0; empty for all others.
+  std::string host_directory(int pid, int tid) const;
   Process *new_process(pid_t host_pid, Notifier &notifier);
   Thread *new_thread(Process &process, pid_t host_tid, sched::TaskSpec spec, int *error);
   sched::TaskSpec inherit(const Thread &creator, const std::string &comm) const;
@@ -136,6 +142,7 @@ class Supervisor {
   void finish_call(Thread &thread, const Outcome &outcome);
   void enter_user(Thread &thread);
   u64 user_code_ns(Thread &thread);
+  static u64 hog_budget_ns(const Thread &thread);
   Arrived await(Thread &thread, u64 budget_ns);
   void receive_call(Notifier &notifier);
   void take_call(Thread &thread, const Call &call);
@@ -150,6 +157,8 @@ class Supervisor {
   void check_stuck(Thread &thread, u64 cpu_time_ns, u64 *idle_polls);
 
   void bury_thread(Thread &thread);
+  void leave_orphan(Process &child);
+  void keep_signal(const Process &process);
   void bury_process(Process &process);
   bool is_fatal(const Remote::Signals &signals, int signal) const;
 
@@ -166,6 +175,7 @@ class Supervisor {
   std::map<ObjectKey, std::shared_ptr<bpf::Object>> held_;
   std::set<std::pair<dev_t, ino_t>> external_;  // What programs share with the world outside.
   TimerFds timer_fds_;
+  PidFds pid_fds_;
   PollProxies poll_proxies_;
   u64 next_space_ = 1;
   u64 nr_calls_ = 0;

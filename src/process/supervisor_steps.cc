@@ -37,7 +37,7 @@ sched::Step Supervisor::step(Thread &t) {
         enter_user(t);
         break;
       case Place::kUser:
-        if (await(t, kHogBudgetNs) == Arrived::kBudget) return park(t);
+        if (await(t, hog_budget_ns(t)) == Arrived::kBudget) return park(t);
         break;
       case Place::kParked: return park(t);
       case Place::kCall:
@@ -69,6 +69,12 @@ u64 Supervisor::user_code_ns(Thread &t) {
 void Supervisor::enter_user(Thread &t) {
   t.place = Place::kUser;
   t.stretch_start_ns.reset();
+}
+
+// Who waits for another thread by looking at memory gets nowhere while it is the only one that runs. The run is not
+// reproducible any more once a program has such a thread, so that its others are not given as much time to make a call.
+u64 Supervisor::hog_budget_ns(const Thread &t) {
+  return t.process->program->has_hogs ? kKnownHogBudgetNs : kHogBudgetNs;
 }
 
 // Waits, in real time, for what the thread does next on the host.
@@ -142,6 +148,8 @@ void Supervisor::enter_image(Thread &t) {
   if (!fresh) return;
   process.name = process.remote.comm(t.host_tid);
   process.space = next_space_++;
+  process.timers->clear();
+  process.dumpable = 1;
   kernel().rename(*t.task, process.name);
   release_vfork(process);
   // Descriptors that close on exec have gone.
@@ -173,7 +181,8 @@ bool Supervisor::serve(Thread &t, sched::Step *step) {
 Outcome Supervisor::ask_handler(Thread &t) {
   if (!t.entry) {
     const char *name = t.call.arch_ok ? call_name(t.call.nr) : "of 32-bit code";
-    note(fmt::format("{}: system call {} (number {}) is not implemented", t.process->name, name, t.call.nr));
+    note(fmt::format("{}: system call {} (number {}) is not implemented: {}", t.process->name, name, t.call.nr,
+                     t.call.arch_ok ? why_refused(t.call.nr) : "programs are 64-bit code"));
     return Outcome::answer(-ENOSYS);
   }
   t.probe = nullptr;
@@ -214,12 +223,12 @@ void Supervisor::finish_call(Thread &t, const Outcome &outcome) {
 // The thread has used up its host time without a call. Its task runs on; on the host it goes on in turns. Where it is
 // when it is stopped depends on the host, and so does the time of its next call.
 sched::Step Supervisor::park(Thread &t) {
-  if (!t.hog) {
-    t.hog = true;
+  if (!t.process->program->has_hogs) {
+    t.process->program->has_hogs = true;
     note(
         fmt::format("{} [{}] has run {} ms without a system call and counts as a CPU hog: when it makes its next one "
-                    "is not reproducible",
-                    t.process->name, t.tid, kHogBudgetNs / kNsPerMs));
+                    "is not reproducible; other threads of its program count after {} ms",
+                    t.process->name, t.tid, kHogBudgetNs / kNsPerMs, kKnownHogBudgetNs / kNsPerMs));
   }
   if (t.place == Place::kParked) {
     let_go(t.host_tid);

@@ -1,98 +1,108 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The files by which programs learn about the simulated machine: sysfs on CPUs, nodes, caches and sched_ext, the parts
-// of procfs that describe CPUs, load and memory, tasks (task_files.h), control groups (cgroup_files.h). They are added
-// to the BpfSystem's files. A directory that a program opens is made as a real one in a temporary place, with an empty
-// file for each of ours.
+// The files of the simulated kernel, as a program's calls reach them: all of /proc and /sys, each part of it a
+// FileTree, but for what pass_through.h gives to the host. A file that a program opens is made as a memfd with its
+// contents; a directory as a real one in a temporary place, with an empty file for each of its names. Both are known
+// again by what the host shows as the descriptor's target.
 //
 // Threading: the simulation's thread.
 #ifndef USCX_PROCESS_SYSTEM_FILES_H_
 #define USCX_PROCESS_SYSTEM_FILES_H_
 
+#include <sys/stat.h>
 #include <sys/types.h>
 
-#include <functional>
 #include <map>
-#include <set>
 #include <string>
 #include <string_view>
-#include <utility>
+#include <vector>
 
 #include "bridge/host.h"
 #include "process/cgroup_files.h"
+#include "process/cpu_files.h"
+#include "process/debug_files.h"
+#include "process/proc_files.h"
+#include "process/scx_files.h"
 #include "process/task_files.h"
+#include "process/watches.h"
 
 namespace uscx::process {
 
-inline constexpr u64 kMemoryBytes = 16ull << 30;  // Of the machine; half of it is free.
+// The BPF file system: names of pinned objects, which are not opened by them.
+class BpfFsFiles final : public FileTree {
+ public:
+  explicit BpfFsFiles(const bpf::BpfFs &fs) : fs_(fs) {}
+  bool covers(std::string_view path) const override { return fs_.owns(std::string(path)); }
+  FileKind kind(std::string_view path) const override;
+  bool is_writable(std::string_view) const override { return false; }
+  std::string contents(std::string_view) const override { return ""; }
+  std::vector<FileName> list(std::string_view path) const override;
+  int write(std::string_view, std::string_view) override;
+
+ private:
+  const bpf::BpfFs &fs_;
+};
 
 class SystemFiles {
  public:
-  SystemFiles(bridge::Host &host, TaskFiles::CommandLine command_line);
+  // `on_change` is told when somebody who watches files may have heard something.
+  SystemFiles(bridge::Host &host, TaskFiles::HostDirectory host_directory, std::function<void()> on_change);
   ~SystemFiles();
 
-  using Kind = bpf::VirtualFiles::Kind;
-  using Text = std::function<std::string()>;
-  using Writer = std::function<int(std::string_view text)>;  // Takes what one write() wrote; 0 or -errno.
-  // What an absolute path is: a file or a directory of ours, one that is not there, or the host's.
-  Kind kind(const std::string &path);
-  bool is_directory(const std::string &path);
-  // Null if a file may only be read.
-  const Writer *writer(const std::string &path);
-  u64 inode(const std::string &path) const { return cgroups_.inode(path); }  // 0: it has no number of its own.
+  // What an absolute and normal path is: ours, there or absent, or the host's, maybe under another name there.
+  struct Found {
+    bool ours = false;
+    FileKind kind = FileKind::kAbsent;
+    std::string host_path = {};  // Empty: what the program calls it.
+  };
+  Found find(const std::string &path) const;
+  bool is_writable(const std::string &path) const { return tree_of(path)->is_writable(path); }
+  u64 inode(const std::string &path) const;
+  std::string link_target(const std::string &path) const { return cpus_.link_target(path); }
   CgroupFiles &cgroups() { return cgroups_; }
-  // A new descriptor of a file's contents now, or -errno. A pinned object is not opened by its name.
-  int open(const std::string &path);
+  // A new descriptor of a file's contents now, or -errno. What is written to it comes to write().
+  int open(const std::string &path, u64 access_mode);
+  int write(const std::string &path, std::string_view text);
+  // Watches a path of ours by a descriptor of inotify, of ours: the watch, or -errno.
+  int watch(int inotify, const std::string &path, FileKind kind, u32 mask);
+  void names_changed(const std::string &below) { watches_.names_changed(below); }
 
-  // An absolute path without "." and "..", and the place of our directories translated back.
-  std::string normalize(std::string_view path) const;
+  // An absolute path without "." and "..", and without our links before its last name, with `follow` there too. The
+  // place of our directories is translated back.
+  std::string normalize(std::string_view path, bool follow) const;
   // A descriptor of a real directory with what we have there, or -errno.
   int open_directory(const std::string &path);
-  // A descriptor that takes what is written to one of our files, or -errno.
-  int open_for_writing(const std::string &path);
-  // The file of ours that is behind such a descriptor; null if there is none.
-  const std::string *written_file(const std::pair<dev_t, ino_t> &identity) const;
-  bool any_open_for_writing() const { return !written_.empty(); }
+  // The path of ours that a descriptor is of, by what the host shows as its target; empty if there is none.
+  std::string path_of_target(const std::string &target) const;
+  // Whether a file may be one of ours. Asked before that.
+  bool may_be_ours(const struct stat &st) const { return st.st_dev == memory_device_ || S_ISDIR(st.st_mode); }
+
   // Control groups and pinned objects: what programs make and remove names of. 0 or -errno.
-  bool names_change(const std::string &path) const;
-  u64 magic(const std::string &path) const;  // Of such a file system, for statfs().
+  bool names_change(const std::string &path) const { return cgroups_.covers(path) || bpf_fs_.covers(path); }
   int make_directory(const std::string &path);
   int remove(const std::string &path, bool directory);
 
  private:
-  void add_sched_ext();
-  void add_cpus();
-  void add_caches(u32 cpu);
-  void add_nodes();
-  void add_proc();
-  std::string stat_text();
-  void add_debug();  // system_files_debug.cc
-  std::string debug_text();
-  void add_dl_server(const std::string &dir, u32 cpu, bool ext);
-  u32 nr_running() const;
-  std::string follow_node_link(std::string path) const;
-  std::string events_text(const std::string &where);
-
-  // What is directly in a directory of ours; names of directories end in a slash.
-  std::set<std::string> list(const std::string &path) const;
-
-  bpf::BpfFs &fs() const { return host_.system().fs(); }
+  FileTree *tree_of(const std::string &path) const;
+  std::vector<FileName> list(const std::string &path) const;
+  void fill(const std::string &real, const std::string &path) const;
+  int make_root();
 
   bridge::Host &host_;
   CgroupFiles cgroups_;
   TaskFiles tasks_;
-  void add(const std::string &path, Text contents, Writer write = nullptr);
+  CpuFiles cpus_;
+  DebugFiles debug_;
+  ScxFiles scx_;
+  BpfFsFiles bpf_fs_;
+  ProcFiles proc_;
+  Watches watches_;
+  const std::vector<FileTree *> trees_;  // The first that covers a path has it.
 
-  // Brings the files of the schedulers that are loaded up to date, before a path of theirs is looked at.
-  void sync_schedulers(const std::string &path);
-
-  bpf::VirtualFiles files_;  // Ours, beside those of the BpfSystem, which libbpf in this process sees too.
-  std::map<std::string, Writer> writers_;
-  std::set<std::string> scheduler_files_;
-  std::set<std::string> names_;  // All files, the BpfSystem's too, for directories.
-  int make_root();
+  dev_t memory_device_ = 0;          // Of memfds.
+  std::map<std::string, u64> ids_;   // Of the files that have been opened; they are in the names of the memfds.
+  std::vector<std::string> opened_;  // By id.
   int root_lock_ = -1;
   std::string root_;  // Of our directories; empty until the first.
-  std::map<std::pair<dev_t, ino_t>, std::string> written_;
 };
 
 }  // namespace uscx::process

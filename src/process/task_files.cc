@@ -4,10 +4,11 @@
 #include <errno.h>
 #include <fmt/format.h>
 
-#include <charconv>
-
 #include "base/units.h"
 #include "process/cgroup_files.h"
+#include "process/mounts.h"
+#include "process/pass_through.h"
+#include "process/remote.h"
 
 namespace uscx::process {
 
@@ -17,7 +18,6 @@ using sched::Task;
 namespace {
 
 constexpr std::string_view kProc = "/proc/";
-constexpr std::string_view kTask = "/task";
 constexpr u64 kTickNs = kNsPerSec / kUserHz;
 constexpr u64 kAllCapabilities = (1ull << 41) - 1;  // All tasks are root's.
 
@@ -26,7 +26,7 @@ struct Subject {
   Kernel &kernel;
   const Task &task;
   bool whole;
-  const TaskFiles::CommandLine &command_line;
+  std::string host_directory;  // Empty: the host knows nothing of it.
 };
 
 struct State {
@@ -42,18 +42,20 @@ State state_of(const Task &task) {
 
 int parent_of(const Task &task) { return task.ts.real_parent ? task.ts.real_parent->pid : 0; }
 
-// The number after which nothing, or a slash, comes; 0 if there is none. What is left stays in `text`.
-int take_pid(std::string_view *text) {
-  int pid = 0;
-  const auto [end, error] = std::from_chars(text->begin(), text->end(), pid);
-  if (error != std::errc() || pid <= 0 || (end != text->end() && *end != '/')) return 0;
-  text->remove_prefix(static_cast<size_t>(end - text->begin()));
-  return pid;
-}
-
 std::string comm_text(const Subject &s) { return s.task.comm() + "\n"; }
 std::string cgroup_text(const Subject &s) { return CgroupFiles::of_task(s.kernel, s.task); }
-std::string cmdline_text(const Subject &s) { return s.command_line(s.task.ts.tgid); }
+std::string cmdline_text(const Subject &s) {
+  return s.host_directory.empty() ? "" : read_host_file(s.host_directory + "/cmdline");
+}
+std::string mounts(const Subject &) { return mounts_text(); }
+std::string mountinfo(const Subject &) { return mountinfo_text(); }
+std::string mountstats(const Subject &) { return mountstats_text(); }
+std::string statm_text(const Subject &) { return "0 0 0 0 0 0 0\n"; }
+std::string wchan_text(const Subject &) { return "0"; }
+// Times on a CPU, waiting for one (which is not kept), and the number of turns.
+std::string schedstat_text(const Subject &s) {
+  return fmt::format("{} 0 {}\n", s.task.ts.se.sum_exec_runtime, s.task.ts.nvcsw + s.task.ts.nivcsw);
+}
 
 // What the machine has no idea of is 0.
 std::string stat_text(const Subject &s) {
@@ -70,6 +72,25 @@ std::string stat_text(const Subject &s) {
       task.pid(), task.comm(), state_of(task).letter, parent_of(task), task.ts.tgid, task.ts.tgid, task.flags(),
       run_ns / kTickNs, 20 + task.nice(), task.nice(), nr_threads, task.ts.start_time / kTickNs, task.cpu,
       task.rt_priority, task.ts.policy);
+}
+
+std::string sched_text(const Subject &s) {
+  const Task &task = s.task;
+  const sched_entity &se = task.ts.se;
+  const auto number = [](const char *name, s64 value) { return fmt::format("{:<45}:{:>21}\n", name, value); };
+  const auto time = [](const char *name, u64 ns) {
+    return fmt::format("{:<45}:{:>14}.{:06}\n", name, ns / kNsPerMs, ns % kNsPerMs);
+  };
+  std::string text =
+      fmt::format("{} ({}, #threads: {})\n{:-<67}\n", task.comm(), task.pid(), task.ts.signal->nr_threads, "");
+  text += time("se.exec_start", se.exec_start) + time("se.vruntime", se.vruntime) +
+          time("se.sum_exec_runtime", se.sum_exec_runtime);
+  text += number("nr_switches", static_cast<s64>(task.ts.nvcsw + task.ts.nivcsw)) +
+          number("nr_voluntary_switches", static_cast<s64>(task.ts.nvcsw)) +
+          number("nr_involuntary_switches", static_cast<s64>(task.ts.nivcsw));
+  text += number("se.load.weight", static_cast<s64>(se.load.weight)) + number("policy", task.ts.policy) +
+          number("prio", task.ts.prio);
+  return text + number("ext.enabled", task.sched_class->rank() == sched::SchedClass::kExt);
 }
 
 std::string status_text(const Subject &s) {
@@ -106,81 +127,97 @@ struct TaskFiles::File {
 
 namespace {
 constexpr TaskFiles::File kFiles[] = {
-    {"cgroup", cgroup_text}, {"cmdline", cmdline_text}, {"comm", comm_text, true},
-    {"stat", stat_text},     {"status", status_text},
+    {"cgroup", cgroup_text},  {"cmdline", cmdline_text}, {"comm", comm_text, true},
+    {"mountinfo", mountinfo}, {"mounts", mounts},        {"sched", sched_text},
+    {"stat", stat_text},      {"statm", statm_text},     {"schedstat", schedstat_text},
+    {"status", status_text},  {"wchan", wchan_text},
 };
+constexpr TaskFiles::File kProcessFiles[] = {{"mountstats", mountstats}};
 }  // namespace
 
-const TaskFiles::File *TaskFiles::find_file(std::string_view name) {
+const TaskFiles::File *TaskFiles::find_file(const Node &node) {
   for (const File &file : kFiles)
-    if (file.name == name) return &file;
+    if (file.name == node.rest) return &file;
+  for (const File &file : kProcessFiles)
+    if (!node.is_thread && file.name == node.rest) return &file;
   return nullptr;
 }
 
-bool TaskFiles::covers(std::string_view path) {
-  if (!path.starts_with(kProc)) return false;
-  path.remove_prefix(kProc.size());
-  return take_pid(&path) != 0;
-}
-
-bool TaskFiles::has(std::string_view rest) {
-  if (rest == kTask || (rest.starts_with(kTask) && rest[kTask.size()] == '/')) return true;
-  return !rest.empty() && find_file(rest.substr(1)) != nullptr;
+bool TaskFiles::covers(std::string_view path) const {
+  u32 pid = 0;
+  return take_numbered(&path, kProc, &pid);
 }
 
 TaskFiles::Node TaskFiles::find(std::string_view path) const {
-  Node node;
-  if (!path.starts_with(kProc)) return node;
-  path.remove_prefix(kProc.size());
-  Task *task = kernel_.find_task(take_pid(&path));
-  if (!task) return node;
-  if (path.starts_with(kTask) && (path.size() == kTask.size() || path[kTask.size()] == '/')) {
-    path.remove_prefix(kTask.size());
-    if (path.empty()) return {task, false, true, nullptr};
-    path.remove_prefix(1);
-    const Task *leader = task;
-    task = kernel_.find_task(take_pid(&path));
-    if (!task || task->ts.tgid != leader->ts.tgid) return node;
-    node.is_thread = true;
-  }
-  if (!path.empty() && !(node.file = find_file(path.substr(1)))) return {};
-  node.task = task;
-  return node;
+  u32 pid = 0, tid = 0;
+  if (!take_numbered(&path, kProc, &pid)) return {};
+  Task *task = kernel_.find_task(static_cast<int>(pid));
+  if (!task) return {};
+  if (path == "task") return {task, false, true};
+  if (!take_numbered(&path, "task/", &tid)) return {task, false, false, path};
+  Task *thread = kernel_.find_task(static_cast<int>(tid));
+  if (!thread || thread->ts.tgid != task->ts.tgid) return {};
+  return {thread, true, false, path};
 }
 
-bool TaskFiles::is_directory(std::string_view path) const {
-  const Node node = find(path);
-  return node.task && !node.file;
+std::string TaskFiles::host_directory(const Node &node) const {
+  return host_directory_(node.task->ts.tgid, node.is_thread ? node.task->pid() : 0);
 }
-bool TaskFiles::is_file(std::string_view path) const { return find(path).file != nullptr; }
+
+std::string TaskFiles::host_path(std::string_view path) const {
+  const Node node = find(path);
+  if (!node.task || !passes_through_of_process(node.rest)) return "";
+  const std::string directory = host_directory(node);
+  return directory.empty() ? "" : fmt::format("{}/{}", directory, node.rest);
+}
+
+FileKind TaskFiles::kind(std::string_view path) const {
+  const Node node = find(path);
+  if (!node.task) return FileKind::kAbsent;
+  if (node.is_list || node.rest.empty()) return FileKind::kDirectory;
+  return find_file(node) ? FileKind::kFile : FileKind::kAbsent;
+}
+
 bool TaskFiles::is_writable(std::string_view path) const {
-  const File *file = find(path).file;
+  const Node node = find(path);
+  const File *file = node.task ? find_file(node) : nullptr;
   return file && file->writable;
 }
 
 std::string TaskFiles::contents(std::string_view path) const {
   const Node node = find(path);
-  return node.file ? node.file->text({kernel_, *node.task, !node.is_thread, command_line_}) : "";
+  const File *file = node.task ? find_file(node) : nullptr;
+  return file ? file->text({kernel_, *node.task, !node.is_thread, host_directory(node)}) : "";
 }
 
-std::vector<std::string> TaskFiles::list(std::string_view path) const {
+std::vector<FileName> TaskFiles::list(std::string_view path) const {
   const Node node = find(path);
-  std::vector<std::string> names;
+  std::vector<FileName> names;
+  if (!node.task || !node.rest.empty()) return names;
   if (node.is_list) {
     kernel_.for_each_task([&](const Task &thread) {
-      if (thread.ts.tgid == node.task->ts.tgid) names.push_back(fmt::format("{}/", thread.pid()));
+      if (thread.ts.tgid == node.task->ts.tgid) names.push_back({std::to_string(thread.pid()), FileKind::kDirectory});
     });
     return names;
   }
-  for (const File &file : kFiles) names.emplace_back(file.name);
-  if (!node.is_thread) names.emplace_back("task/");
+  for (const File &file : kFiles) names.push_back({file.name});
+  for (const File &file : kProcessFiles)
+    if (!node.is_thread) names.push_back({file.name});
+  if (!node.is_thread) names.push_back({"task", FileKind::kDirectory});
+  const std::string on_host = host_directory(node);
+  if (on_host.empty()) return names;
+  for (const PassThrough &row : list_pass_through()) {
+    if (!std::string_view(row.path).starts_with(kOfProcess)) continue;
+    const std::string name = row.path + kOfProcess.size();
+    if (is_on_host(fmt::format("{}/{}", on_host, name))) names.push_back({name, row.kind});
+  }
   return names;
 }
 
-std::vector<std::string> TaskFiles::list_processes() const {
-  std::vector<std::string> names;
+std::vector<FileName> TaskFiles::list_processes() const {
+  std::vector<FileName> names;
   kernel_.for_each_task([&](const Task &task) {
-    if (task.pid() == task.ts.tgid) names.push_back(fmt::format("{}/", task.pid()));
+    if (task.pid() == task.ts.tgid) names.push_back({std::to_string(task.pid()), FileKind::kDirectory});
   });
   return names;
 }

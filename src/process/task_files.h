@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // What procfs says of tasks: /proc/PID, with a directory for each thread in its task/. Tasks of the workload and kernel
-// threads have them too; what only the host knows of a program's process (its memory, its descriptors) is not here.
-// Paths are absolute and normal, and pids the simulated ones; all is looked up anew at each call.
+// threads have them too; what only the host knows of a program's process (its memory, its descriptors) is the host's,
+// by the table of pass_through.h. Pids are the simulated ones.
 //
-// Threading: the simulation's thread.
+// Threading: as FileTree.
 #ifndef USCX_PROCESS_TASK_FILES_H_
 #define USCX_PROCESS_TASK_FILES_H_
 
@@ -12,29 +12,30 @@
 #include <string_view>
 #include <vector>
 
+#include "process/file_tree.h"
 #include "sched/kernel.h"
 
 namespace uscx::process {
 
 inline constexpr u64 kUserHz = 100;  // What /proc counts time in.
 
-class TaskFiles {
+class TaskFiles final : public FileTree {
  public:
-  // The arguments of a program's process, each with its NUL; empty for all other tasks.
-  using CommandLine = std::function<std::string(int pid)>;
-  TaskFiles(sched::Kernel &kernel, CommandLine command_line)
-      : kernel_(kernel), command_line_(std::move(command_line)) {}
+  // Where the host has a program's thread: "/proc/H/task/T"; empty for all other tasks. tid 0: the process's directory.
+  using HostDirectory = std::function<std::string(int pid, int tid)>;
+  TaskFiles(sched::Kernel &kernel, HostDirectory host_directory)
+      : kernel_(kernel), host_directory_(std::move(host_directory)) {}
 
-  static bool covers(std::string_view path);  // It is there, or would be.
-  // Whether `rest` names something of a task that is ours, as "/stat" and "/task/7/comm" do.
-  static bool has(std::string_view rest);
-  bool is_directory(std::string_view path) const;
-  bool is_file(std::string_view path) const;
-  bool is_writable(std::string_view path) const;
-  std::string contents(std::string_view path) const;
-  std::vector<std::string> list(std::string_view path) const;  // Names; those of directories end in a slash.
-  std::vector<std::string> list_processes() const;
-  int write(std::string_view path, std::string_view text);  // 0 or -errno.
+  bool covers(std::string_view path) const override;
+  FileKind kind(std::string_view path) const override;
+  bool is_writable(std::string_view path) const override;
+  std::string contents(std::string_view path) const override;
+  std::vector<FileName> list(std::string_view path) const override;
+  int write(std::string_view path, std::string_view text) override;
+
+  std::vector<FileName> list_processes() const;
+  // What the host has in place of a path that is its own (pass_through.h), else empty.
+  std::string host_path(std::string_view path) const;
 
   struct File;
 
@@ -43,13 +44,14 @@ class TaskFiles {
     sched::Task *task = nullptr;  // Null: there is nothing.
     bool is_thread = false;       // Of task/TID, not of the process.
     bool is_list = false;         // The directory task/.
-    const File *file = nullptr;   // Null: a directory.
+    std::string_view rest = {};   // The name in it; empty for the directory itself.
   };
   Node find(std::string_view path) const;
-  static const File *find_file(std::string_view name);
+  static const File *find_file(const Node &node);
+  std::string host_directory(const Node &node) const;
 
   sched::Kernel &kernel_;
-  const CommandLine command_line_;
+  const HostDirectory host_directory_;
 };
 
 }  // namespace uscx::process

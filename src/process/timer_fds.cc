@@ -6,20 +6,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include <cstdlib>
-
 namespace uscx::process {
-namespace {
-
-// The host's id of an eventfd; 0 if it is none.
-u64 eventfd_id(const std::string &info) {
-  constexpr std::string_view kName = "eventfd-id:";
-  const size_t at = info.find(kName);
-  return at == std::string::npos ? 0 : std::strtoull(info.c_str() + at + kName.size(), nullptr, 10) + 1;
-}
-
-}  // namespace
-
 TimerFds::~TimerFds() {
   for (auto &[id, timer] : timers_) {
     machine_.cancel_timer(timer->event);
@@ -30,7 +17,7 @@ TimerFds::~TimerFds() {
 int TimerFds::create(bool realtime, bool nonblocking) {
   const int fd = ::eventfd(0, EFD_CLOEXEC | (nonblocking ? EFD_NONBLOCK : 0));
   if (fd < 0) return -errno;
-  const u64 id = eventfd_id(read_host_file(fmt::format("/proc/self/fdinfo/{}", fd)));
+  const u64 id = eventfd_id(fmt::format("/proc/self/fdinfo/{}", fd));
   if (id == 0) {  // A host that gives them none: Linux before 5.2.
     ::close(fd);
     return -ENOSYS;
@@ -46,7 +33,7 @@ int TimerFds::create(bool realtime, bool nonblocking) {
 }
 
 TimerFds::Timer *TimerFds::find(const Remote &remote, int fd) {
-  const u64 id = eventfd_id(read_host_file(fmt::format("/proc/{}/fdinfo/{}", remote.host_pid(), fd)));
+  const u64 id = eventfd_id(fmt::format("/proc/{}/fdinfo/{}", remote.host_pid(), fd));
   const auto it = timers_.find(id);
   return it == timers_.end() ? nullptr : it->second.get();
 }

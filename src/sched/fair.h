@@ -33,6 +33,8 @@ class FairClass final : public SchedClass {
   void switched_to(Rq &rq, Task &p) override;
   void reweight_task(Rq &rq, Task &p) override;
 
+  u64 slice_ns() const { return slice_ns_; }  // What a task asks for at a time.
+
  private:
   // --- one queue (fair.cc) ---
   u64 to_virtual(u64 ns, const Task &p) const { return ns * kNiceZeroWeight / p.fair.weight; }

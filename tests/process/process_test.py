@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 import unittest
 
 USCX = os.path.abspath(sys.argv[1])
@@ -123,6 +124,150 @@ class Files(Case):
             "setaffinity 0", "on CPU 5", "CPUs 1", "SCHED_EXT 0, policy 7", "nice 5"])
 
 
+class VirtualFiles(Case):
+    """All names that the simulated kernel's file systems show: what is said of them agrees, nothing is the host's but
+    what the table names, and CPUs that are offline are out of all of it."""
+    ROOTS = "/proc /sys /sys/fs/cgroup /sys/fs/bpf /sys/kernel/debug /sys/kernel/tracing"
+    CPU = "/sys/devices/system/cpu/cpu"
+    # Each with CPUs that go offline on the way.
+    TOPOLOGIES = {"1n:1l:1c:1t": [], "1n:1l:4c:2t": [3, 7], "2n:1l:2c:2t": [2, 3, 6, 7], "2n:2l:2c:1t": [1],
+                  "1n:2l:3c:2t": [1, 11], "4n:1l:1c:1t": [3]}
+
+    def inside(self, script, topology="1n:1l:4c:2t", **named):
+        return self.run_twice("/bin/sh", "-c", script, options=["--topology", topology], **named)
+
+    def set_online(self, cpus, value):
+        return "; ".join(["true"] + [f"echo {value} > {self.CPU}{cpu}/online" for cpu in cpus])
+
+    def test_every_name(self):
+        walk = f"{os.path.join(PROGRAMS, 'walk')} {self.ROOTS}"
+        table = subprocess.run([USCX, "list", "host-files"], capture_output=True, text=True, check=True).stdout
+        of_host = {line.split()[0] for line in table.splitlines()}
+        for topology, gone in self.TOPOLOGIES.items():
+            with self.subTest(topology=topology):
+                lines, _ = self.inside(
+                    f"mkdir /sys/fs/cgroup/a /sys/fs/bpf/b; echo +cpu > /sys/fs/cgroup/cgroup.subtree_control; {walk}; "
+                    f"{self.set_online(gone, 0)}; {walk}; {self.set_online(gone, 1)}; {walk}", topology)
+                shown = {re.sub(r"^the host's: |(?<=/proc/)[0-9]+(/task/[0-9]+)?", lambda m: "PID" if m[0][0] != "t"
+                                else "", line) for line in lines if line.startswith("the host's: ")}
+                self.assertGreater(len(shown), 20)
+                self.assertLessEqual(shown, of_host)
+                lines = [line for line in lines if not line.startswith("the host's: ")]
+                self.assertEqual(len(lines), 3 * 7, lines)
+                for line in lines:
+                    self.assertRegex(line, "^/[a-z/]+: [0-9]+ files, [0-9]+ to write, [0-9]+ directories, [0-9]+ links$"
+                                     "|^1 bytes, sum [0-9a-f]+$")
+                # What went offline took its topology, its caches and its capacity along; then all is back.
+                files = [int(re.search(r": ([0-9]+) files", line)[1]) for line in lines if line.startswith("/sys:")]
+                self.assertEqual(files[0] - files[1], len(gone) * (1 + 16 + 4 * 9))
+                self.assertEqual(files[0], files[2])
+
+    def test_caches(self):
+        cache = self.CPU + "0/cache/index"
+        lines, _ = self.inside(f"cat {cache}3/level {cache}3/type {cache}0/type {cache}1/size {cache}3/shared_cpu_list")
+        self.assertEqual(lines, ["3", "Unified", "Data", "32K", "0-7"])
+
+    def test_walks_find_all_cpus(self):
+        lines, errors = self.inside("find /sys/devices/system/cpu -name core_id | wc -l; "
+                                    "find /proc -name sched -path '/proc/2/*' | wc -l; find /sys -type l | wc -l")
+        self.assertEqual(lines, ["8", "2", "16"])
+        self.assertNotIn("loop", errors)
+
+    def test_offline_cpus(self):
+        lines, _ = self.inside(
+            f"{self.set_online([3], 0)}; cd /sys/devices/system; ls -d cpu/cpu3/topology cpu/cpu3/cache "
+            "cpu/cpu3/node0; "
+            "cat cpu/offline cpu/cpu7/topology/thread_siblings_list cpu/cpu0/topology/core_siblings_list "
+            "cpu/cpu0/topology/package_cpus cpu/cpu7/cache/index0/shared_cpu_list "
+            "cpu/cpu0/cache/index3/shared_cpu_list "
+            "node/node0/cpulist node/node0/cpumap; grep -c ^cpu /proc/stat; grep -c ^processor /proc/cpuinfo; "
+            "cat cpu/cpu3/online")
+        self.assertEqual(lines, ["cpu/cpu3/node0", "3", "7", "0-2,4-7", "f7", "7", "0-2,4-7", "0-2,4-7", "f7", "8", "7",
+                                 "0"])
+        lines, _ = self.inside(f"{self.set_online([1], 0)}; cd /sys/devices/system/node; "
+                               "cat has_cpu online node1/cpulist",
+                               "2n:1l:1c:1t")
+        self.assertEqual(lines, ["0", "0-1", ""])
+
+    def test_links(self):
+        lines, _ = self.inside(
+            "cd /sys/devices/system; readlink cpu/cpu5/node0 node/node0/cpu5; cat node/node0/cpu5/topology/core_id "
+            "cpu/cpu5/node0/cpulist; readlink /proc/self | grep -c '^[1-9][0-9]*$'; exec 3< cpu/online 4< cpu; "
+            "readlink /proc/self/fd/3 /proc/self/fd/4; cat /proc/self/fd/3 /proc/self/fd/4/possible "
+            "/proc/self/root/sys/kernel/sched_ext/state /proc/self/cwd/cpu/present")
+        self.assertEqual(lines, ["../../node/node0", "../../cpu/cpu5", "1", "0-7", "1",
+                                 "/sys/devices/system/cpu/online", "/sys/devices/system/cpu", "0-7", "0-7", "disabled",
+                                 "0-7"])
+
+    def test_tasks_of_sched(self):
+        lines, _ = self.inside("grep -c ext.enabled /proc/self/sched; "
+                               "grep -h ext.enabled /proc/2/sched /proc/$$/sched; "
+                               "cut -d' ' -f3 /proc/2/schedstat | grep -c .")
+        self.assertEqual(lines[0], "1")
+        self.assertEqual([" ".join(line.split()) for line in lines[1:3]], ["ext.enabled : 0"] * 2)
+        self.assertEqual(lines[3], "1")
+
+    def test_nothing_of_the_host(self):
+        lines, _ = self.inside(
+            "cut -d' ' -f2,3 /proc/mounts; for name in /proc/self/mounts /etc/mtab /proc/thread-self/mounts; do "
+            "cmp /proc/mounts $name; done; wc -l < /proc/self/mountinfo; stat -f -c %T /sys /proc /sys/fs/cgroup "
+            "/sys/kernel/debug /sys/kernel/tracing; ls /sys; ls /sys/fs /sys/kernel; ls -d /proc/interrupts "
+            "/proc/self/io /sys/class /sys/block /sys/module /proc/bus; true")
+        kernels = ["/proc proc", "/sys sysfs", "/sys/fs/bpf bpf", "/sys/fs/cgroup cgroup2", "/sys/kernel/debug debugfs",
+                   "/sys/kernel/debug/tracing tracefs", "/sys/kernel/tracing tracefs"]
+        self.assertEqual(lines, ["/ ext4", "/dev devtmpfs", "/dev/shm tmpfs"] + kernels + [
+            "10", "sysfs", "proc", "cgroup2fs", "debugfs", "tracefs", "bus", "devices", "fs", "kernel", "/sys/fs:",
+            "bpf",
+            "cgroup", "", "/sys/kernel:", "btf", "debug", "sched_ext", "tracing"])
+
+    def test_lscpu(self):
+        if not shutil.which("lscpu"):
+            self.skipTest("lscpu is not there")
+        lines, _ = self.inside("lscpu; lscpu -p=CPU,CORE,ONLINE | tail -1", "2n:1l:2c:2t")
+        said = dict(map(str.strip, line.split(":", 1)) for line in lines if ":" in line)
+        self.assertEqual([said[key] for key in ("CPU(s)", "Thread(s) per core", "NUMA node(s)", "NUMA node1 CPU(s)")],
+                         ["8", "2", "2", "2,3,6,7"])
+        self.assertEqual(lines[-1], "7,3,Y")
+
+
+class Watched(Case):
+    def test_inotify(self):
+        lines, _ = self.run_twice("watch")
+        self.assertEqual(lines, [
+            "root 1", "nothing after 100 ms:", "mkdir after 300 ms: 1 created watched/", "events 2",
+            "first task after 300 ms: 2 modified", "last task after 400 ms: 2 modified",
+            "written after 0 ms: 1 modified cgroup.subtree_control",
+            "rmdir after 0 ms: 2 gone 2 ignored 1 deleted watched/",
+            "again 0, of nothing -1, of the host's 1", "again after 0 ms: 1 created watched/", "one more 0",
+            "not watched after 100 ms:"])
+
+
+class Timed(Case):
+    def test_timers_and_descriptors(self):
+        lines, errors = self.run_twice("timed")
+        self.assertEqual(lines, [
+            "create 0, set 0", "taken 5, value 42, by a timer 1, left 69 ms", "blocked 0, overrun 3",
+            "let in 1, delete 0, gone -1", "thread after 1 s, flag 7",
+            "poll 0 after 100 ms", "poll 1 after 200 ms, read 1, signal 1, value 11",
+            "epoll 1 of 5, read 1, child 1", "pidfd 1, poll 0, poll 1 after 300 ms, wait 0, status 4",
+            "kill 0, reaped 1, by 15 1, gone 1", "read 1 'd', adopted 1, status 9",
+            "dumpable 0, mlockall 0, nonsense -1", "handle 0, is the id 1, opens 1",
+            "SCHED_RR -1 Invalid argument", "prctl -1 Invalid argument"])
+        self.assertIn("scheduling policy 2 (SCHED_RR) is not implemented", errors)
+        self.assertIn("timed: option 12345 of prctl() is not implemented", errors)
+
+
+class Calls(Case):
+    def test_documented(self):
+        listed = subprocess.run([USCX, "list", "syscalls"], capture_output=True, text=True, check=True).stdout
+        with open(os.path.join(BUILD, "..", "docs", "PROGRAMS.md"), encoding="utf-8") as page:
+            self.assertIn(f"```\n{listed}```\n", page.read(),
+                          "docs/PROGRAMS.md needs the output of: uscx list syscalls")
+        names = listed.split()
+        for name in ("openat", "lseek", "ptrace", "sched_setattr", "timer_create"):
+            self.assertEqual(names.count(name), 1, name)
+
+
 class Tasks(Case):
     def test_proc_and_directories(self):
         lines, _ = self.run_twice("tasks", "an argument", options=["--topology", "2n:1l:2c:1t"])
@@ -175,6 +320,19 @@ class Hog(Case):
         hog = [task for task in report["other_tasks"] if task["name"] == "hog"]
         # One of four tasks on two CPUs.
         self.assertGreater(hog[0]["cpu_time_ns"], 400e6)
+
+
+class Spins(Case):
+    """Threads that wait for each other by looking at memory: the first is given half a second, the others little."""
+
+    def test_many(self):
+        start = time.monotonic()
+        done = self.run_once("spin", "64", duration="30s", cpus="4")
+        took = time.monotonic() - start
+        self.assertIn("begun 64", done.stdout)
+        self.assertEqual(done.stderr.count("counts as a CPU hog"), 1, done.stderr)
+        # Each for itself would take half a second of host time, and a thread that spins has turns meanwhile.
+        self.assertLess(took, 64 * 0.5)
 
 
 class Refused(Case):

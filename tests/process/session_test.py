@@ -15,6 +15,7 @@ import time
 import unittest
 
 USCX = os.path.abspath(sys.argv[1])
+PROGRAMS = os.path.abspath(sys.argv[2])
 EXAMPLES = os.path.join(os.path.abspath(sys.argv[3]), "linux-source-7.2", "programs")
 TIMEOUT_S = 120
 
@@ -76,6 +77,20 @@ class Case(unittest.TestCase):
 
     def status(self):
         return self.uscx("status").stdout
+
+
+class Ends(Case):
+    def test_signals_end_programs_that_spin(self):
+        """SIGTERM to exec ends what it has started at once, also if none of it makes calls."""
+        self.start()
+        program = self.popen("exec", os.path.join(PROGRAMS, "spin"), "48", "for-ever", stdout=subprocess.PIPE)
+        self.assertEqual(program.stdout.readline(), "created\n")
+        start = time.monotonic()
+        program.terminate()
+        self.assertEqual(program.wait(TIMEOUT_S), 128 + signal.SIGTERM)
+        self.assertLess(time.monotonic() - start, 10)
+        program.stdout.close()
+        self.wait_for(lambda: "spin" not in self.status())
 
 
 class Messages(Case):

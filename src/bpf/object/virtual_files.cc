@@ -33,8 +33,14 @@ std::string VirtualFiles::contents(std::string_view path) const {
 
 int VirtualFiles::open(std::string_view path) const { return open_text(contents(path)); }
 
-int VirtualFiles::open_text(const std::string &text) {
-  const int fd = memfd_create("uscx-file", MFD_CLOEXEC);
+std::vector<std::string> VirtualFiles::paths() const {
+  std::vector<std::string> paths;
+  for (const auto &[path, contents] : files_) paths.push_back(path);
+  return paths;
+}
+
+int VirtualFiles::open_text(const std::string &text, const char *name) {
+  const int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (fd < 0) return -errno;
   for (size_t at = 0; at < text.size();) {
     const ssize_t written = ::pwrite(fd, text.data() + at, text.size() - at, static_cast<off_t>(at));

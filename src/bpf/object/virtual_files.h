@@ -18,7 +18,6 @@ class VirtualFiles {
  public:
   // The contents are asked for at each open.
   void add(std::string path, std::function<std::string()> contents);
-  void remove(const std::string &path) { files_.erase(path); }
   // `prefix` and all below it are absent.
   void hide(std::string prefix);
 
@@ -26,8 +25,9 @@ class VirtualFiles {
   Kind kind(std::string_view path) const;
   // A new read-only descriptor at offset 0 of the contents, or -errno.
   int open(std::string_view path) const;
-  static int open_text(const std::string &text);
+  static int open_text(const std::string &text, const char *name = "uscx-file");
   std::string contents(std::string_view path) const;
+  std::vector<std::string> paths() const;  // Of all files with contents, sorted.
 
  private:
   std::map<std::string, std::function<std::string()>, std::less<>> files_;
