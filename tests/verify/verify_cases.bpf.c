@@ -3,6 +3,8 @@
 #include "uscx_scx.bpf.h"
 
 struct task_struct *scx_bpf_cpu_curr(s32 cpu) __ksym __weak;
+void bpf_rcu_read_lock(void) __ksym;
+void bpf_rcu_read_unlock(void) __ksym;
 
 u64 seen;
 const volatile bool never;
