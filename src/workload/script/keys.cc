@@ -288,8 +288,11 @@ Status read_key(Place place, Scope &scope, const JsonNode &node, const JsonPath 
   if (!key) return unknown_key(place, node.key, path);
   if (key->origin == kOurs) scope.file.ours = true;
   if (key->origin == kObsolete) {
-    scope.file.warn(path.text(), "is ignored, as rt-app does since 1.0");
-    if (scope.task) scope.task->obsolete = true;
+    // A task says it once for all of its keys.
+    if (scope.task)
+      scope.task->obsolete = true;
+    else
+      scope.file.warn(path.text(), "is ignored, as rt-app does since 1.0");
     return Status::ok_status();
   }
   return key->read(scope, node, path);

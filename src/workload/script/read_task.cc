@@ -140,9 +140,13 @@ Status settle_events(TaskScope &scope, const JsonPath &path, FileScope &file) {
   if (has_events) task.phases.push_back(std::move(scope.events));
   if (!task.phases.empty() && !task.wakes.empty())
     return error_at(path, "has both events and wakes; it takes one of them");
-  if (!task.phases.empty() || !task.wakes.empty()) return Status::ok_status();
-  if (!scope.obsolete) return error_at(path, "does nothing; it takes phases, wakes, or {}", event_list());
-  file.warn(path.text(), "has nothing but keys of rt-app before 1.0, and ends at once");
+  const bool idle = task.phases.empty() && task.wakes.empty();
+  if (idle && !scope.obsolete) return error_at(path, "does nothing; it takes phases, wakes, or {}", event_list());
+  if (idle)
+    file.warn(path.text(), "has nothing but keys of rt-app before 1.0, and ends at once");
+  else if (scope.obsolete)
+    file.warn(path.text(),
+              "has keys of rt-app before 1.0 (exec, period, deadline, lock_order, resources), now ignored");
   return Status::ok_status();
 }
 
