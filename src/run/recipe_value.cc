@@ -79,6 +79,7 @@ Status write_each(const BtfPlace &place, const JsonNode &node, const JsonPath &p
 Status write_recipe_value(const BtfPlace &place, const JsonNode &node, const JsonPath &path,
                           const RecipePlace &machine) {
   switch (node.kind) {
+    case Kind::kMissing: return Status::error("{}: a value is missing", path.text());
     case Kind::kNull: return Status::error("{}: null is no value; leave it out", path.text());
     case Kind::kBool: return at(path, schedulers::write_value(place, node.integer ? "true" : "false"));
     case Kind::kInteger: return at(path, schedulers::write_value(place, fmt::format("{}", node.integer)));
