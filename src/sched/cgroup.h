@@ -82,9 +82,8 @@ struct Cgroup {
   bool populated() const { return nr_tasks || nr_populated_children; }
   // Whose settings hold for its tasks.
   TaskGroup &group() const {
-    const Cgroup *at = this;
-    while (!at->own_group) at = at->parent;
-    return *at->own_group;
+    for (const Cgroup *at = this;; at = at->parent)
+      if (TaskGroup *const own = at->own_group) return *own;  // Read once: the controller may be taken away meanwhile.
   }
   bool is_below(const Cgroup &other) const {  // Or the same.
     return level >= other.level && abi->ancestors[other.level] == other.abi;
