@@ -46,7 +46,8 @@ class Case(unittest.TestCase):
         self.folder = folder.name
 
     def uscx(self, *args, text=None):
-        return subprocess.run([USCX, *args], capture_output=True, text=True, cwd=self.folder, timeout=TIMEOUT_S, input=text)
+        return subprocess.run([USCX, *args], capture_output=True, text=True, cwd=self.folder, timeout=TIMEOUT_S,
+                              input=text)
 
     def report(self, *args, text=None):
         result = self.uscx("run", "--report", "json", *args, text=text)
