@@ -34,6 +34,13 @@ TEST(Waiting, SignalWakesOne) {
   EXPECT_NE(lost.find("late"), nullptr);
 }
 
+TEST(Waiting, WhoIsSignalledTakesTheMutexAgain) {
+  Stage stage(R"({"tasks": {"waits": {"loop": 1, "lock": "m", "wait": {"ref": "c", "mutex": "m"}, "unlock": "m"},
+    "signals": {"loop": 1, "sleep": 1000, "lock": "m", "signal": "c", "run": 5000, "unlock": "m"}}})");
+  stage.run_ms(20);
+  expect_column(stage.rows("rt-app-waits-0"), Stage::kEnd, {6000});
+}
+
 TEST(Waiting, BroadcastWakesAll) {
   Stage stage(std::string("{\"tasks\": {") + kWaiters + R"(, "other": {"loop": 1, "sleep": 5000, "broad": "c"}}})", 4);
   stage.run_ms(4);
