@@ -10,6 +10,7 @@
 #include "abi/btf.h"
 #include "base/check.h"
 #include "run/recipe.h"
+#include "run/recipe_value.h"
 
 namespace {
 
@@ -26,9 +27,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   static const machine::Topology topology = machine::Topology::parse("2n:2l:2c:2t").take();
   CHECK(types != nullptr);
   const std::string_view text(reinterpret_cast<const char *>(data), size);
-  Result<std::shared_ptr<const cli::Recipe>> recipe = cli::Recipe::parse(text);
+  static const cli::RecipeSaved saved;
+  Result<std::shared_ptr<cli::Recipe>> recipe = cli::Recipe::parse(text);
   if (recipe.ok())
-    (void)(*recipe)->loads();
+    (void)(*recipe)->next_step(size);
   else
     check_line(recipe.status());
   Result<workload::JsonNode> node = workload::parse_json(text);
@@ -39,7 +41,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     // On the heap, so that a sanitizer sees the end of it.
     std::vector<u8> bytes(static_cast<size_t>(btf__resolve_size(types, static_cast<u32>(id))));
     const schedulers::BtfPlace place{types, static_cast<u32>(id), bytes.data(), name};
-    check_line(cli::write_recipe_value(place, *node, {}, {.topology = &topology, .hz = 250}));
+    check_line(
+        cli::write_recipe_value(place, *node, {}, {.topology = &topology, .hz = 250, .types = types, .saved = &saved}));
     (void)schedulers::format_value(place, 60);
   }
   return 0;

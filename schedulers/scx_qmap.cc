@@ -94,7 +94,7 @@ Status ScxQmap::configure(ScxObject &object, const Environment &environment) con
     Status status = object.set_ops_field("exit_dump_len", text(dump_len_));
     if (!status.ok()) return status;
   }
-  return partial_ ? object.add_ops_flag("SCX_OPS_SWITCH_PARTIAL") : Status();
+  return partial_ ? object.set_ops_flag("SCX_OPS_SWITCH_PARTIAL", true) : Status();
 }
 
 void ScxQmap::print_stats(const ScxObject &object, FILE *out) const {

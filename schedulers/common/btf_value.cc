@@ -4,6 +4,7 @@
 #include <bpf/btf.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cstring>
 #include <limits>
 #include <vector>
@@ -42,12 +43,18 @@ std::string member_names(const btf *types, const btf_type *type) {
   return fmt::format("{}", fmt::join(names, ", "));
 }
 
+// The enumerator at that place in its enum.
+const char *enumerator_name(const btf *types, const btf_type *type, u32 i) {
+  return btf__name_by_offset(types, btf_is_enum64(type) ? btf_enum64(type)[i].name_off : btf_enum(type)[i].name_off);
+}
+s64 enumerator_value(const btf_type *type, u32 i) {
+  if (btf_is_enum64(type)) return static_cast<s64>(btf_enum64_value(&btf_enum64(type)[i]));
+  return btf_kflag(type) ? s64{btf_enum(type)[i].val} : s64{static_cast<u32>(btf_enum(type)[i].val)};
+}
+
 std::string enumerator_names(const btf *types, const btf_type *type) {
   std::vector<std::string> names;
-  for (u32 i = 0; i < btf_vlen(type); i++) {
-    const u32 name = btf_is_enum64(type) ? btf_enum64(type)[i].name_off : btf_enum(type)[i].name_off;
-    names.emplace_back(btf__name_by_offset(types, name));
-  }
+  for (u32 i = 0; i < btf_vlen(type); i++) names.emplace_back(enumerator_name(types, type, i));
   return fmt::format("{}", fmt::join(names, ", "));
 }
 
@@ -80,7 +87,10 @@ Status write_int(const BtfPlace &place, const btf_type *type, std::string_view t
   if (encoding & BTF_INT_BOOL) return write_bool(place, text);
   if (type->size > sizeof(u64) || btf_int_bits(type) != type->size * 8)
     return Status::error("integers of {} bits cannot be set", btf_int_bits(type));
-  Result<u64> value = parse_integer(text, type->size, encoding & BTF_INT_SIGNED);
+  const bool is_word = !text.empty() && (std::isalpha(static_cast<unsigned char>(text[0])) || text[0] == '_');
+  const std::optional<Integer> known = is_word ? find_enumerator(place.types, text) : std::nullopt;
+  if (is_word && !known) return Status::error("'{}' is neither a number nor an enumerator of the object", text);
+  Result<u64> value = parse_integer(known ? known->text() : text, type->size, encoding & BTF_INT_SIGNED);
   if (!value.ok()) return value.status();
   store(place, type->size, *value);
   return {};
@@ -88,10 +98,8 @@ Status write_int(const BtfPlace &place, const btf_type *type, std::string_view t
 
 Status write_enum(const BtfPlace &place, const btf_type *type, std::string_view text) {
   for (u32 i = 0; i < btf_vlen(type); i++) {
-    const bool is_64 = btf_is_enum64(type);
-    const u32 name = is_64 ? btf_enum64(type)[i].name_off : btf_enum(type)[i].name_off;
-    if (text != btf__name_by_offset(place.types, name)) continue;
-    store(place, type->size, is_64 ? btf_enum64_value(&btf_enum64(type)[i]) : static_cast<u32>(btf_enum(type)[i].val));
+    if (text != enumerator_name(place.types, type, i)) continue;
+    store(place, type->size, static_cast<u64>(enumerator_value(type, i)));
     return {};
   }
   Result<u64> value = parse_integer(text, type->size, btf_kflag(type));
@@ -200,8 +208,67 @@ Result<BtfPlace> walk_path(const BtfPlace &root, std::string_view path) {
   return place;
 }
 
+std::string Integer::text() const {
+  return is_unsigned ? fmt::format("{}", static_cast<u64>(value)) : fmt::format("{}", value);
+}
+
+std::optional<Integer> find_enumerator(const btf *types, std::string_view name) {
+  for (u32 id = 1; id < btf__type_cnt(types); id++) {
+    const btf_type *type = btf__type_by_id(types, id);
+    if (!btf_is_any_enum(type)) continue;
+    for (u32 i = 0; i < btf_vlen(type); i++) {
+      const s64 value = enumerator_value(type, i);
+      if (name == enumerator_name(types, type, i)) return Integer{value, value < 0 && !btf_kflag(type)};
+    }
+  }
+  return std::nullopt;
+}
+
+Result<u64> size_of_type(const btf *types, std::string_view name) {
+  if (name.ends_with('*')) return u64{sizeof(void *)};
+  u32 kinds = 1u << BTF_KIND_STRUCT | 1u << BTF_KIND_UNION | 1u << BTF_KIND_ENUM | 1u << BTF_KIND_ENUM64 |
+              1u << BTF_KIND_TYPEDEF | 1u << BTF_KIND_INT;
+  std::string_view plain = name;
+  for (const auto &[word, of_word] : {std::pair{"struct ", 1u << BTF_KIND_STRUCT},
+                                      {"union ", 1u << BTF_KIND_UNION},
+                                      {"enum ", 1u << BTF_KIND_ENUM | 1u << BTF_KIND_ENUM64}}) {
+    if (!name.starts_with(word)) continue;
+    plain.remove_prefix(std::string_view(word).size());
+    kinds = of_word;
+  }
+  for (u32 id = 1; id < btf__type_cnt(types); id++) {
+    const btf_type *type = btf__type_by_id(types, id);
+    if (!(kinds >> btf_kind(type) & 1) || plain != btf__name_by_offset(types, type->name_off)) continue;
+    const s64 size = btf__resolve_size(types, id);
+    if (size >= 0) return static_cast<u64>(size);
+  }
+  return Status::error("the object has no type '{}'", name);
+}
+
 Status write_value(const BtfPlace &place, std::string_view text) {
   return write_resolved(place, text).at(type_and_name(place));
+}
+
+Status write_number(const BtfPlace &place, Integer number) {
+  if (!btf_is_ptr(resolved_type(place))) return write_value(place, number.text());
+  store(place, sizeof(u64), static_cast<u64>(number.value));
+  return {};
+}
+
+Result<Integer> read_number(const BtfPlace &place) {
+  const btf_type *type = resolved_type(place);
+  Integer number;
+  if (btf_is_ptr(type)) {
+    std::memcpy(&number.value, place.data, sizeof(u64));
+    number.is_unsigned = number.value < 0;
+  } else if ((btf_is_int(type) || btf_is_any_enum(type)) && type->size <= sizeof(u64)) {
+    number.value = read_integer(place);
+    const bool is_signed = btf_is_int(type) ? btf_int_encoding(type) & BTF_INT_SIGNED : btf_kflag(type);
+    number.is_unsigned = number.value < 0 && !is_signed;
+  } else {
+    return Status::error("{} is no number", type_and_name(place));
+  }
+  return number;
 }
 
 s64 read_integer(const BtfPlace &place) {
@@ -270,14 +337,8 @@ std::string format_value(const BtfPlace &place, size_t limit) {
   if (btf_is_composite(type)) return format_struct(place, type, limit);
   if (btf_is_any_enum(type) && type->size <= sizeof(u64)) {
     const s64 value = read_integer(place);
-    for (u32 i = 0; i < btf_vlen(type); i++) {
-      const bool is_64 = btf_is_enum64(type);
-      const s64 known = is_64             ? static_cast<s64>(btf_enum64_value(&btf_enum64(type)[i]))
-                        : btf_kflag(type) ? s64{btf_enum(type)[i].val}
-                                          : s64{static_cast<u32>(btf_enum(type)[i].val)};
-      if (known == value)
-        return btf__name_by_offset(place.types, is_64 ? btf_enum64(type)[i].name_off : btf_enum(type)[i].name_off);
-    }
+    for (u32 i = 0; i < btf_vlen(type); i++)
+      if (enumerator_value(type, i) == value) return enumerator_name(place.types, type, i);
     return fmt::format("{}", value);
   }
   if (!btf_is_int(type) || type->size > sizeof(u64)) return btf_is_ptr(type) ? "a pointer" : "?";

@@ -209,6 +209,7 @@ Status ScxObject::load() {
   clear_libbpf_log();
   Status status = size_exit_dump();
   if (!status.ok()) return status.at(name_);
+  leave_out_unused_callbacks();
   if (const int error = bpf_object__load(object_); error)
     return Status::error("{}: the load was refused: {}{}", name_, errno_text(error), log_summary());
   loaded_ = true;

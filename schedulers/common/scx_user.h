@@ -104,7 +104,19 @@ class ScxObject {
   std::vector<BtfPlace> variable_places() const;
   // A data field of the ops table. flags is a number or names joined by '|', with or without SCX_OPS_.
   Status set_ops_field(std::string_view field, std::string_view value);
-  Status add_ops_flag(std::string_view flag);
+  // Sets or clears one flag (or several, joined by '|').
+  Status set_ops_flag(std::string_view flag, bool on);
+  // Callbacks of the table. "" takes one out; the name of a struct_ops program puts that in its place.
+  bool is_callback(std::string_view field) const;
+  Status set_callback(std::string_view field, const std::string &program);
+  // Takes a program out of every table that has it, and says whether one had.
+  bool remove_callbacks(const bpf_program *program);
+  // Whether a table has the program.
+  // libbpf refuses a struct_ops program that no table has.
+  void leave_out_unused_callbacks();
+  bool is_in_table(const bpf_program *program) const;
+  // Which programs load() will load, by name.
+  std::map<std::string, bool> program_loads() const;
   std::vector<std::string> ops_fields() const;
   Result<BtfPlace> ops_field_place(std::string_view field) const;
   // An integer field, as it is now.

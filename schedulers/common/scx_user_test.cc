@@ -132,8 +132,10 @@ TEST_F(ScxObjectTest, OpsFieldsByName) {
 TEST_F(ScxObjectTest, OpsFlagsByNameOrNumber) {
   EXPECT_EQ(ops_error("flags", "ENQ_EXITING|SCX_OPS_SWITCH_PARTIAL"), "");
   EXPECT_EQ(*object_->ops_field("flags"), 0xc);
-  EXPECT_TRUE(object_->add_ops_flag("KEEP_BUILTIN_IDLE").ok());
+  EXPECT_TRUE(object_->set_ops_flag("KEEP_BUILTIN_IDLE", true).ok());
   EXPECT_EQ(*object_->ops_field("flags"), 0xd);
+  EXPECT_TRUE(object_->set_ops_flag("KEEP_BUILTIN_IDLE|ENQ_EXITING", false).ok());
+  EXPECT_EQ(*object_->ops_field("flags"), 0x8);
   EXPECT_EQ(ops_error("flags", "0x2"), "");
   EXPECT_EQ(*object_->ops_field("flags"), 2);
   EXPECT_EQ(ops_error("flags", "ENQ_LAST|NAME_LEN").rfind("flags: 'NAME_LEN' is no flag of this kernel; it has ", 0),

@@ -202,12 +202,13 @@ Status ScxObject::set_ops_field(std::string_view field, std::string_view value) 
   return write_value(*place, fmt::format("{}", *flags));
 }
 
-Status ScxObject::add_ops_flag(std::string_view flag) {
+Status ScxObject::set_ops_flag(std::string_view flag, bool on) {
   Result<u64> value = parse_flags(flag);
   if (!value.ok()) return value.status().at("flags");
   Result<s64> flags = ops_field("flags");
   if (!flags.ok()) return flags.status();
-  return set_ops_field("flags", fmt::format("{}", static_cast<u64>(*flags) | *value));
+  const u64 now = static_cast<u64>(*flags);
+  return set_ops_field("flags", fmt::format("{}", on ? now | *value : now & ~*value));
 }
 
 Result<s64> ScxObject::ops_field(std::string_view field) const {

@@ -7,6 +7,7 @@
 #include "cli/command_tree.h"
 #include "run/explore_scheduler.h"
 #include "run/program_scheduler.h"
+#include "run/recipe.h"
 #include "run/saved_schedule.h"
 #include "run/scheduler.h"
 #include "scenario/scenario.h"
@@ -22,6 +23,8 @@ using machine::ScenarioFn;
 using machine::ScheduleResult;
 using scenario::Scenario;
 using sched::Mutation;
+
+constexpr const char *kDefaultCpus = "4";
 
 struct ExploreArgs {
   std::string subject, strategy = "random", mutation = "none", save, races = "report";
@@ -70,6 +73,8 @@ Status with_subject(SavedSchedule *saved, const std::function<void(const Scenari
   if (!stage.ok()) return stage.status();
   std::vector<std::string> files = subject.run.workloads;
   files.push_back(subject.run.recipe);
+  if (const Recipe *recipe = stage->options.recipe.get())
+    files.insert(files.end(), recipe->files().begin(), recipe->files().end());
   Result<u64> input_hash = hash_of_inputs(stage->options, files);
   if (!input_hash.ok()) return input_hash.status();
   if (subject.input_hash != 0 && subject.input_hash != *input_hash)
@@ -165,6 +170,8 @@ Result<SavedSchedule> subject_of(const ExploreArgs &args, const std::vector<std:
   saved.scheduler = args.scheduler;
   saved.scheduler.command = {args.subject};
   saved.scheduler.command.insert(saved.scheduler.command.end(), rest.begin(), rest.end());
+  RunArguments &run = saved.scheduler.run;
+  if (run.cpus.empty() && run.topology.empty()) run.cpus = kDefaultCpus;
   return saved;
 }
 

@@ -3,6 +3,7 @@
 
 #include <bpf/libbpf.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -63,6 +64,13 @@ class BpfScheduler : public SchedulerUnderTest {
   // What else a user half does, before it attaches and after.
   virtual Status loaded(bridge::Host &, ScxObject &) { return Status::ok_status(); }
   virtual Status attached(bridge::Host &, ScxObject &) { return Status::ok_status(); }
+  // Whether it attaches the scheduler at all.
+  virtual bool attaches() const { return true; }
+  // What it does while the scheduler is attached, `attached_ns` ago: it lets time pass, up to `ns`.
+  virtual Status live_on(RunHost &run, ScxObject &, u64 /*attached_ns*/, u64 ns) {
+    run.advance(ns);
+    return Status::ok_status();
+  }
 
   // It is detached, or has ended by itself.
   virtual void ended(RunHost &, const schedulers::ExitInfo &) {}
@@ -86,11 +94,18 @@ class BpfScheduler : public SchedulerUnderTest {
     ScxObject &object = **opened;
     if (Status status = object.load(); !status.ok()) return status;
     if (Status status = loaded(run.host(), object); !status.ok()) return status;
+    if (!attaches()) {
+      run.note("the scheduler is loaded and, as the recipe says, not attached: the fair class has all tasks");
+      run.advance_to_end();
+      return Status::ok_status();
+    }
     if (Status status = object.attach(); !status.ok()) return status;
+    const u64 attached_at = run.host().machine().loop_now_ns();
     if (Status status = attached(run.host(), object); !status.ok()) return status;
     while (!run.over() && !object.exited()) {
       run.print(stats(object));
-      run.advance(kStatsIntervalNs);
+      const u64 attached_ns = run.host().machine().loop_now_ns() - attached_at;
+      if (Status status = live_on(run, object, attached_ns, kStatsIntervalNs); !status.ok()) return status;
     }
     object.detach();
     run.host().trace_wild_loads();  // While its programs are there.
@@ -161,8 +176,19 @@ class ObjectScheduler final : public BpfScheduler {
   Status loaded(bridge::Host &host, ScxObject &object) override {
     return options_.recipe ? options_.recipe->before_attach(target(host, object)).at("--recipe") : Status::ok_status();
   }
+  bool attaches() const override { return attaches_; }
   Status attached(bridge::Host &host, ScxObject &object) override {
+    step_ns_ = 0;
     return options_.recipe ? options_.recipe->after_attach(target(host, object)).at("--recipe") : Status::ok_status();
+  }
+  // Up to the recipe's next step, if it is due by then.
+  Status live_on(RunHost &run, ScxObject &object, u64 attached_ns, u64 ns) override {
+    const std::optional<u64> next = options_.recipe ? options_.recipe->next_step(step_ns_) : std::nullopt;
+    if (!next || *next > attached_ns + ns) return BpfScheduler::live_on(run, object, attached_ns, ns);
+    run.advance(*next - std::min(*next, attached_ns));  // A step that takes time may delay the next.
+    if (run.over() || object.exited()) return Status::ok_status();
+    step_ns_ = *next;
+    return options_.recipe->run_step(target(run.host(), object), *next).at("--recipe");
   }
 
   // What the user half would have done may be why.
@@ -178,9 +204,13 @@ class ObjectScheduler final : public BpfScheduler {
   }
 
  private:
-  Recipe::Target target(bridge::Host &host, ScxObject &object) const {
+  Recipe::Target target(bridge::Host &host, ScxObject &object) {
     return {.object = &object,
-            .machine = {.topology = &options_.topology, .hz = options_.hz},
+            .machine = {.topology = &options_.topology,
+                        .hz = options_.hz,
+                        .types = bpf_object__btf(object.object()),
+                        .saved = &saved_},
+            .saved = &saved_,
             .set_user_cpu = [&host](u32 cpu) { host.set_user_cpu(cpu); }};
   }
   Opened open_bytes(const std::vector<u8> &bytes, bridge::Host &host) {
@@ -189,8 +219,11 @@ class ObjectScheduler final : public BpfScheduler {
     Opened opened = ScxObject::open_memory(name, bytes, environment_of(host));
     if (!opened.ok()) return opened;
     if (options_.recipe) {
-      if (Status status = options_.recipe->before_load(target(host, **opened)); !status.ok())
-        return status.at("--recipe");
+      const Recipe::Target goal = target(host, **opened);
+      if (Status status = options_.recipe->before_load(goal); !status.ok()) return status.at("--recipe");
+      Result<bool> attach = options_.recipe->attaches(goal);
+      if (!attach.ok()) return attach.status().at("--recipe");
+      attaches_ = *attach;
     }
     if (Status status = assign(**opened); !status.ok()) return status;
     return opened;
@@ -207,12 +240,15 @@ class ObjectScheduler final : public BpfScheduler {
           std::memcpy(bytes.data(), value, size);
       }
     };
-    if (options_.recipe) target.loads = options_.recipe->loads();
+    if (options_.recipe) target.loads = object.program_loads();
     return bpf::scan_object(bytes_, target);
   }
 
   const std::vector<u8> bytes_;
   std::set<std::string> user_run_;
+  bool attaches_ = true;
+  RecipeSaved saved_;
+  u64 step_ns_ = 0;  // The recipe's last step that was run, since the attach.
 };
 
 }  // namespace

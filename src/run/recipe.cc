@@ -2,39 +2,27 @@
 #include "run/recipe.h"
 
 #include <bpf/bpf.h>
-#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
+#include <algorithm>
 #include <cerrno>
-#include <cstring>
-#include <set>
+#include <sstream>
 #include <system_error>
 
 #include "base/files.h"
+#include "base/units.h"
+#include "run/recipe_programs.h"
+#include "run/recipe_value.h"
 
 namespace uscx::cli {
 namespace {
 
 using schedulers::BtfPlace;
-using schedulers::ScxObject;
 using workload::JsonNode;
 using workload::JsonPath;
 using Kind = JsonNode::Kind;
 
 std::string errno_text(int err) { return std::generic_category().message(err < 0 ? -err : err); }
-
-Status expect(const JsonNode &node, const JsonPath &path, Kind kind) {
-  if (node.kind == kind) return Status::ok_status();
-  return Status::error("{}: is {}; it takes {}", path.text(), kind_text(node.kind), kind_text(kind));
-}
-
-Status check_keys(const JsonNode &node, const JsonPath &path, std::initializer_list<const char *> keys) {
-  for (const JsonNode &child : node.children) {
-    if (std::find(keys.begin(), keys.end(), child.key) == keys.end())
-      return Status::error("{}: unknown key; there are {}", path.member(child).text(), fmt::join(keys, ", "));
-  }
-  return Status::ok_status();
-}
 
 const JsonPath kRoot;
 
@@ -50,29 +38,6 @@ Status for_members(const JsonNode &root, const char *name, Fn fn) {
   return Status::ok_status();
 }
 
-// Calls fn(the place) once, or for each number of what `each` names.
-template <typename Fn>
-Status for_each_place(const JsonNode &entry, const JsonPath &path, const RecipePlace &machine, Fn fn) {
-  const JsonNode *each = entry.find("each");
-  if (each == nullptr) return fn(machine);
-  const std::optional<u32> count = each->kind == Kind::kString ? machine.count(each->text) : std::nullopt;
-  if (!count) return Status::error("{}: it takes \"cpu\", \"core\", \"llc\" or \"node\"", path.member(*each).text());
-  for (u32 i = 0; i < *count; i++) {
-    if (Status status = fn(machine.at(each->text, i)); !status.ok()) return status;
-  }
-  return Status::ok_status();
-}
-
-Result<s64> number_of(const JsonNode &node, const JsonPath &path, const RecipePlace &machine) {
-  if (node.kind == Kind::kInteger) return node.integer;
-  if (node.kind != Kind::kString || !node.text.starts_with('='))
-    return Status::error("{}: is {}; it takes a number or a formula", path.text(), kind_text(node.kind));
-  Result<FormulaValue> value = evaluate_formula(std::string_view(node.text).substr(1), machine);
-  if (!value.ok()) return value.status().at(path.text());
-  if (value->cpus) return Status::error("{}: a set of CPUs is no number", path.text());
-  return value->number;
-}
-
 // --- Before the load ---
 
 Status set_globals(const JsonNode &root, const Recipe::Target &target) {
@@ -83,32 +48,73 @@ Status set_globals(const JsonNode &root, const Recipe::Target &target) {
   });
 }
 
-Status set_ops_field(const JsonNode &node, const JsonPath &path, const Recipe::Target &target) {
-  std::string text = node.text;
-  if (node.key == "flags" && node.kind == Kind::kArray) {
-    for (size_t i = 0; i < node.children.size(); i++) {
-      const JsonNode &flag = node.children[i];
-      if (Status status = expect(flag, path.item(i), Kind::kString); !status.ok()) return status;
-      text += (text.empty() ? "" : "|") + flag.text;
-    }
-    if (text.empty()) text = "0";
-  } else if (node.kind == Kind::kInteger || (node.kind == Kind::kString && text.starts_with('='))) {
-    Result<s64> number = number_of(node, path, target.machine);
-    if (!number.ok()) return number.status();
-    text = fmt::format("{}", *number);
-  } else if (node.kind != Kind::kString && node.kind != Kind::kFraction) {
-    return Status::error("{}: is {}; it takes a number or a string", path.text(), kind_text(node.kind));
+// Names of flags: those that replace all others, or those to be added (+) and removed (-).
+Status set_flags(const JsonNode &list, const JsonPath &path, const Recipe::Target &target) {
+  std::vector<std::string> names;
+  for (size_t i = 0; i < list.children.size(); i++) {
+    Status status = with_value(list.children[i], path.item(i), target.machine,
+                               [&](const JsonNode &flag, const JsonPath &where) -> Status {
+                                 names.push_back(flag.text);
+                                 return expect_kind(flag, where, Kind::kString);
+                               });
+    if (!status.ok()) return status;
   }
-  return target.object->set_ops_field(node.key, text).at(path.text());
+  const auto changes = std::count_if(names.begin(), names.end(), [](const std::string &name) {
+    return name.starts_with('+') || name.starts_with('-');
+  });
+  if (changes == 0)
+    return target.object->set_ops_field("flags", names.empty() ? "0" : fmt::format("{}", fmt::join(names, "|")));
+  if (static_cast<size_t>(changes) != names.size())
+    return Status::error("either all of them begin with + or -, or none; '{}' alone replaces the flags",
+                         *std::find_if(names.begin(), names.end(), [](const std::string &name) {
+                           return !name.starts_with('+') && !name.starts_with('-');
+                         }));
+  for (const std::string &name : names)
+    if (Status status = target.object->set_ops_flag(name.substr(1), name[0] == '+'); !status.ok()) return status;
+  return Status::ok_status();
+}
+
+Status set_callback(const JsonNode &node, const std::string &field, const Recipe::Target &target) {
+  if (node.kind != Kind::kNull && node.kind != Kind::kString)
+    return Status::error("is {}; a callback takes null or the name of a struct_ops program", kind_text(node.kind));
+  if (node.kind == Kind::kString && node.text.empty())
+    return Status::error("'' is no program; null takes the callback out");
+  return target.object->set_callback(field, node.text);
+}
+
+Status set_ops_field(const JsonNode &field, const JsonPath &path, const Recipe::Target &target) {
+  return with_value(field, path, target.machine, [&](const JsonNode &node, const JsonPath &where) -> Status {
+    if (target.object->is_callback(field.key)) return set_callback(node, field.key, target).at(where.text());
+    if (field.key == "flags" && node.kind == Kind::kArray) return set_flags(node, where, target).at(where.text());
+    std::string text = node.text;
+    if (node.kind == Kind::kInteger || (node.kind == Kind::kString && text.starts_with('='))) {
+      Result<s64> number = number_of(node, where, target.machine);
+      if (!number.ok()) return number.status();
+      text = fmt::format("{}", *number);
+    } else if (node.kind != Kind::kString && node.kind != Kind::kFraction) {
+      return Status::error("{}: is {}; it takes a number or a string", where.text(), kind_text(node.kind));
+    }
+    return target.object->set_ops_field(field.key, text).at(where.text());
+  });
+}
+
+// libbpf loads a struct_ops program if a table has it.
+Status set_load(const Recipe::Target &target, bpf_program *program, bool load) {
+  if (bpf_program__type(program) == BPF_PROG_TYPE_STRUCT_OPS) {
+    if (load ? target.object->is_in_table(program) : target.object->remove_callbacks(program))
+      return Status::ok_status();
+    return Status::error("no table has this struct_ops program; ops puts it into one");
+  }
+  const int err = bpf_program__set_autoload(program, load);
+  return err == 0 ? Status::ok_status() : Status::error("{}", errno_text(err));
 }
 
 Status set_loads(const JsonNode &root, const Recipe::Target &target) {
   return for_members(root, "load", [&](const JsonNode &node, const JsonPath &path) -> Status {
     bpf_program *program = bpf_object__find_program_by_name(target.object->object(), node.key.c_str());
     if (program == nullptr) return Status::error("{}: the object has no such program", path.text());
-    if (const int err = bpf_program__set_autoload(program, node.integer != 0); err != 0)
-      return Status::error("{}: {}", path.text(), errno_text(err));
-    return Status::ok_status();
+    Result<bool> load = truth_of(node, path, target.machine);
+    return load.ok() ? set_load(target, program, *load).at(path.text()) : load.status();
   });
 }
 
@@ -135,30 +141,16 @@ Status set_sizes(const JsonNode &root, const Recipe::Target &target) {
 
 // --- Maps ---
 
-// Memory of a type that the object's BTF describes; without a type, none that can be written.
-struct TypedBytes {
-  std::vector<u8> bytes;
-  BtfPlace place;
-};
-
-Status make_bytes(const Recipe::Target &target, u32 type_id, u32 size, const std::string &name, TypedBytes *out) {
-  const btf *types = bpf_object__btf(target.object->object());
-  if (type_id == 0 || btf__resolve_size(types, type_id) != size)
-    return Status::error("{} has no type in the object's BTF", name);
-  out->bytes.assign(size, 0);
-  out->place = {types, type_id, out->bytes.data(), name};
-  return Status::ok_status();
-}
-
 bool is_percpu(u32 type) {
   return type == BPF_MAP_TYPE_PERCPU_ARRAY || type == BPF_MAP_TYPE_PERCPU_HASH || type == BPF_MAP_TYPE_LRU_PERCPU_HASH;
 }
 
 // The bytes of one value: of a per-CPU map one copy after the other, each made where its CPU is.
-Status make_value(const Recipe::Target &target, const bpf_map *map, const JsonNode &node, const JsonPath &path,
-                  const RecipePlace &machine, std::vector<u8> *out) {
+Status make_value(const bpf_map *map, const JsonNode &node, const JsonPath &path, const RecipePlace &machine,
+                  std::vector<u8> *out) {
   TypedBytes value;
-  if (Status status = make_bytes(target, bpf_map__btf_value_type_id(map), bpf_map__value_size(map), "value", &value);
+  if (Status status =
+          make_bytes(machine.types, bpf_map__btf_value_type_id(map), bpf_map__value_size(map), "value", &value);
       !status.ok())
     return status.at(path.text());
   if (!is_percpu(bpf_map__type(map))) {
@@ -177,30 +169,34 @@ Status make_value(const Recipe::Target &target, const bpf_map *map, const JsonNo
   return Status::ok_status();
 }
 
+// One entry of a map, where its list is.
+Status fill_one(const bpf_map *map, const JsonNode &entry, const JsonPath &path, const RecipePlace &place) {
+  const JsonNode *key = entry.find("key"), &value = *entry.find("value");
+  TypedBytes key_bytes;
+  if (key != nullptr) {
+    Status status = make_bytes(place.types, bpf_map__btf_key_type_id(map), bpf_map__key_size(map), "key", &key_bytes);
+    if (!status.ok()) return status.at(path.member(*key).text());
+    status = write_recipe_value(key_bytes.place, *key, path.member(*key), place);
+    if (!status.ok()) return status;
+  }
+  std::vector<u8> bytes;
+  if (Status status = make_value(map, value, path.member(value), place, &bytes); !status.ok()) return status;
+  // Not bpf_map__update_elem(): it compares sizes with the number of CPUs that libbpf remembers from before.
+  const void *key_data = key != nullptr ? key_bytes.bytes.data() : nullptr;
+  if (bpf_map_update_elem(bpf_map__fd(map), key_data, bytes.data(), BPF_ANY) != 0)
+    return Status::error("{}: the map does not take it: {}", path.text(), errno_text(errno));
+  return Status::ok_status();
+}
+
 Status fill_entry(const Recipe::Target &target, const bpf_map *map, const JsonNode &entry, const JsonPath &path) {
-  if (Status status = expect(entry, path, Kind::kObject); !status.ok()) return status;
-  if (Status status = check_keys(entry, path, {"each", "key", "value"}); !status.ok()) return status;
-  const JsonNode *key = entry.find("key"), *value = entry.find("value");
-  if (value == nullptr) return Status::error("{}: value is missing", path.text());
+  if (Status status = expect_kind(entry, path, Kind::kObject); !status.ok()) return status;
+  if (Status status = check_keys(entry, path, {"each", "if", "key", "value"}); !status.ok()) return status;
+  if (entry.find("value") == nullptr) return Status::error("{}: value is missing", path.text());
   const bool has_key = bpf_map__key_size(map) > 0;
-  if ((key != nullptr) != has_key)
+  if ((entry.find("key") != nullptr) != has_key)
     return Status::error("{}: {}", path.text(), has_key ? "key is missing" : "entries of this map have no key");
-  return for_each_place(entry, path, target.machine, [&](const RecipePlace &place) -> Status {
-    TypedBytes key_bytes;
-    if (has_key) {
-      Status status = make_bytes(target, bpf_map__btf_key_type_id(map), bpf_map__key_size(map), "key", &key_bytes);
-      if (!status.ok()) return status.at(path.member(*key).text());
-      status = write_recipe_value(key_bytes.place, *key, path.member(*key), place);
-      if (!status.ok()) return status;
-    }
-    std::vector<u8> bytes;
-    if (Status status = make_value(target, map, *value, path.member(*value), place, &bytes); !status.ok())
-      return status;
-    // Not bpf_map__update_elem(): it compares sizes with the number of CPUs that libbpf remembers from before.
-    if (bpf_map_update_elem(bpf_map__fd(map), has_key ? key_bytes.bytes.data() : nullptr, bytes.data(), BPF_ANY) != 0)
-      return Status::error("{}: the map does not take it: {}", path.text(), errno_text(errno));
-    return Status::ok_status();
-  });
+  return for_each_entry(entry, path, target.machine,
+                        [&](const RecipePlace &place) { return fill_one(map, entry, path, place); });
 }
 
 Status fill_maps(const JsonNode &root, const Recipe::Target &target) {
@@ -214,116 +210,79 @@ Status fill_maps(const JsonNode &root, const Recipe::Target &target) {
   });
 }
 
-// --- Programs ---
-
-// The struct that the program's context points to, or the one that the recipe names; 0 if there is neither.
-u32 context_type(const btf *types, const std::string &program, const JsonNode *type_name) {
-  if (type_name != nullptr) {
-    const s32 named = btf__find_by_name_kind(types, type_name->text.c_str(), BTF_KIND_STRUCT);
-    return named > 0 ? static_cast<u32>(named) : 0;
-  }
-  const s32 func = btf__find_by_name_kind(types, program.c_str(), BTF_KIND_FUNC);
-  if (func <= 0) return 0;
-  const btf_type *proto = btf__type_by_id(types, btf__type_by_id(types, static_cast<u32>(func))->type);
-  if (proto == nullptr || btf_vlen(proto) == 0) return 0;
-  const s32 param = btf__resolve_type(types, btf_params(proto)[0].type);
-  if (param <= 0 || !btf_is_ptr(btf__type_by_id(types, static_cast<u32>(param)))) return 0;
-  const s32 pointee = btf__resolve_type(types, btf__type_by_id(types, static_cast<u32>(param))->type);
-  return pointee > 0 && btf_is_composite(btf__type_by_id(types, static_cast<u32>(pointee))) ? static_cast<u32>(pointee)
-                                                                                            : 0;
-}
-
-Status make_context(const Recipe::Target &target, const std::string &program, const JsonNode &entry,
-                    const JsonPath &path, const RecipePlace &place, TypedBytes *out) {
-  const JsonNode *context = entry.find("context");
-  const btf *types = bpf_object__btf(target.object->object());
-  const u32 type = context_type(types, program, entry.find("context_type"));
-  if (type == 0) {
-    if (context == nullptr) return Status::ok_status();
-    return Status::error("{}: program {} does not say what its context is; name a struct of the object in context_type",
-                         path.text(), program);
-  }
-  const s64 size = btf__resolve_size(types, type);
-  if (Status status = make_bytes(target, type, static_cast<u32>(size), "context", out); !status.ok())
-    return status.at(path.text());
-  return context == nullptr ? Status::ok_status()
-                            : write_recipe_value(out->place, *context, path.member(*context), place);
-}
-
-Status run_one(const Recipe::Target &target, const bpf_program *program, const JsonNode &entry, const JsonPath &path,
-               const RecipePlace &place) {
-  TypedBytes context;
-  if (Status status = make_context(target, bpf_program__name(program), entry, path, place, &context); !status.ok())
-    return status;
-  const JsonNode *pin = entry.find("pin");
-  if (pin != nullptr && pin->integer != 0) target.set_user_cpu(place.first_cpu().value_or(0));
-  LIBBPF_OPTS(bpf_test_run_opts, opts);
-  opts.ctx_in = context.bytes.empty() ? nullptr : context.bytes.data();
-  opts.ctx_size_in = static_cast<u32>(context.bytes.size());
-  const int err = bpf_prog_test_run_opts(bpf_program__fd(program), &opts);
-  const int error_number = errno;
-  target.set_user_cpu(0);
-  if (err != 0) return Status::error("{}: it cannot be run: {}", path.text(), errno_text(error_number));
-  const JsonNode *returns = entry.find("returns");
-  if (returns != nullptr && returns->kind == Kind::kString && returns->text == "any") return Status::ok_status();
-  Result<s64> wanted = s64{0};
-  if (returns != nullptr) wanted = number_of(*returns, path.member(*returns), place);
-  if (!wanted.ok()) return wanted.status();
-  if (static_cast<s32>(opts.retval) != static_cast<s32>(*wanted))
-    return Status::error("{}: program {} returned {}, not {}", path.text(), bpf_program__name(program),
-                         static_cast<s32>(opts.retval), *wanted);
-  return Status::ok_status();
-}
-
-Status run_entry(const Recipe::Target &target, const JsonNode &entry, const JsonPath &path) {
-  const JsonNode &name = *entry.find("program");
-  const bpf_program *program = bpf_object__find_program_by_name(target.object->object(), name.text.c_str());
-  if (program == nullptr) return Status::error("{}: the object has no such program", path.member(name).text());
-  if (bpf_program__type(program) != BPF_PROG_TYPE_SYSCALL)
-    return Status::error("{}: {} is no syscall program, and others cannot be run", path.member(name).text(), name.text);
-  if (bpf_program__fd(program) < 0)
-    return Status::error("{}: {} is not loaded; say so in load", path.member(name).text(), name.text);
-  return for_each_place(entry, path, target.machine,
-                        [&](const RecipePlace &place) { return run_one(target, program, entry, path, place); });
-}
-
 // --- Shape ---
 
 struct Section {
   const char *name;
-  Kind kind;
+  std::optional<Kind> kind;  // Nothing: a condition.
+  std::optional<Kind> item;  // Of each member or item.
 };
 constexpr Section kSections[] = {
-    {"table", Kind::kString},   {"globals", Kind::kObject},          {"ops", Kind::kObject},
-    {"load", Kind::kObject},    {"max_entries", Kind::kObject},      {"maps", Kind::kObject},
-    {"comment", Kind::kString}, {"run_before_attach", Kind::kArray}, {"run_after_attach", Kind::kArray},
+    {"table", Kind::kString, {}},
+    {"globals", Kind::kObject, {}},
+    {"ops", Kind::kObject, {}},
+    {"load", Kind::kObject, {}},
+    {"max_entries", Kind::kObject, {}},
+    {"maps", Kind::kObject, Kind::kArray},
+    {"comment", Kind::kString, {}},
+    {"attach", {}, {}},
+    {"run_before_attach", Kind::kArray, Kind::kObject},
+    {"run_after_attach", Kind::kArray, Kind::kObject},
+    {"run_while_attached", Kind::kArray, Kind::kObject},
 };
 
-Status check_run(const JsonNode &list, const JsonPath &path) {
-  for (size_t i = 0; i < list.children.size(); i++) {
-    const JsonNode &entry = list.children[i];
-    const JsonPath entry_path = path.item(i);
-    if (Status status = expect(entry, entry_path, Kind::kObject); !status.ok()) return status;
-    if (Status status = check_keys(entry, entry_path, {"program", "context", "context_type", "each", "pin", "returns"});
-        !status.ok())
-      return status;
-    if (entry.find("program") == nullptr) return Status::error("{}: program is missing", entry_path.text());
-    for (const auto &[key, kind] : {std::pair{"program", Kind::kString}, std::pair{"context", Kind::kObject},
-                                    std::pair{"context_type", Kind::kString}, std::pair{"pin", Kind::kBool}}) {
-      const JsonNode *member = entry.find(key);
-      if (member == nullptr) continue;
-      if (Status status = expect(*member, entry_path.member(*member), kind); !status.ok()) return status;
+Status check_section(const Section &section, const JsonNode &node, const JsonPath &path) {
+  if (!section.kind) return Status::ok_status();
+  if (Status status = expect_kind(node, path, *section.kind); !status.ok()) return status;
+  for (size_t i = 0; section.item && i < node.children.size(); i++) {
+    const JsonPath child = node.kind == Kind::kArray ? path.item(i) : path.member(node.children[i]);
+    if (Status status = expect_kind(node.children[i], child, *section.item); !status.ok()) return status;
+  }
+  return Status::ok_status();
+}
+
+// --- Files with values ---
+
+Result<std::vector<JsonNode>> values_of_file(const std::string &path) {
+  Result<std::vector<u8>> bytes = read_file(path);
+  if (!bytes.ok()) return bytes.status();
+  std::istringstream words(std::string(bytes->begin(), bytes->end()));
+  std::vector<JsonNode> values;
+  for (std::string word; words >> word;) {
+    const bool is_negative = word.starts_with('-');
+    Result<u64> number = is_negative ? 0 : parse_number(word, 0, UINT64_MAX);
+    Result<s64> negative = is_negative ? parse_signed(word, INT64_MIN, 0) : 0;
+    if (!number.ok() || !negative.ok())
+      return Status::error("{}: value {}: '{}' is no integer of 64 bits", path, values.size(), word);
+    JsonNode &value = values.emplace_back();
+    value.kind = *number > INT64_MAX ? Kind::kFraction : Kind::kInteger;  // The text of what does not fit.
+    value.integer = is_negative ? *negative : static_cast<s64>(*number);
+    value.text = word;
+  }
+  return values;
+}
+
+// Puts the numbers of files in the place of their names.
+Status read_values(JsonNode *node, const JsonPath &path, const std::string &folder, std::vector<std::string> *files) {
+  for (size_t i = 0; i < node->children.size(); i++) {
+    JsonNode &child = node->children[i];
+    const JsonPath child_path = node->kind == Kind::kArray ? path.item(i) : path.member(child);
+    if (child.key != "$from" || child.kind != Kind::kString) {
+      if (Status status = read_values(&child, child_path, folder, files); !status.ok()) return status;
+      continue;
     }
-    const JsonNode *pin = entry.find("pin");
-    if (pin != nullptr && pin->integer != 0 && entry.find("each") == nullptr)
-      return Status::error("{}: a program is pinned where each says; it is missing", entry_path.member(*pin).text());
+    files->push_back(child.text.starts_with('/') ? child.text : folder + child.text);
+    Result<std::vector<JsonNode>> values = values_of_file(files->back());
+    if (!values.ok()) return values.status().at(child_path.text());
+    child.kind = Kind::kArray;
+    child.children = values.take();
   }
   return Status::ok_status();
 }
 
 }  // namespace
 
-Status Recipe::check() const {
+Status Recipe::check() {
   if (root_.kind != Kind::kObject) return Status::error("a recipe is an object, not {}", kind_text(root_.kind));
   for (const JsonNode &node : root_.children) {
     const JsonPath path = kRoot.member(node);
@@ -334,25 +293,19 @@ Status Recipe::check() const {
       for (const Section &one : kSections) names += (names.empty() ? "" : ", ") + std::string(one.name);
       return Status::error("{}: unknown key; there are {}", path.text(), names);
     }
-    if (Status status = expect(node, path, section->kind); !status.ok()) return status;
-    if (node.key.starts_with("run_")) {
-      if (Status status = check_run(node, path); !status.ok()) return status;
-    }
-    for (const JsonNode &child : node.children) {
-      if (node.key == "load") {
-        if (Status status = expect(child, path.member(child), Kind::kBool); !status.ok()) return status;
-      } else if (node.key == "maps") {
-        if (Status status = expect(child, path.member(child), Kind::kArray); !status.ok()) return status;
-      }
-    }
+    Status status = check_section(*section, node, path);
+    const bool timed = node.key == "run_while_attached";
+    for (size_t i = 0; status.ok() && node.key.starts_with("run_") && i < node.children.size(); i++)
+      status = check_program_entry(node.children[i], path.item(i), timed ? &times_.emplace_back() : nullptr);
+    if (!status.ok()) return status;
   }
   return Status::ok_status();
 }
 
-Result<std::shared_ptr<const Recipe>> Recipe::parse(std::string_view text) {
+Result<std::shared_ptr<Recipe>> Recipe::parse(std::string_view text) {
   Result<JsonNode> root = workload::parse_json(text);
   if (!root.ok()) return root.status();
-  std::shared_ptr<const Recipe> recipe(new Recipe(root.take()));
+  std::shared_ptr<Recipe> recipe(new Recipe(root.take()));
   if (Status status = recipe->check(); !status.ok()) return status;
   return recipe;
 }
@@ -360,19 +313,30 @@ Result<std::shared_ptr<const Recipe>> Recipe::parse(std::string_view text) {
 Result<std::shared_ptr<const Recipe>> Recipe::read(const std::string &path) {
   Result<std::vector<u8>> bytes = read_file(path);
   if (!bytes.ok()) return bytes.status();
-  Result<std::shared_ptr<const Recipe>> recipe = parse({reinterpret_cast<const char *>(bytes->data()), bytes->size()});
-  return recipe.ok() ? recipe : recipe.status().at(path);
+  Result<std::shared_ptr<Recipe>> recipe = parse({reinterpret_cast<const char *>(bytes->data()), bytes->size()});
+  if (!recipe.ok()) return recipe.status().at(path);
+  Status status = read_values(&(*recipe)->root_, kRoot, path.substr(0, path.rfind('/') + 1), &(*recipe)->files_);
+  if (!status.ok()) return status.at(path);
+  return std::shared_ptr<const Recipe>(recipe.take());
 }
 
-std::map<std::string, bool> Recipe::loads() const {
-  std::map<std::string, bool> out;
-  if (const JsonNode *node = root_.find("load")) {
-    for (const JsonNode &child : node->children) out[child.key] = child.integer != 0;
-  }
-  return out;
+Status Recipe::check_attach(const Target &target) const {
+  Result<bool> attach = attaches(target);
+  if (!attach.ok()) return attach.status();
+  for (const char *list : {"run_after_attach", "run_while_attached"})
+    if (!*attach && root_.find(list) != nullptr)
+      return Status::error("{}: the recipe does not attach the scheduler (attach)", list);
+  return Status::ok_status();
+}
+
+Result<bool> Recipe::attaches(const Target &target) const {
+  const JsonNode *node = root_.find("attach");
+  return node == nullptr ? true : truth_of(*node, kRoot.member(*node), target.machine);
 }
 
 Status Recipe::before_load(const Target &target) const {
+  target.saved->clear();
+  if (Status status = check_attach(target); !status.ok()) return status;
   if (const JsonNode *table = root_.find("table")) {
     if (Status status = target.object->select_ops_table(table->text); !status.ok()) return status.at("table");
   }
@@ -384,21 +348,40 @@ Status Recipe::before_load(const Target &target) const {
                      [&](const JsonNode &node, const JsonPath &path) { return set_ops_field(node, path, target); });
 }
 
-Status Recipe::run_programs(const Target &target, const char *list) const {
+// Those of the list that `wanted` says, by their number.
+Status Recipe::run_programs(const Target &target, const char *list, const std::function<bool(size_t)> &wanted) const {
   const JsonNode *node = root_.find(list);
   if (node == nullptr) return Status::ok_status();
   const JsonPath path = kRoot.member(*node);
   for (size_t i = 0; i < node->children.size(); i++) {
-    if (Status status = run_entry(target, node->children[i], path.item(i)); !status.ok()) return status;
+    if (!wanted(i)) continue;
+    if (Status status = run_program_entry(target, node->children[i], path.item(i)); !status.ok()) return status;
   }
   return Status::ok_status();
 }
 
 Status Recipe::before_attach(const Target &target) const {
   if (Status status = fill_maps(root_, target); !status.ok()) return status;
-  return run_programs(target, "run_before_attach");
+  return run_programs(target, "run_before_attach", [](size_t) { return true; });
 }
 
-Status Recipe::after_attach(const Target &target) const { return run_programs(target, "run_after_attach"); }
+Status Recipe::after_attach(const Target &target) const {
+  return run_programs(target, "run_after_attach", [](size_t) { return true; });
+}
+
+std::optional<u64> Recipe::next_step(u64 after_ns) const {
+  std::optional<u64> next;
+  for (const StepTime &time : times_) {
+    if (!time.repeats && time.ns <= after_ns) continue;
+    const u64 due = time.repeats ? (after_ns / time.ns + 1) * time.ns : time.ns;
+    next = std::min(next.value_or(due), due);
+  }
+  return next;
+}
+
+Status Recipe::run_step(const Target &target, u64 at_ns) const {
+  return run_programs(target, "run_while_attached",
+                      [&](size_t i) { return times_[i].repeats ? at_ns % times_[i].ns == 0 : times_[i].ns == at_ns; });
+}
 
 }  // namespace uscx::cli

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Values of recipes: JSON to typed memory.
+#include "run/recipe_value.h"
+
 #include <bpf/btf.h>
 
+#include <algorithm>
 #include <cstring>
 
-#include "run/recipe.h"
+#include "run/recipe_formula.h"
 
 namespace uscx::cli {
 namespace {
@@ -14,10 +16,92 @@ using workload::JsonNode;
 using workload::JsonPath;
 using Kind = JsonNode::Kind;
 
-constexpr const char *kEach = "$each";
-constexpr const char *kValue = "$value";
+constexpr s64 kMaxCount = 1 << 20;
 
 Status at(const JsonPath &path, const Status &status) { return status.at(path.text()); }
+
+bool is_formula(const JsonNode &node) {
+  return node.kind == Kind::kString && node.text.starts_with('=') && !node.text.starts_with("==");
+}
+std::string_view formula_of(const JsonNode &node) { return std::string_view(node.text).substr(1); }
+
+Status choose_by_condition(const JsonNode &node, const JsonPath &path, const RecipePlace &place, const ValueFn &use) {
+  if (Status status = check_keys(node, path, {"$if", "$then", "$else"}); !status.ok()) return status;
+  const JsonNode *condition = node.find("$if"), *yes = node.find("$then"), *no = node.find("$else");
+  if (yes == nullptr) return Status::error("{}: $then is missing", path.text());
+  Result<bool> holds = truth_of(*condition, path.member(*condition), place);
+  if (!holds.ok()) return holds.status();
+  const JsonNode *chosen = *holds ? yes : no;
+  return chosen == nullptr ? Status::ok_status() : with_value(*chosen, path.member(*chosen), place, use);
+}
+
+Status choose_from_list(const JsonNode &node, const JsonPath &path, const RecipePlace &place, const ValueFn &use) {
+  if (Status status = check_keys(node, path, {"$from", "$at"}); !status.ok()) return status;
+  const JsonNode *list = node.find("$from"), *index = node.find("$at");
+  if (index == nullptr) return Status::error("{}: $at is missing", path.text());
+  if (Status status = expect_kind(*list, path.member(*list), Kind::kArray); !status.ok()) return status;
+  Result<s64> i = number_of(*index, path.member(*index), place);
+  if (!i.ok()) return i.status();
+  if (*i < 0 || static_cast<u64>(*i) >= list->children.size())
+    return Status::error("{}: {} is out of range; the list has {} values, from 0", path.member(*index).text(), *i,
+                         list->children.size());
+  const JsonPath list_path = path.member(*list);
+  return with_value(list->children[static_cast<size_t>(*i)], list_path.item(static_cast<size_t>(*i)), place, use);
+}
+
+// --- Each ---
+
+Result<u32> count_of(const JsonNode &step, const JsonPath &path, const RecipePlace &place) {
+  const JsonNode &count = *step.find("count");
+  Result<s64> number = number_of(count, path.member(count), place);
+  if (!number.ok()) return number.status();
+  if (*number < 0 || *number > kMaxCount)
+    return Status::error("{}: {} is out of range; it takes 0 to {}", path.member(count).text(), *number, kMaxCount);
+  return static_cast<u32>(*number);
+}
+
+Status no_each(const JsonPath &path) {
+  return Status::error(
+      "{}: it takes \"cpu\", \"core\", \"llc\" or \"node\", {{\"count\": N, \"as\": NAME}}, {{\"each\": \"cpu\", "
+      "\"as\": NAME}}, or a list of two or more of them",
+      path.text());
+}
+
+// One that is no list.
+Status go_through(const JsonNode &step, const JsonPath &path, const RecipePlace &place,
+                  const std::function<Status(const RecipePlace &, u32)> &fn) {
+  if (step.kind == Kind::kString && place.count(step.text)) {
+    for (u32 i = 0; i < *place.count(step.text); i++)
+      if (Status status = fn(place.at(step.text, i), i); !status.ok()) return status;
+    return Status::ok_status();
+  }
+  if (step.kind != Kind::kObject) return no_each(path);
+  if (Status status = check_keys(step, path, {"each", "count", "as"}); !status.ok()) return status;
+  const JsonNode *kind = step.find("each"), *count = step.find("count"), *as = step.find("as");
+  if ((kind == nullptr) == (count == nullptr) || as == nullptr || as->kind != Kind::kString) return no_each(path);
+  if (kind != nullptr && (kind->kind != Kind::kString || !place.count(kind->text))) return no_each(path.member(*kind));
+  if (Status status = check_own_name(as->text); !status.ok()) return at(path.member(*as), status);
+  Result<u32> times = kind != nullptr ? Result<u32>(*place.count(kind->text)) : count_of(step, path, place);
+  if (!times.ok()) return times.status();
+  for (u32 i = 0; i < *times; i++)
+    if (Status status = fn(place.with(as->text, i), i); !status.ok()) return status;
+  return Status::ok_status();
+}
+
+// The steps of a list from `level` on, which are inside of those before.
+Status go_through_list(const JsonNode &list, const JsonPath &path, const RecipePlace &place, std::vector<u32> *indexes,
+                       const PlaceFn &fn) {
+  const size_t level = indexes->size();
+  if (level == list.children.size()) return fn(place, *indexes);
+  return go_through(list.children[level], path.item(level), place, [&](const RecipePlace &inner, u32 i) {
+    indexes->push_back(i);
+    Status status = go_through_list(list, path, inner, indexes, fn);
+    indexes->pop_back();
+    return status;
+  });
+}
+
+// --- Values in memory ---
 
 const btf_type *type_of(const BtfPlace &place) {
   const int id = btf__resolve_type(place.types, place.type_id);
@@ -49,56 +133,144 @@ Status write_bitmap(const BtfPlace &place, machine::MaskView cpus) {
   return Status::ok_status();
 }
 
-Status write_string(const BtfPlace &place, const JsonNode &node, const JsonPath &path, const RecipePlace &machine) {
-  if (!node.text.starts_with('=')) return at(path, schedulers::write_value(place, node.text));
-  if (node.text.starts_with("==")) return at(path, schedulers::write_value(place, node.text.substr(1)));
-  Result<FormulaValue> value = evaluate_formula(std::string_view(node.text).substr(1), machine);
-  if (!value.ok()) return at(path, value.status());
-  if (value->cpus) return at(path, write_bitmap(place, *value->cpus));
-  return at(path, schedulers::write_value(place, fmt::format("{}", value->number)));
+Status write_string(const BtfPlace &target, const JsonNode &node, const RecipePlace &place) {
+  // "==" stands for a text that begins with "=".
+  if (!is_formula(node)) return schedulers::write_value(target, node.text.substr(node.text.starts_with("==")));
+  Result<FormulaValue> value = evaluate_formula(formula_of(node), place);
+  if (!value.ok()) return value.status();
+  if (value->cpus) return write_bitmap(target, *value->cpus);
+  return schedulers::write_number(target, value->number);
 }
 
-Status write_each(const BtfPlace &place, const JsonNode &node, const JsonPath &path, const RecipePlace &machine) {
-  const JsonNode *each = node.find(kEach), *value = node.find(kValue);
-  if (value == nullptr || node.children.size() != 2)
-    return Status::error("{}: {} goes with {} and nothing else", path.text(), kEach, kValue);
-  const std::optional<u32> count = each->kind == Kind::kString ? machine.count(each->text) : std::nullopt;
-  if (!count) return Status::error("{}: it takes \"cpu\", \"core\", \"llc\" or \"node\"", path.member(*each).text());
-  for (u32 i = 0; i < *count; i++) {
-    Result<BtfPlace> element = schedulers::walk_path(place, fmt::format("[{}]", i));
-    if (!element.ok()) return at(path, element.status());
-    if (Status status = write_recipe_value(*element, *value, path.member(*value), machine.at(each->text, i));
-        !status.ok())
-      return status;
+Status write_each(const BtfPlace &target, const JsonNode &node, const JsonPath &path, const RecipePlace &place) {
+  if (Status status = check_keys(node, path, {"$each", "$value"}); !status.ok()) return status;
+  const JsonNode *each = node.find("$each"), *value = node.find("$value");
+  if (value == nullptr) return Status::error("{}: $value is missing", path.text());
+  return for_each_place(*each, path.member(*each), place,
+                        [&](const RecipePlace &inner, const std::vector<u32> &indexes) -> Status {
+                          Result<BtfPlace> element = target;
+                          for (const u32 i : indexes) {
+                            element = schedulers::walk_path(*element, fmt::format("[{}]", i));
+                            if (!element.ok()) return at(path, element.status());
+                          }
+                          return write_recipe_value(*element, *value, path.member(*value), inner);
+                        });
+}
+
+// Members of a struct, or elements of an array.
+Status write_parts(const BtfPlace &target, const JsonNode &node, const JsonPath &path, const RecipePlace &place) {
+  for (size_t i = 0; i < node.children.size(); i++) {
+    const JsonNode &child = node.children[i];
+    const JsonPath child_path = node.kind == Kind::kArray ? path.item(i) : path.member(child);
+    if (node.kind == Kind::kObject && child.key.starts_with('$'))
+      return Status::error("{}: unknown key; there are $each with $value, $from with $at, $if with $then and $else",
+                           child_path.text());
+    const std::string step = node.kind == Kind::kArray    ? fmt::format("[{}]", i)
+                             : child.key.starts_with("[") ? child.key
+                                                          : "." + child.key;
+    Result<BtfPlace> part = schedulers::walk_path(target, step);
+    if (!part.ok()) return at(child_path, part.status());
+    if (Status status = write_recipe_value(*part, child, child_path, place); !status.ok()) return status;
   }
   return Status::ok_status();
 }
 
-}  // namespace
-
-Status write_recipe_value(const BtfPlace &place, const JsonNode &node, const JsonPath &path,
-                          const RecipePlace &machine) {
+Status write_chosen(const BtfPlace &target, const JsonNode &node, const JsonPath &path, const RecipePlace &place) {
   switch (node.kind) {
     case Kind::kMissing: return Status::error("{}: a value is missing", path.text());
     case Kind::kNull: return Status::error("{}: null is no value; leave it out", path.text());
-    case Kind::kBool: return at(path, schedulers::write_value(place, node.integer ? "true" : "false"));
-    case Kind::kInteger: return at(path, schedulers::write_value(place, fmt::format("{}", node.integer)));
-    case Kind::kFraction: return at(path, schedulers::write_value(place, node.text));
-    case Kind::kString: return write_string(place, node, path, machine);
+    case Kind::kBool: return at(path, schedulers::write_value(target, node.integer ? "true" : "false"));
+    case Kind::kInteger: return at(path, schedulers::write_number(target, {node.integer, false}));
+    case Kind::kFraction: return at(path, schedulers::write_value(target, node.text));
+    case Kind::kString: return at(path, write_string(target, node, place));
     case Kind::kArray:
     case Kind::kObject: break;
   }
-  if (node.find(kEach) != nullptr) return write_each(place, node, path, machine);
-  for (size_t i = 0; i < node.children.size(); i++) {
-    const JsonNode &child = node.children[i];
-    const JsonPath child_path = node.kind == Kind::kArray ? path.item(i) : path.member(child);
-    const std::string step = node.kind == Kind::kArray    ? fmt::format("[{}]", i)
-                             : child.key.starts_with("[") ? child.key
-                                                          : "." + child.key;
-    Result<BtfPlace> part = schedulers::walk_path(place, step);
-    if (!part.ok()) return at(child_path, part.status());
-    if (Status status = write_recipe_value(*part, child, child_path, machine); !status.ok()) return status;
+  return node.find("$each") != nullptr ? write_each(target, node, path, place) : write_parts(target, node, path, place);
+}
+
+}  // namespace
+
+Status expect_kind(const JsonNode &node, const JsonPath &path, Kind kind) {
+  if (node.kind == kind) return Status::ok_status();
+  return Status::error("{}: is {}; it takes {}", path.text(), kind_text(node.kind), kind_text(kind));
+}
+
+Status check_keys(const JsonNode &node, const JsonPath &path, std::initializer_list<const char *> keys) {
+  for (const JsonNode &child : node.children) {
+    if (std::find(keys.begin(), keys.end(), child.key) == keys.end())
+      return Status::error("{}: unknown key; there are {}", path.member(child).text(), fmt::join(keys, ", "));
   }
+  return Status::ok_status();
+}
+
+Status with_value(const JsonNode &node, const JsonPath &path, const RecipePlace &place, const ValueFn &use) {
+  if (node.kind == Kind::kObject && node.find("$if") != nullptr) return choose_by_condition(node, path, place, use);
+  if (node.kind == Kind::kObject && node.find("$from") != nullptr) return choose_from_list(node, path, place, use);
+  return use(node, path);
+}
+
+Result<s64> number_of(const JsonNode &node, const JsonPath &path, const RecipePlace &place) {
+  std::optional<s64> number;
+  const Status status = with_value(node, path, place, [&](const JsonNode &chosen, const JsonPath &where) -> Status {
+    if (chosen.kind == Kind::kInteger) return number = chosen.integer, Status::ok_status();
+    if (!is_formula(chosen))
+      return Status::error("{}: is {}; it takes a number or a formula", where.text(), kind_text(chosen.kind));
+    Result<schedulers::Integer> value = evaluate_number(formula_of(chosen), place);
+    if (!value.ok()) return at(where, value.status());
+    number = value->value;
+    return Status::ok_status();
+  });
+  if (!status.ok()) return status;
+  if (!number) return Status::error("{}: $else is missing, and the condition does not hold", path.text());
+  return *number;
+}
+
+Result<bool> truth_of(const JsonNode &node, const JsonPath &path, const RecipePlace &place) {
+  if (node.kind == Kind::kBool) return node.integer != 0;
+  Result<s64> number = number_of(node, path, place);
+  if (!number.ok()) return number.status();
+  return *number != 0;
+}
+
+Status for_each_place(const JsonNode &each, const JsonPath &path, const RecipePlace &place, const PlaceFn &fn) {
+  if (each.kind != Kind::kArray)
+    return go_through(each, path, place, [&](const RecipePlace &inner, u32 i) { return fn(inner, {i}); });
+  if (each.children.size() < 2) return no_each(path);
+  const auto unnamed = std::count_if(each.children.begin(), each.children.end(),
+                                     [](const JsonNode &step) { return step.kind == Kind::kString; });
+  if (unnamed > 1)
+    return Status::error("{}: all but one need a name, as {{\"each\": \"cpu\", \"as\": \"other\"}} has", path.text());
+  std::vector<u32> indexes;
+  return go_through_list(each, path, place, &indexes, fn);
+}
+
+Status for_each_entry(const JsonNode &entry, const JsonPath &path, const RecipePlace &place,
+                      const std::function<Status(const RecipePlace &)> &fn) {
+  const JsonNode *condition = entry.find("if"), *each = entry.find("each");
+  const auto if_holds = [&](const RecipePlace &here) -> Status {
+    Result<bool> holds = true;
+    if (condition != nullptr) holds = truth_of(*condition, path.member(*condition), here);
+    if (!holds.ok()) return holds.status();
+    return *holds ? fn(here) : Status::ok_status();
+  };
+  if (each == nullptr) return if_holds(place);
+  return for_each_place(*each, path.member(*each), place,
+                        [&](const RecipePlace &inner, const std::vector<u32> &) { return if_holds(inner); });
+}
+
+Status write_recipe_value(const BtfPlace &target, const JsonNode &node, const JsonPath &path,
+                          const RecipePlace &place) {
+  return with_value(node, path, place, [&](const JsonNode &chosen, const JsonPath &where) {
+    return write_chosen(target, chosen, where, place);
+  });
+}
+
+Status make_bytes(const btf *types, u32 type_id, u32 size, const std::string &name, TypedBytes *out) {
+  if (type_id == 0 || btf__resolve_size(types, type_id) != size)
+    return Status::error("{} has no type in the object's BTF", name);
+  out->bytes.assign(size, 0);
+  out->place = {types, type_id, out->bytes.data(), name};
   return Status::ok_status();
 }
 

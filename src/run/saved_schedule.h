@@ -17,7 +17,7 @@ namespace uscx::cli {
 // A scheduler that is explored, as text.
 struct SchedulerSubject {
   std::vector<std::string> command;  // The scheduler and its arguments; empty: a scenario is explored.
-  RunArguments run{.cpus = "4", .duration = "20ms"};
+  RunArguments run{.duration = "20ms"};
   std::string patience = "2s";
   bool with_load = false;
   // Of a saved schedule, to be the same again.

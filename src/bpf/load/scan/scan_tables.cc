@@ -173,8 +173,10 @@ void ObjectTables::read_member(ScanResult::Table *table, u32 section, u64 table_
     const ElfSymbol &symbol = object_.symbols()[reloc->second.symbol];
     const u64 start = symbol.value + addend;
     if (symbol.defined && object_.sections()[symbol.section].executable && start % sizeof(bpf_insn) == 0) {
+      const CodePoint program{symbol.section, static_cast<u32>(start / sizeof(bpf_insn))};
+      if (is_taken_out(program)) return;
       // libbpf leaves out a callback that the kernel does not know.
-      referenced_[{symbol.section, static_cast<u32>(start / sizeof(bpf_insn))}] |= wanted && in_kernel;
+      referenced_[program] |= wanted && in_kernel;
       table->callbacks.push_back(name);
       if (wanted && offered && in_kernel && !acted_upon)
         complaints_->add(Complaints::kMember, fmt::format("{}.{} is not implemented", table->type, name));
@@ -185,6 +187,15 @@ void ObjectTables::read_member(ScanResult::Table *table, u32 section, u64 table_
   if (is_set && wanted && offered && (!in_kernel || !acted_upon))
     complaints_->add(Complaints::kMember,
                      fmt::format("{}.{} is not {}", table->type, name, in_kernel ? "implemented" : "modelled"));
+}
+
+// User space takes a program out of the tables when it does not load it.
+bool ObjectTables::is_taken_out(CodePoint start) const {
+  for (const Program &program : programs_) {
+    const auto told = target_.loads.find(program.name);
+    if (program.start == start && told != target_.loads.end() && !told->second) return true;
+  }
+  return false;
 }
 
 Status ObjectTables::check_tables() const {

@@ -74,6 +74,7 @@ class ObjectTables {
   Status read_struct_ops();
   Status read_table(u32 section, const Variable &variable, bool optional);
   void read_member(ScanResult::Table *table, u32 section, u64 table_at, const btf_type *type, u32 index, bool wanted);
+  bool is_taken_out(CodePoint start) const;
   Status check_tables() const;
   void read_maps();
   void read_map(const std::string &name, u32 type, int depth);
