@@ -114,7 +114,7 @@ Outcome do_faccessat2(Supervisor &s, Thread &t) {
   return access_path(s, t, t.call.args[0], t.call.args[1], t.call.args[2], t.call.args[3]);
 }
 
-constexpr u64 kFileBytes = 4096;  // What files show as their size, and read at once.
+constexpr u64 kFileBytes = 4096;  // What is read at once.
 
 // What stat() says of one of ours.
 struct stat stat_of(Supervisor &s, const Target &target) {
@@ -125,7 +125,7 @@ struct stat stat_of(Supervisor &s, const Target &target) {
   st.st_ino = s.system_files().inode(target.path);
   st.st_mode = target.directory() ? S_IFDIR | 0755 : file ? S_IFREG | file_mode : S_IFLNK | 0777;
   st.st_nlink = 1;
-  st.st_size = file ? kFileBytes : static_cast<off_t>(target.link.size());
+  st.st_size = file ? s.system_files().size(target.path) : static_cast<off_t>(target.link.size());
   st.st_blksize = kFileBytes;
   return st;
 }

@@ -93,6 +93,12 @@ u64 SystemFiles::inode(const std::string &path) const {
   return (hash.value() & (kOfPaths - 1)) | kOfPaths;
 }
 
+// A page, but for what programs map.
+off_t SystemFiles::size(const std::string &path) const {
+  constexpr off_t kPage = 4096;
+  return is_within(path, "/sys/kernel/btf") ? static_cast<off_t>(tree_of(path)->contents(path).size()) : kPage;
+}
+
 int SystemFiles::make_directory(const std::string &path) {
   const int error = cgroups_.covers(path) ? cgroups_.make_directory(path) : host_.system().fs().make_directory(path);
   if (error == 0) watches_.names_changed(path.substr(0, path.rfind('/')));

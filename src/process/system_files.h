@@ -57,6 +57,7 @@ class SystemFiles {
   Found find(const std::string &path) const;
   bool is_writable(const std::string &path) const { return tree_of(path)->is_writable(path); }
   u64 inode(const std::string &path) const;
+  off_t size(const std::string &path) const;  // As stat() has it.
   std::string link_target(const std::string &path) const { return cpus_.link_target(path); }
   CgroupFiles &cgroups() { return cgroups_; }
   // A new descriptor of a file's contents now, or -errno. What is written to it comes to write().

@@ -234,8 +234,8 @@ class Watched(Case):
     def test_inotify(self):
         lines, _ = self.run_twice("watch")
         self.assertEqual(lines, [
-            "root 1", "nothing after 100 ms:", "mkdir after 300 ms: 1 created watched/", "events 2",
-            "first task after 300 ms: 2 modified", "last task after 400 ms: 2 modified",
+            "root 1", "nothing after 100 ms:", "mkdir after 300 ms: 1 created watched/", "group 2",
+            "moved after 0 ms: 2 modified cgroup.procs", "back after 0 ms: 1 modified cgroup.procs",
             "written after 0 ms: 1 modified cgroup.subtree_control",
             "rmdir after 0 ms: 2 gone 2 ignored 1 deleted watched/",
             "again 0, of nothing -1, of the host's 1", "again after 0 ms: 1 created watched/", "one more 0",
