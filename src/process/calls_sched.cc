@@ -9,6 +9,7 @@
 
 #include "process/calls.h"
 #include "process/supervisor.h"
+#include "sched/classes.h"
 #include "sched/fair.h"
 
 namespace uscx::process {
@@ -128,12 +129,15 @@ Outcome do_priority_min(Supervisor &, Thread &t) {
   return Outcome::answer(policy == SCHED_FIFO || policy == SCHED_RR ? 1 : policy <= kExtPolicy ? 0 : -EINVAL);
 }
 
-// As in Linux, 0 but for SCHED_RR, which no task is of, and the fair class, whose slice it is.
+// As in Linux: the turn of SCHED_RR, the slice of the fair class, and 0 for all others.
 Outcome do_rr_get_interval(Supervisor &s, Thread &t) {
   const sched::Task *task = task_of_pid(s, t, t.call.args[0]);
   if (!task) return Outcome::answer(-ESRCH);
   const sched::SchedClass &fair = s.kernel().fair_class();
-  const u64 ns = task->sched_class == &fair ? static_cast<const sched::FairClass &>(fair).slice_ns() : 0;
+  const u32 hz = s.kernel().machine().hz();
+  const u64 ns = task->ts.policy == SCHED_RR  ? u64{sched::rr_turn_ticks(hz)} * (kNsPerSec / hz)
+                 : task->sched_class == &fair ? static_cast<const sched::FairClass &>(fair).slice_ns()
+                                              : 0;
   return Outcome::answer(t.process->remote.put(t.call.args[1], timespec_of(ns)));
 }
 

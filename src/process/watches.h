@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // What inotify hears of files that the host does not have: a watch of one is made of a file or directory in a temporary
 // place that stands for it, and what happens to the one is done to the other. As in Linux, names that the kernel makes
-// or removes by itself are not heard; files of cgroup2 that change by themselves are.
+// or removes by itself are not heard. Files of cgroup2 that change by themselves (cgroup.events) are not heard yet.
 //
 // FIDELITY: inotify-reads. Reads, opens and closes are not heard.
 //
