@@ -6,8 +6,8 @@ include(GoogleTest)
 # modules or imported targets. A folder with rooms is made of one object library a room, uscx_NAME_ROOM, beside the
 # files that stand in no room.
 
-# uscx_precompiled(TARGET): TARGET's C++ files see src/base/precompiled.h, which uscx_base compiles. It is named without its
-# folder, so that clones make the same precompiled header and share what was compiled with it.
+# uscx_precompiled(TARGET): TARGET's C++ files see src/base/precompiled.h, which uscx_base compiles. It is named without
+# its folder, so that clones make the same precompiled header and share what was compiled with it.
 function(uscx_precompiled target)
   if(NOT USCX_PRECOMPILE)
     return()
