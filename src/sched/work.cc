@@ -65,15 +65,10 @@ std::unique_ptr<KthreadWorker> KthreadWorker::create(Kernel &kernel, const std::
                                                      u32 rt_priority, const machine::CpuMask *cpus, u64 extra_flags) {
   auto state = std::make_shared<State>();
   state->kernel = &kernel;
-  // It starts as any thread does, on a CPU that is chosen for it, and becomes a realtime one there (sched_set_fifo()).
   state->task = kernel.try_create_kthread(
-      comm, [state](KthreadApi &self) { state->loop(self); }, SCHED_NORMAL, 0, cpus, extra_flags);
+      comm, [state](KthreadApi &self) { state->loop(self); }, policy, rt_priority, cpus, extra_flags);
   if (!state->task) return nullptr;
   kernel.get_task(*state->task);
-  if (policy != SCHED_NORMAL) {
-    const int error = kernel.set_scheduler(*state->task, policy, rt_priority, 0);
-    CHECK(error == 0, "error {}", error);
-  }
   return std::unique_ptr<KthreadWorker>(new KthreadWorker(std::move(state)));
 }
 

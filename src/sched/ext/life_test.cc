@@ -48,33 +48,6 @@ int load_and_unload(ExtMachine &m, TestScheduler &s) {
 
 }  // namespace
 
-// The enabling thread starts where there is room, which is not where the attaching task runs.
-TEST(Life, OpsInitRunsWhereTheEnablingThreadWasPlaced) {
-  for (u32 from : {0, 1, 2}) {
-    ExtMachine m(3);
-    m.run_for(kNsPerMs);  // The first threads have gone to sleep.
-    TestScheduler s;
-    u32 attach_cpu = ~0u, init_cpu = ~0u;
-    s.on_init = [&] { return init_cpu = machine::this_cpu(), 0; };
-    s.ready();
-    int result = -1;
-    const machine::CpuMask here = m.mask({from});
-    m.kernel.create_kthread(
-        "attacher",
-        [&](KthreadApi &) {
-          attach_cpu = machine::this_cpu();
-          result = m.ext().attach(s);
-        },
-        SCHED_NORMAL, 0, &here);
-    m.run_for(kQuietNs);
-    EXPECT_EQ(result, 0);
-    EXPECT_EQ(attach_cpu, from);
-    EXPECT_LT(init_cpu, 3u);
-    EXPECT_NE(init_cpu, from);
-    m.detach(s);
-  }
-}
-
 // The limits of the table and of DSQ ids: what is taken at each, and one beyond.
 TEST(Life, LimitsAreTheKernels) {
   using Set = void (*)(OpsConfig & config, u64 value);
