@@ -173,7 +173,7 @@ constexpr List kLists[] = {
     {"maps", "map types, with their numbers", list_maps},
     {"hooks", "hooks of tracing programs and iterators", list_hooks},
     {"syscalls", "what becomes of each system call of a program", list_syscalls},
-    {"host-files", "what of /proc and /sys programs see of the host, and why", list_host_files},
+    {"host-files", "the host's files that programs see, and why", list_host_files},
     {"alloc-sites", "what of a load --fail-alloc can let fail", list_alloc_sites},
 };
 

@@ -112,6 +112,7 @@ TEST(Program, CodeIsGivenBack) {
 }
 
 TEST(Region, HalvesAndGuards) {
+  install_fault_handler();
   Region &region = Region::get();
   u8 *page = static_cast<u8 *>(region.alloc_pages(Half::kReadOnly, 100, true));
   EXPECT_TRUE(Region::in_ro(page));

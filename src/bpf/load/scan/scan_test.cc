@@ -317,13 +317,15 @@ INSTANTIATE_TEST_SUITE_P(
                               {"scx_bpf_create_dsq", "scx_bpf_dsq_insert___v2", "scx_bpf_dsq_move_to_local___v2",
                                "scx_bpf_error_bstr", "scx_bpf_task_cpu"},
                               {}},
-                    Scheduler{"linux-source-7.2/scx_central.bpf.o",
-                              {"bpf_cpumask_test_cpu", "bpf_iter_num_destroy", "bpf_iter_num_new", "bpf_iter_num_next",
-                               "bpf_task_from_pid", "bpf_task_release", "scx_bpf_create_dsq",
-                               "scx_bpf_dispatch_nr_slots", "scx_bpf_dsq_insert___v2", "scx_bpf_dsq_move_to_local___v2",
-                               "scx_bpf_dsq_nr_queued", "scx_bpf_error_bstr", "scx_bpf_kick_cpu", "scx_bpf_now",
-                               "scx_bpf_task_cpu", "scx_bpf_task_running"},
-                              {}},
+                    // Its nr_cpu_ids is 1 until its user half sets it, so that its timer passes over each CPU, before
+                    // it would ask for scx_bpf_dsq_nr_queued.
+                    Scheduler{
+                        "linux-source-7.2/scx_central.bpf.o",
+                        {"bpf_cpumask_test_cpu", "bpf_iter_num_destroy", "bpf_iter_num_new", "bpf_iter_num_next",
+                         "bpf_task_from_pid", "bpf_task_release", "scx_bpf_create_dsq", "scx_bpf_dispatch_nr_slots",
+                         "scx_bpf_dsq_insert___v2", "scx_bpf_dsq_move_to_local___v2", "scx_bpf_error_bstr",
+                         "scx_bpf_kick_cpu", "scx_bpf_now", "scx_bpf_task_cpu", "scx_bpf_task_running"},
+                        {}},
                     Scheduler{"linux-source-7.2/scx_flatcg.bpf.o",
                               {"__scx_bpf_dsq_insert_vtime",
                                "bpf_cgroup_ancestor",
