@@ -67,8 +67,8 @@ TEST(Builtins, MixedDependsOnSeedAndPlaceAlone) {
 TEST(Builtins, BadTextSaysWhatIsWrong) {
   const std::pair<const char *, const char *> kBad[] = {
       {"hog",
-       "unknown workload 'hog' (did you mean 'hogs'?); built-in are hogs, mixed, pingpong, schbench, hackbench, build, server, "
-       "game, forkstorm, and a file has a slash or ends in .json"},
+       "unknown workload 'hog' (did you mean 'hogs'?); built-in are hogs, mixed, pingpong, schbench, hackbench, build, "
+       "server, game, forkstorm, and a file has a slash or ends in .json"},
       {"hogs:task=4", "hogs: unknown key 'task'; it takes tasks, nice, cgroup"},
       {"hogs:tasks", "hogs: 'tasks' is not KEY=VALUE"},
       {"hogs:tasks=", "hogs: tasks= has no value"},

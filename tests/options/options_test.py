@@ -48,6 +48,12 @@ EXAMPLES = {
         "--ops": ["--ops", "timeout_ms=2000", *RUN_OBJECT],
         "--recipe": ["--recipe", "recipe.json", *RUN_OBJECT],
         "--kill": ["--kill", "1s", "--duration", "5ms", PROGRAM],
+        "--fail-on": ["--fail-on", "starved=1s", *RUN],
+        "--on-exit": ["--on-exit", "stop", *RUN],
+        "--dump": ["--dump", "dump.txt", *RUN],
+        "--quiet": ["--quiet", *RUN],
+        "--verbose": ["--verbose", *RUN],
+        "--rtapp-logs": ["--rtapp-logs", "logs", "--workload", "tasks.json", *RUN],
     },
     "session start": {
         **{option: ["--name", "it", *words] for option, words in MACHINE.items()},
@@ -87,7 +93,9 @@ EXAMPLES = {
     },
     "replay": {"--events": ["--events", "3", "saved.json"]},
     "minimize": {"--save": ["--save", "smaller.json", "failing.json"]},
-    "btf": {"--dump": ["--dump", "vmlinux.h"]},
+    "btf": {"--dump": ["--dump", "vmlinux.h"], "--header": ["--header"]},
+    "help": {"--write": ["--write", "pages"]},
+    "": {"--version": ["--version"]},
     "inspect": {"--report": ["--report", "json", OBJECT]},
 }
 PARTS = {"run": ["run"], "session": ["session"], "explore": ["explore", "replay", "minimize"]}
@@ -127,6 +135,8 @@ def try_option(command, words, failures):
 
 
 def prepare():
+    with open("tasks.json", "w", encoding="utf-8") as file:
+        json.dump({"tasks": {"work": {"run": 100, "sleep": 100}}}, file)
     with open("recipe.json", "w", encoding="utf-8") as file:
         file.write('{"globals": {"fifo_sched": true}}')
     # A bug on purpose gives a schedule that fails; without its choices it does not.

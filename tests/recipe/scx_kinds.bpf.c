@@ -4,6 +4,7 @@
 #include "uscx_scx.bpf.h"
 
 enum kinds_mode { KINDS_OFF, KINDS_SLOW = 7, KINDS_FAST };
+volatile enum kinds_mode kinds_mode;  // So that the type is in the BTF.
 
 struct kinds_ctx {
   u64 pointer;
