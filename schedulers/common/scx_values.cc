@@ -175,7 +175,7 @@ Result<BtfPlace> ScxObject::ops_field_place(std::string_view field) const {
 Result<u64> ScxObject::parse_flags(std::string_view text) const {
   if (!text.empty() && text[0] >= '0' && text[0] <= '9') return parse_number(text, 0, ~0ULL);
   u64 flags = 0;
-  while (!text.empty()) {
+  do {
     const size_t bar = std::min(text.find('|'), text.size());
     std::string name(text.substr(0, bar));
     if (name.rfind(kFlagPrefix, 0) != 0) name.insert(0, kFlagPrefix);
@@ -188,7 +188,7 @@ Result<u64> ScxObject::parse_flags(std::string_view text) const {
     }
     flags |= found->second.value;
     text.remove_prefix(std::min(bar + 1, text.size()));
-  }
+  } while (!text.empty());
   return flags;
 }
 

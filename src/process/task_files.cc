@@ -196,7 +196,8 @@ std::vector<FileName> TaskFiles::list(std::string_view path) const {
   if (!node.task || !node.rest.empty()) return names;
   if (node.is_list) {
     kernel_.for_each_task([&](const Task &thread) {
-      if (thread.ts.tgid == node.task->ts.tgid) names.push_back({std::to_string(thread.pid()), FileKind::kDirectory});
+      if (thread.ts.tgid == node.task->ts.tgid && kernel_.find_task(thread.pid()))
+        names.push_back({std::to_string(thread.pid()), FileKind::kDirectory});
     });
     return names;
   }
@@ -216,8 +217,10 @@ std::vector<FileName> TaskFiles::list(std::string_view path) const {
 
 std::vector<FileName> TaskFiles::list_processes() const {
   std::vector<FileName> names;
+  // A task that exits is still there when its pid is not.
   kernel_.for_each_task([&](const Task &task) {
-    if (task.pid() == task.ts.tgid) names.push_back({std::to_string(task.pid()), FileKind::kDirectory});
+    if (task.pid() == task.ts.tgid && kernel_.find_task(task.pid()))
+      names.push_back({std::to_string(task.pid()), FileKind::kDirectory});
   });
   return names;
 }

@@ -135,6 +135,7 @@ def try_option(command, words, failures):
 
 
 def prepare():
+    os.mkdir("logs")
     with open("tasks.json", "w", encoding="utf-8") as file:
         json.dump({"tasks": {"work": {"run": 100, "sleep": 100}}}, file)
     with open("recipe.json", "w", encoding="utf-8") as file:

@@ -252,8 +252,8 @@ class Timed(Case):
             "epoll 1 of 5, read 1, child 1", "pidfd 1, poll 0, poll 1 after 300 ms, wait 0, status 4",
             "kill 0, reaped 1, by 15 1, gone 1", "read 1 'd', adopted 1, status 9",
             "dumpable 0, mlockall 0, nonsense -1", "handle 0, is the id 1, opens 1",
-            "SCHED_RR -1 Invalid argument", "prctl -1 Invalid argument"])
-        self.assertIn("scheduling policy 2 (SCHED_RR) is not implemented", errors)
+            "SCHED_RR 0, SCHED_DEADLINE -1 Invalid argument", "prctl -1 Invalid argument"])
+        self.assertIn("scheduling policy 6 (SCHED_DEADLINE) is not implemented", errors)
         self.assertIn("timed: option 12345 of prctl() is not implemented", errors)
 
 

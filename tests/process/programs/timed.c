@@ -177,7 +177,9 @@ static void others(void) {
   printf("handle %d, is the id %d", made, stat("/sys/fs/cgroup", &st) == 0 && st.st_ino == handle.id);
   printf(", opens %d\n", open_by_handle_at(AT_FDCWD, &handle.head, O_RDONLY | O_DIRECTORY) >= 0);
   struct sched_param param = {.sched_priority = 1};
-  printf("SCHED_RR %d %s\n", sched_setscheduler(0, SCHED_RR, &param), strerror(errno));
+  const int round_robin = sched_setscheduler(0, SCHED_RR, &param);
+  printf("SCHED_RR %d, SCHED_DEADLINE %d", round_robin, sched_setscheduler(0, 6, &param));
+  printf(" %s\n", strerror(errno));
   printf("prctl %d %s\n", prctl(12345, 0, 0, 0, 0), strerror(errno));
 }
 
