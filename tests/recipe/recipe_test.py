@@ -339,7 +339,7 @@ class Kinds(unittest.TestCase):
         self.refused(taken([1], -1, 0), 'globals.number["$at"]', "out of range")
         self.refused(taken("bad.txt", 0, 0), 'globals.number["$from"]', "value 2", "'three'")
         self.refused(taken("nosuch.txt", 0, 0), 'globals.number["$from"]', "nosuch.txt")
-        self.refused(taken(3, 0, 0), 'globals.number["$from"]', "it takes a list")
+        self.refused(taken(3, 0, 0), 'globals.number["$from"]', "it takes an array")
         self.refused(number({"$from": [1]}), "globals.number", "$at is missing")
         self.refused(number({"$from": [1], "$at": 0, "$x": 1}), "unknown key")
         self.refused(number({"$frm": [1]}), "unknown key", "$from with $at")
