@@ -2,9 +2,9 @@
 #include "workload/script/keys.h"
 
 #include <algorithm>
-#include <numeric>
 #include <set>
 
+#include "base/nearest.h"
 #include "workload/script/values.h"
 
 namespace uscx::workload {
@@ -229,22 +229,6 @@ const Key *find_key(Place place, const JsonNode &node) {
   return nullptr;
 }
 
-// How many letters have to be changed, added or left out.
-size_t distance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), 0);
-  for (size_t i = 1; i <= a.size(); i++) {
-    size_t diagonal = row[0];
-    row[0] = i;
-    for (size_t j = 1; j <= b.size(); j++) {
-      const size_t changed = diagonal + (a[i - 1] != b[j - 1]);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, changed});
-    }
-  }
-  return row[b.size()];
-}
-
 Status unknown_key(Place place, const std::string &name, const JsonPath &path) {
   std::string all;
   const Key *nearest = nullptr;
@@ -252,7 +236,7 @@ Status unknown_key(Place place, const std::string &name, const JsonPath &path) {
   for (const Key &key : kKeys) {
     if (!(key.places & (has_events(place) ? place | kEvent : place)) || key.origin == kObsolete) continue;
     all += (all.empty() ? "" : ", ") + std::string(key.name);
-    const size_t letters = distance(std::string_view(name).substr(0, 40), key.name);
+    const size_t letters = edit_distance(std::string_view(name).substr(0, 40), key.name);
     if (letters >= least) continue;
     least = letters;
     nearest = &key;
